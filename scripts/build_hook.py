@@ -1,0 +1,91 @@
+"""Build hook of the wheel: on Linux compile ``tracer/`` and put the program into the package.
+
+The wheel then fits one platform and any Python. Elsewhere, and with ``ROAR_NO_TRACER=1``, nothing is compiled
+and the wheel is pure Python. An editable install runs from the source tree, so the program is placed there.
+A failed build says in one sentence what is missing; it never falls back to a wheel without the tracer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
+
+PROGRAM = "roar-tracer"
+PACKAGED = f"roar/bin/{PROGRAM}"
+WAY_OUT = "or set ROAR_NO_TRACER=1 to build roar without it (everything works but `roar run`)"
+
+
+class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Named so for hatchling, which looks for a subclass of its interface in this file."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build the tracer and tell hatchling where it goes."""
+        if not sys.platform.startswith("linux") or os.environ.get("ROAR_NO_TRACER", "0") not in ("", "0"):
+            return
+        try:
+            program = compile_tracer(self.root)
+        except BuildError as error:
+            self.app.abort(f"roar: {error}")
+        if version == "editable":
+            place(program, os.path.join(self.root, PACKAGED))
+            return
+        build_data["force_include"][program] = PACKAGED
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{platform_tag()}"
+
+
+class BuildError(Exception):
+    """The tracer cannot be built; the message is for the user."""
+
+
+def compile_tracer(root: str) -> str:
+    """Absolute path of the freshly built program. Raises ``BuildError``."""
+    cargo = shutil.which("cargo") or shutil.which(os.path.expanduser("~/.cargo/bin/cargo"))
+    if cargo is None:
+        raise BuildError(
+            "the tracer is a Rust program and `cargo` is not installed: install Rust (https://rustup.rs, "
+            f"or your system's `cargo` package), {WAY_OUT}"
+        )
+    manifest = os.path.join(root, "tracer", "Cargo.toml")
+    command = [cargo, "build", "--release", "--locked", "--manifest-path", manifest]
+    command += ["--message-format", "json-render-diagnostics"]  # errors to stderr, what was built to stdout
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(
+            f"the tracer does not compile (cargo's own words are above): it needs Rust "
+            f"{needed_rust(manifest)} or newer and a C compiler as linker; install them, {WAY_OUT}"
+        )
+    for line in done.stdout.splitlines():
+        artifact = json.loads(line) if line.startswith("{") else {}
+        if artifact.get("executable") and artifact["target"]["name"] == PROGRAM:
+            return os.path.abspath(str(artifact["executable"]))
+    raise BuildError(f"cargo built no program named {PROGRAM} from {manifest}")
+
+
+def needed_rust(manifest: str) -> str:
+    """The ``rust-version`` that the manifest names ("?" when it names none)."""
+    with open(manifest, encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("rust-version"):
+                return str(line.split('"')[1])
+    return "?"
+
+
+def place(program: str, target: str) -> None:
+    """Copy the program with its mode; a running or half-written older one is never overwritten in place."""
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    temporary = f"{target}.{os.getpid()}.tmp"
+    shutil.copy2(program, temporary)
+    os.replace(temporary, target)
+
+
+def platform_tag() -> str:
+    """The plain Linux tag: a manylinux tag would be a promise that only a special build can make."""
+    return next(str(tag) for tag in platform_tags() if tag.startswith("linux_"))
