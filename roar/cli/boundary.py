@@ -1,0 +1,70 @@
+"""The one place where errors become a line on standard error and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from roar.errors import EXIT_BUG, EXIT_FAILURE, EXIT_INTERRUPTED, RoarError
+from roar.log import debugging
+
+
+def guarded(function: Callable[[], int]) -> int:
+    """Call a function and give its exit code, or that of the error it ended with, after saying what it was."""
+    try:
+        status = function()
+        sys.stdout.flush()
+    except RoarError as error:
+        say_error(error)
+        status = error.exit_code
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output went away, as with `| head`; nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = EXIT_FAILURE
+    except Exception as error:  # noqa: BLE001  whatever it is, the user gets one line and a log
+        say_bug(error)
+        status = EXIT_BUG
+    return status
+
+
+def say(line: str) -> None:
+    """Write one line to standard error, whatever bytes it holds."""
+    sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stderr.flush()
+
+
+def say_error(error: RoarError) -> None:
+    """One line: what happened, and what to do next."""
+    if debugging():
+        import traceback
+
+        traceback.print_exception(error)
+    say(f"roar: {error.message}" + (f" (next: {error.hint})" if error.hint else ""))
+
+
+def say_bug(error: BaseException) -> None:
+    """One line that names the log with the whole story."""
+    import traceback
+
+    story = "".join(traceback.format_exception(error))
+    if debugging():
+        say(story)
+    say(f"roar: a bug in roar: {type(error).__name__}: {error}".splitlines()[0] + f" (next: report it with {_keep(story)})")
+
+
+def _keep(story: str) -> str:
+    import time
+
+    from roar.paths import state_folder
+
+    path = os.path.join(state_folder(), f"bug-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log")
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(story)
+    except OSError:
+        return "ROAR_DEBUG=1 roar ..., which shows it"
+    return path

@@ -1,0 +1,123 @@
+"""The command table and the program around it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+
+import click
+
+import roar
+from roar import log
+from roar.cli import boundary
+from roar.errors import RoarError, UsageError
+
+TABLE = {
+    "Record": {
+        "run": "Run a command and record what it read and wrote",
+        "build": "Run a set-up step (compile, install) and record it",
+    },
+    "Ask": {
+        "log": "List recorded jobs, newest first",
+        "show": "Show a job, a file, a step or a commit",
+        "lineage": "Show where a file came from, or what was made of it",
+        "dag": "Show the steps of the session and their state",
+        "status": "Say what is out of date and why, and what is not shared",
+    },
+    "Make again": {
+        "reproduce": "Run the lineage of a file again and compare the bytes",
+    },
+    "Share and keep": {
+        "init": "Let plain git show and fetch the records (writes git config only)",
+        "sync": "Fetch and push the records",
+        "recover": "Bring records that were saved aside into git",
+        "cache": "Look after the index, which may be deleted at any time",
+    },
+}
+"""Commands by group, with the line that help shows; each is the click command in ``roar.cli.<name>``."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        del ctx
+        return [name for commands in TABLE.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"roar.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which name was probably meant."""
+        name = args[0] if args else ""
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
+            raise UsageError(f"'{name}' is not a roar command", f"roar {near[0]}" if near else "roar -h")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing any command."""
+        del ctx
+        for group, commands in TABLE.items():
+            with formatter.section(group):
+                formatter.write_dl(list(commands.items()))
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    subcommand_metavar="COMMAND [ARG]...",
+)
+@click.version_option(roar.__version__, prog_name="roar", message="%(prog)s %(version)s")
+@click.option("-C", "folder", metavar="DIR", help="Do as if started in DIR.")
+@click.option("--debug", is_flag=True, help="Show tracebacks and debug lines (also ROAR_DEBUG=1).")
+def cli(folder: str | None, *, debug: bool) -> None:
+    """Where did this file come from, and can I make it again?
+
+    roar records what commands read and write, in git, and makes files again from the records.
+    """
+    if debug:
+        os.environ["ROAR_DEBUG"] = "1"
+    if folder is not None:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise RoarError(f"cannot go to {folder}: {error.strerror}") from error
+    log.start()
+
+
+def main(words: list[str]) -> int:
+    """Run the program and give its exit code."""
+    return boundary.guarded(lambda: _call(words))
+
+
+def _call(words: list[str]) -> int:
+    try:
+        result = cli.main(words, prog_name="roar", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "")
+        return 2
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "roar"
+        raise UsageError(_lower(error.format_message()), f"{where} -h") from error
+    except click.ClickException as error:
+        raise RoarError(_lower(error.format_message())) from error
+    return result if isinstance(result, int) else 0
+
+
+def _lower(message: str) -> str:
+    message = message.rstrip(".")
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,76 @@
+"""Keeping ``git gc`` away for the milliseconds of an append, by git's own ``gc.pid`` protocol.
+
+``git gc --prune=now`` deletes objects that no ref reaches yet, and looking first whether a gc runs is not enough
+(measured: the chain broke). Holding the file that a gc itself holds is. As in git's builtin/gc.c: ``gc.pid`` says
+"pid host"; a dead process of this host, or a file older than twelve hours, holds nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+from roar.git.repository import Repository
+from roar.paths import hostname
+
+_TOO_OLD_SECONDS = 12 * 3600
+
+
+class GcRunningError(Exception):
+    """A garbage collection is going on; nothing may be written now."""
+
+
+@contextlib.contextmanager
+def hold(repo: Repository, patience_seconds: float = 0.3) -> Iterator[None]:
+    """Hold gc off inside the block. Raises ``GcRunningError`` when one runs for longer than the patience."""
+    path = os.path.join(repo.common_dir, "gc.pid")
+    deadline = time.monotonic() + patience_seconds
+    while not _take(path):
+        if time.monotonic() > deadline:
+            raise GcRunningError
+        time.sleep(0.005)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _take(path: str) -> bool:
+    lock = path + ".lock"
+    try:
+        fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o644)
+    except FileExistsError:
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - os.stat(lock).st_mtime > 5:  # git holds it for microseconds
+                os.unlink(lock)
+        return False
+    with os.fdopen(fd, "wb") as file:
+        if _held(path):
+            os.unlink(lock)
+            return False
+        file.write(f"{os.getpid()} {hostname()}".encode())
+    os.replace(lock, path)
+    return True
+
+
+def _held(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            pid, _, host = file.read().decode(errors="replace").strip().partition(" ")
+        age = time.time() - os.stat(path).st_mtime
+    except FileNotFoundError:
+        return False
+    if age > _TOO_OLD_SECONDS or not pid.isdigit():
+        return False
+    if host != hostname():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OSError):
+        return True
+    return True

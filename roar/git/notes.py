@@ -1,0 +1,53 @@
+"""Notes: lines of text on commits, in the tree that git-notes(1) reads.
+
+A note of commit ``abcd...`` is the blob at ``ab/cd...``. Git itself may write at another fan-out (after an amend,
+for instance), so an older note is looked for at each.
+"""
+
+from __future__ import annotations
+
+from roar.git import objects
+from roar.git.objects import FILE_MODE, TREE_MODE, Reader
+from roar.git.repository import Repository
+
+Entries = list[tuple[bytes, bytes, str]]
+
+
+def add_line(repo: Repository, reader: Reader, tree: str | None, commit: str, line: str) -> str:
+    """The id of a tree like ``tree`` in which the commit's note also has this line (once)."""
+    root = reader.tree(tree) if tree else []
+    name = commit.encode()
+    folder = next((oid for mode, n, oid in root if n == name[:2] and mode == TREE_MODE), None)
+    shard = reader.tree(folder) if folder else []
+    texts = [reader.body(oid, "blob") for oid in _existing(reader, root, shard, name)]
+    lines = [text for text in b"\n".join(texts).split(b"\n") if text]
+    new = line.encode("utf-8", "surrogateescape")
+    if new not in lines:
+        lines.append(new)
+    blob = objects.write(repo, "blob", b"\n".join(lines) + b"\n")
+    shard = [e for e in shard if e[1] not in (name[2:], name[2:4])] + _others(repo, reader, shard, name)
+    shard.append((FILE_MODE, name[2:], blob))
+    shard_id = objects.write(repo, "tree", objects.tree_body(shard))
+    root = [e for e in root if e[1] not in (name, name[:2])]
+    root.append((TREE_MODE, name[:2], shard_id))
+    return objects.write(repo, "tree", objects.tree_body(root))
+
+
+def _existing(reader: Reader, root: Entries, shard: Entries, name: bytes) -> list[str]:
+    """The blobs of this commit's note at fan-out 0, 1 and 2."""
+    found = [oid for mode, n, oid in root if n == name and mode != TREE_MODE]
+    found += [oid for mode, n, oid in shard if n == name[2:] and mode != TREE_MODE]
+    for mode, n, oid in shard:
+        if n == name[2:4] and mode == TREE_MODE:
+            found += [o for m, k, o in reader.tree(oid) if k == name[4:] and m != TREE_MODE]
+    return found
+
+
+def _others(repo: Repository, reader: Reader, shard: Entries, name: bytes) -> Entries:
+    """A deeper folder that also holds other commits' notes, without this one's."""
+    for mode, n, oid in shard:
+        if n == name[2:4] and mode == TREE_MODE:
+            rest = [e for e in reader.tree(oid) if e[1] != name[4:]]
+            if rest:
+                return [(TREE_MODE, n, objects.write(repo, "tree", objects.tree_body(rest)))]
+    return []

@@ -1,0 +1,216 @@
+"""Git objects: written loose by git's own protocol, read through one ``git cat-file --batch``.
+
+A writer of our own, because an append is hot and must leave nothing behind when it is killed: temporary names
+begin with ``tmp_obj_``, which ``git gc`` removes. The format is that of gitformat-pack(5) and git-hash-object(1).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import zlib
+from collections.abc import Iterable, Mapping
+
+from roar.errors import GitError
+from roar.git import program
+from roar.git.repository import Repository
+
+TREE_MODE = b"40000"
+FILE_MODE = b"100644"
+
+
+def write(repo: Repository, kind: str, body: bytes, *, durable: bool = False) -> str:
+    """Store an object and give its id. ``durable`` waits until it is on the disk."""
+    framed = b"%s %d\0" % (kind.encode(), len(body)) + body
+    oid = repo.hash(framed)
+    folder = os.path.join(repo.objects_dir, oid[:2])
+    path = os.path.join(folder, oid[2:])
+    if os.path.exists(path):
+        return oid
+    packed = zlib.compress(framed, 1)
+    for last in (False, False, True):
+        try:
+            _place(folder, path, packed, durable=durable)
+            break
+        except FileNotFoundError:
+            # gc removes empty folders under a writer
+            if last:
+                raise
+            _make_folder(repo.objects_dir, folder)
+    return oid
+
+
+def _place(folder: str, path: str, packed: bytes, *, durable: bool) -> None:
+    temporary = os.path.join(folder, f"tmp_obj_roar{os.getpid()}_{os.urandom(4).hex()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o444)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(packed)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def _make_folder(objects_dir: str, folder: str) -> None:
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        return
+    # a shared repository's folders keep the group's rights (core.sharedRepository)
+    os.chmod(folder, os.stat(objects_dir).st_mode & 0o7777)
+
+
+def tree_body(entries: Iterable[tuple[bytes, bytes, str]]) -> bytes:
+    """A tree of (mode, name, id), in git's order: folders sort as if their names ended in a slash."""
+    ordered = sorted(entries, key=lambda e: e[1] + b"/" if e[0] == TREE_MODE else e[1])
+    return b"".join(mode + b" " + name + b"\0" + bytes.fromhex(oid) for mode, name, oid in ordered)
+
+
+def tree_entries(body: bytes, *, sha256: bool = False) -> list[tuple[bytes, bytes, str]]:
+    """The (mode, name, id) of a tree. Raises ``ValueError`` when the bytes are no tree."""
+    width = 32 if sha256 else 20
+    entries, at = [], 0
+    while at < len(body):
+        space, nul = body.index(b" ", at), body.index(b"\0", at)
+        if space > nul or nul + 1 + width > len(body):
+            raise ValueError("a broken tree")
+        entries.append((body[at:space], body[space + 1 : nul], body[nul + 1 : nul + 1 + width].hex()))
+        at = nul + 1 + width
+    return entries
+
+
+def write_files(repo: Repository, files: Mapping[bytes, bytes], *, durable: bool = False) -> str:
+    """Store files by their slash-separated paths, and give the id of the tree that holds them."""
+    folders: dict[bytes, dict[bytes, bytes]] = {}
+    entries: list[tuple[bytes, bytes, str]] = []
+    for path, data in files.items():
+        first, slash, rest = path.partition(b"/")
+        if slash:
+            folders.setdefault(first, {})[rest] = data
+        else:
+            entries.append((FILE_MODE, first, write(repo, "blob", data, durable=durable)))
+    for name, inside in folders.items():
+        entries.append((TREE_MODE, name, write_files(repo, inside, durable=durable)))
+    return write(repo, "tree", tree_body(entries), durable=durable)
+
+
+def commit_body(tree: str, parents: Iterable[str], author: str, committer: str, message: str) -> bytes:
+    """A commit; ``author`` and ``committer`` are whole identity lines with their dates."""
+    lines = [f"tree {tree}", *(f"parent {p}" for p in parents), f"author {author}", f"committer {committer}"]
+    return ("\n".join(lines) + "\n\n" + message).encode("utf-8", "surrogateescape")
+
+
+class Commit:
+    """The parts of a commit that are asked for. ``date`` is the committer's, in seconds."""
+
+    __slots__ = ("date", "message", "parents", "tree")
+
+    def __init__(self, body: bytes) -> None:
+        head, _, message = body.partition(b"\n\n")
+        self.tree, self.date, self.parents = "", 0, list[str]()
+        self.message = message.decode(errors="replace")
+        for line in head.split(b"\n"):
+            key, _, value = line.partition(b" ")
+            if key == b"tree":
+                self.tree = value.decode("ascii", "replace")
+            elif key == b"parent":
+                self.parents.append(value.decode("ascii", "replace"))
+            elif key == b"committer":
+                words = value.rsplit(b" ", 2)
+                self.date = int(words[1]) if len(words) == 3 and words[1].isdigit() else 0
+
+
+class Reader:
+    """Reads objects of any place (loose, packed, alternates, promised) by one running git."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._git: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, name: str) -> tuple[str, str, bytes] | None:
+        """The (kind, id, body) of an object by id or by ``REV:path``; None when there is none.
+
+        Raises ``GitError`` when git itself fails, ``ValueError`` for a name with a line break.
+        """
+        if "\n" in name or not name:
+            raise ValueError(f"no object has the name {name!r}")
+        git = self._running()
+        assert git.stdin is not None and git.stdout is not None
+        try:
+            git.stdin.write(name.encode("utf-8", "surrogateescape") + b"\n")
+            git.stdin.flush()
+            head = git.stdout.readline().split(b" ")
+        except BrokenPipeError:
+            head = []
+        if len(head) != 3 or not head[2].strip().isdigit():
+            if head and head[-1].strip() in (b"missing", b"ambiguous"):
+                return None
+            self.close()
+            raise GitError(f"git could not read the object {name}; run git fsck")
+        size = int(head[2])
+        body = git.stdout.read(size)
+        git.stdout.read(1)
+        if len(body) != size:
+            self.close()
+            raise GitError(f"git could not read all of the object {name}; run git fsck")
+        return head[1].decode(), head[0].decode(), body
+
+    def body(self, name: str, kind: str) -> bytes:
+        """The body of an object that must exist and be of this kind. Raises ``GitError``."""
+        found = self.get(name)
+        if found is None or found[0] != kind:
+            raise GitError(f"{kind} {name} is missing; run git fsck")
+        return found[2]
+
+    def commit(self, name: str) -> Commit:
+        """A commit that must exist. Raises ``GitError``."""
+        return Commit(self.body(name, "commit"))
+
+    def tree(self, name: str) -> list[tuple[bytes, bytes, str]]:
+        """The entries of a tree that must exist. Raises ``GitError``."""
+        try:
+            return tree_entries(self.body(name, "tree"), sha256=self._repo.sha256)
+        except ValueError as error:
+            raise GitError(f"tree {name}: {error}; run git fsck") from error
+
+    def files(self, tree: str, prefix: bytes = b"") -> dict[bytes, tuple[bytes, str]]:
+        """Every file below a tree: path to (mode, blob id)."""
+        found: dict[bytes, tuple[bytes, str]] = {}
+        for mode, name, oid in self.tree(tree):
+            if mode == TREE_MODE:
+                found.update(self.files(oid, prefix + name + b"/"))
+            else:
+                found[prefix + name] = (mode, oid)
+        return found
+
+    def close(self) -> None:
+        """End the running git, if one runs."""
+        if self._git is not None:
+            git, self._git = self._git, None
+            if git.stdin:
+                git.stdin.close()
+            if git.stdout:
+                git.stdout.close()
+            git.wait()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._git is None:
+            self._git = subprocess.Popen(
+                ["git", *self._repo.args(), "cat-file", "--batch"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=program.environment(),
+            )
+        return self._git

@@ -1,0 +1,69 @@
+"""The user's own git as a program: one sealed way to call it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from roar.errors import GitError, RoarError
+
+_NOT_INHERITED = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_PREFIX",
+    "GIT_INDEX_FILE",
+    "GIT_NOTES_REF",
+    "GIT_NOTES_DISPLAY_REF",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_TRACE",
+)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The caller's environment without what would turn git to another repository, and with plain messages."""
+    env = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+    env.update(GIT_OPTIONAL_LOCKS="0", LC_ALL="C", GIT_ADVICE="0", GIT_PAGER="cat")
+    env.update(more)
+    return env
+
+
+def call(
+    args: list[str],
+    *,
+    cwd: str | None = None,
+    stdin: bytes | None = None,
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ``git ARGS`` and give its status, output and errors, whatever they are.
+
+    Raises ``RoarError`` when there is no git program.
+    """
+    try:
+        return subprocess.run(
+            ["git", *args],
+            cwd=cwd,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            check=False,
+            env=env or environment(),
+        )
+    except FileNotFoundError:
+        if cwd is not None and not os.path.isdir(cwd):
+            raise RoarError(f"no such folder: {cwd}") from None
+        raise RoarError("git is not installed, or not on PATH", "install git") from None
+
+
+def ask(args: list[str], *, cwd: str | None = None, stdin: bytes | None = None) -> bytes:
+    """The output of ``git ARGS``. Raises ``GitError`` with git's own last line when it fails."""
+    done = call(args, cwd=cwd, stdin=stdin)
+    if done.returncode:
+        raise GitError(f"git {' '.join(a for a in args[:4] if not a.startswith('--git-dir'))}: {last_line(done.stderr)}")
+    return done.stdout
+
+
+def last_line(stderr: bytes) -> str:
+    """The line of git's errors that says most: its ``fatal:`` or ``error:`` line, else the last one."""
+    lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "! [", "remote: fatal:"))]
+    return (telling or lines or ["it failed without a word"])[-1]

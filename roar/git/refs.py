@@ -1,0 +1,139 @@
+"""Refs: read, and moved only against their old value.
+
+By git's own protocol for loose refs: ``<ref>.lock`` made exclusively, the value checked under it, the lock renamed
+into place. Where refs are kept in reftables the user's git moves them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from roar.errors import GitError, RoarError
+from roar.git import program
+from roar.git.repository import Repository
+
+STALE_LOCK_SECONDS = 5.0
+"""A lock on one of roar's own refs that is older was left by a killed writer: an update takes a millisecond."""
+_WAIT_SECONDS = 10.0
+
+
+def read(repo: Repository, ref: str) -> str | None:
+    """The object id that a ref holds, or None."""
+    if repo.reftable:
+        done = program.call([*repo.args(), "rev-parse", "--verify", "--quiet", "--end-of-options", ref])
+        return done.stdout.decode().strip() or None
+    for _ in range(5):
+        value = _slurp(os.path.join(repo.common_dir, ref))
+        if value is None:
+            return _packed(repo, ref)
+        if not value.startswith(b"ref: "):
+            return value.strip().decode("ascii", "replace") or None
+        ref = value[5:].strip().decode("utf-8", "surrogateescape")
+    return None
+
+
+def head(repo: Repository) -> tuple[str | None, str | None]:
+    """The branch that HEAD names (None when detached) and its commit (None when there is none yet)."""
+    if repo.reftable:
+        done = program.call([*repo.args(), "symbolic-ref", "--quiet", "HEAD"])
+        ref = done.stdout.decode("utf-8", "surrogateescape").strip()
+        return (ref.removeprefix("refs/heads/"), read(repo, ref)) if ref else (None, read(repo, "HEAD"))
+    value = _slurp(os.path.join(repo.git_dir, "HEAD"))
+    if value is None:
+        return None, None
+    if value.startswith(b"ref: "):
+        ref = value[5:].strip().decode("utf-8", "surrogateescape")
+        return ref.removeprefix("refs/heads/"), read(repo, ref)
+    return None, value.strip().decode("ascii", "replace") or None
+
+
+def compare_and_swap(repo: Repository, ref: str, new: str, old: str | None) -> bool:
+    """Move one of roar's refs from ``old`` (None: it must not exist) to ``new``; False when it holds another value."""
+    if repo.reftable:
+        words = ["update-ref", "--no-deref", "--end-of-options", ref, new, old or repo.zero]
+        return program.call([*repo.args(), *words]).returncode == 0
+    path = os.path.join(repo.common_dir, ref)
+    lock = path + ".lock"
+    fd = _lock(path, lock)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            if read(repo, ref) != old:
+                os.unlink(lock)
+                return False
+            file.write(new.encode() + b"\n")
+        os.replace(lock, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(lock)
+        raise
+    return True
+
+
+def _lock(path: str, lock: str) -> int:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            return os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        except FileNotFoundError:
+            # made anew each time: pack-refs removes empty folders under a writer
+            with contextlib.suppress(FileExistsError):
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - os.stat(lock).st_mtime > STALE_LOCK_SECONDS:
+                    os.unlink(lock)
+                    continue
+            if time.monotonic() > deadline:
+                raise RoarError(f"{lock} is held by another program", "if nothing else uses the repository, remove it") from None
+            time.sleep(0.002)
+
+
+def symbolic(repo: Repository, name: str, target: str) -> None:
+    """Make ``name`` a symbolic ref to ``target``, unless it exists already in any form."""
+    if repo.reftable:
+        known = program.call([*repo.args(), "symbolic-ref", "--quiet", name]).returncode == 0
+        if not known and read(repo, name) is None:
+            repo.ask("symbolic-ref", name, target)
+        return
+    path = os.path.join(repo.common_dir, name)
+    if os.path.lexists(path) or _packed(repo, name) is not None:
+        return
+    fd = _lock(path, path + ".lock")
+    with os.fdopen(fd, "wb") as file:
+        file.write(b"ref: " + target.encode() + b"\n")
+    os.replace(path + ".lock", path)
+
+
+def listing(repo: Repository, *prefixes: str) -> dict[str, str]:
+    """Every ref under the prefixes, with the object id it holds, in the order of their names."""
+    out = repo.ask("for-each-ref", "--format=%(objectname) %(refname)", *prefixes)
+    pairs = (line.split(" ", 1) for line in out.decode("utf-8", "surrogateescape").splitlines())
+    return {ref: oid for oid, ref in pairs}
+
+
+def delete(repo: Repository, ref: str, old: str) -> None:
+    """Delete a ref that still holds ``old``. Raises ``GitError``."""
+    repo.ask("update-ref", "--no-deref", "-d", "--end-of-options", ref, old)
+
+
+def _slurp(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise GitError(f"cannot read the ref file {path}: {error.strerror}") from error
+
+
+def _packed(repo: Repository, ref: str) -> str | None:
+    data = _slurp(os.path.join(repo.common_dir, "packed-refs"))
+    if not data:
+        return None
+    at = data.find(b" " + os.fsencode(ref) + b"\n")
+    if at < 0:
+        return None
+    start = data.rfind(b"\n", 0, at) + 1
+    return data[start:at].decode("ascii", "replace")

@@ -1,0 +1,115 @@
+"""Finding the repository, as git itself finds it.
+
+The user's git is asked once (one millisecond, where importing a library's repository layer takes forty), so
+GIT_DIR, linked worktrees, submodules, safe.directory and discovery limits mean what they mean to git.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from roar.errors import NotARepositoryError, RoarError
+from roar.git import program
+
+_QUESTIONS = (
+    ["--absolute-git-dir"],
+    ["--git-common-dir"],
+    ["--git-path", "objects"],
+    ["--show-object-format"],
+    ["--show-ref-format"],
+    ["--show-toplevel"],
+)
+
+
+class Repository:
+    """Where a repository's parts are. Absolute paths; ``work_tree`` is None in a bare one."""
+
+    __slots__ = ("common_dir", "git_dir", "objects_dir", "reftable", "sha256", "work_tree")
+
+    def __init__(  # noqa: PLR0913  six facts, all from one question
+        self,
+        git_dir: str,
+        common_dir: str,
+        objects_dir: str,
+        work_tree: str | None,
+        *,
+        sha256: bool = False,
+        reftable: bool = False,
+    ) -> None:
+        self.git_dir = git_dir
+        self.common_dir = common_dir
+        self.objects_dir = objects_dir
+        self.work_tree = work_tree
+        self.sha256 = sha256
+        self.reftable = reftable
+
+    @property
+    def own_dir(self) -> str:
+        """The folder in the common git directory that belongs to roar."""
+        return os.path.join(self.common_dir, "roar")
+
+    def hash(self, data: bytes) -> str:
+        """The object id of a framed object."""
+        return (hashlib.sha256 if self.sha256 else hashlib.sha1)(data, usedforsecurity=False).hexdigest()
+
+    @property
+    def zero(self) -> str:
+        """The object id that means "no object"."""
+        return "0" * (64 if self.sha256 else 40)
+
+    def args(self) -> list[str]:
+        """The first words of a git command on this repository."""
+        words = [f"--git-dir={self.git_dir}"]
+        return [*words, f"--work-tree={self.work_tree}"] if self.work_tree else words
+
+    def ask(self, *args: str, stdin: bytes | None = None) -> bytes:
+        """The output of a git command on this repository. Raises ``GitError``."""
+        return program.ask([*self.args(), *args], cwd=self.work_tree or self.git_dir, stdin=stdin)
+
+    def require_work_tree(self) -> str:
+        """The work tree. Raises ``RoarError`` in a bare repository."""
+        if self.work_tree is None:
+            raise RoarError(f"{self.git_dir} has no work tree", "go to a clone or a worktree of it")
+        return self.work_tree
+
+
+def discover(start: str | None = None) -> Repository:
+    """The repository around ``start`` (default: here). Raises ``NotARepositoryError``."""
+    env = dict(os.environ, LC_ALL="C")
+    if start is not None:
+        env = program.environment()
+    words = [word for question in _QUESTIONS for word in question]
+    done = program.call(["rev-parse", *words], cwd=start, env=env)
+    lines = done.stdout.decode("utf-8", "surrogateescape").splitlines()
+    if len(lines) < len(_QUESTIONS) - 1:
+        raise NotARepositoryError(*_refusal(program.last_line(done.stderr), start or os.getcwd()))
+    if len(lines) > len(_QUESTIONS):  # a newline in a path: ask one by one
+        lines = [_one(question, start, env) for question in _QUESTIONS]
+    base = start or os.getcwd()
+    git_dir, common, objects, object_format, ref_format = lines[:5]
+    top = lines[5] if len(lines) == len(_QUESTIONS) and lines[5] and done.returncode == 0 else None
+    return Repository(
+        git_dir,
+        os.path.realpath(os.path.join(base, common)),
+        os.path.realpath(os.path.join(base, objects)),
+        top,
+        sha256=object_format == "sha256",
+        reftable=ref_format == "reftable",
+    )
+
+
+def _one(question: list[str], start: str | None, env: dict[str, str]) -> str:
+    done = program.call(["rev-parse", *question], cwd=start, env=env)
+    return done.stdout.decode("utf-8", "surrogateescape").removesuffix("\n") if done.returncode == 0 else ""
+
+
+def _refusal(line: str, where: str) -> tuple[str, str]:
+    if "dubious ownership" in line:
+        return (
+            f"the repository around {where} belongs to somebody else",
+            f"if you trust it: git config --global --add safe.directory {where}",
+        )
+    if "not a git repository" in line:
+        return f"not a git repository: {where}", "git init"
+    return f"git cannot use the repository around {where}: {line.removeprefix('fatal: ')}", "git status"

@@ -1,0 +1,52 @@
+"""What git knows of paths in a work tree: tracked at a commit, ignored, and as which blob.
+
+Paths are ``os`` path strings relative to the top of the work tree, with ``/``.
+"""
+
+from __future__ import annotations
+
+import os
+
+from roar.git import program
+from roar.git.repository import Repository
+
+
+def blobs_at(repo: Repository, commit: str, paths: list[str]) -> dict[str, str]:
+    """The blob id of each of the paths that the commit has as a file. Raises ``GitError``."""
+    plain = [p for p in paths if "\n" not in p]
+    found: dict[str, str] = {}
+    if plain:
+        names = "".join(f"{commit}:{p}\n" for p in plain).encode("utf-8", "surrogateescape")
+        out = repo.ask("cat-file", "--buffer", "--batch-check=%(objectname) %(objecttype)", stdin=names)
+        for path, line in zip(plain, out.split(b"\n"), strict=False):
+            words = line.split(b" ")
+            if len(words) == 2 and words[1] == b"blob":
+                found[path] = words[0].decode()
+    for path in set(paths).difference(plain):
+        line = repo.ask("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
+        if line:
+            found[path] = line.split(b"\t")[0].split(b" ")[2].decode()
+    return found
+
+
+def blob_id(repo: Repository, data: bytes) -> str:
+    """The id that git would give a blob of these bytes."""
+    return repo.hash(b"blob %d\0" % len(data) + data)
+
+
+def filtered_blob_id(repo: Repository, path: str) -> str:
+    """The id of a work tree file as git would store it: line ends and clean filters applied."""
+    top = repo.require_work_tree()
+    return repo.ask("hash-object", f"--path={path}", "--", os.path.join(top, path)).decode().strip()
+
+
+def ignored(repo: Repository, paths: list[str]) -> set[str]:
+    """Those of the paths that git ignores. A path that git will not judge (in a submodule) is in nobody's way."""
+    if not paths:
+        return set()
+    stdin = b"".join(os.fsencode(p) + b"\0" for p in paths)
+    words = ["check-ignore", "-z", "--stdin"]
+    done = program.call([*repo.args(), *words], cwd=repo.require_work_tree(), stdin=stdin)
+    if done.returncode not in (0, 1):  # 1 says that none is ignored
+        return set(paths) if len(paths) == 1 else {p for path in paths for p in ignored(repo, [path])}
+    return {os.fsdecode(p) for p in done.stdout.split(b"\0") if p}

@@ -1,0 +1,16 @@
+"""The journal: the truth, in ``refs/roar/*``. The only floor that knows both records and git.
+
+    refs/roar/jobs/<yyyy>/<writer>    append-only chain of this clone, one commit a record
+    refs/roar/notes/<writer>          this clone's notes
+    refs/roar-remote/<remote>/...     what others have
+
+A record's commit holds a tree with ``record.json`` and what belongs to it: ``files/`` (the overlay), ``in/`` and
+``out/`` (manifests). ``docs/format.md`` describes it in full.
+"""
+
+JOBS = "refs/roar/jobs/"
+NOTES = "refs/roar/notes/"
+REMOTES = "refs/roar-remote/"
+LOCAL_NOTES = "refs/notes/roar"
+RECORD = b"record.json"
+"""The name of the record in its commit's tree."""

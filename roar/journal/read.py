@@ -1,0 +1,155 @@
+"""Reading the journal: what is new since some tips, one record again, and what lies beside it.
+
+Everything read here may come from anybody. What cannot be read is given back as ``Broken``, by object id, and
+never stops the reading of the rest.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from roar.errors import GitError, RecordError
+from roar.git import program, refs
+from roar.git.objects import Reader
+from roar.git.repository import Repository
+from roar.journal import JOBS, RECORD, REMOTES, manifests
+from roar.paths import is_safe_relative, to_text
+from roar.records import codec
+from roar.records.job import File, Job, Shard
+from roar.records.model import Record
+
+ARCHIVE = "refs/roar/archive/"
+_CHAIN = re.compile(r"refs/(roar|roar-remote/[^/]+)/(jobs|archive)/.+")
+
+
+class Stored(NamedTuple):
+    """A record's bytes, and where they are: ``length`` bytes from ``start`` in a blob of a commit's tree."""
+
+    commit: str
+    blob: str
+    start: int
+    body: bytes
+
+
+class Broken(NamedTuple):
+    """An object under roar's refs that is no readable record."""
+
+    commit: str
+    reason: str
+
+
+def tips(repo: Repository) -> dict[str, str]:
+    """The chains of records, our own and others', with the commit each ends in."""
+    found = refs.listing(repo, JOBS, ARCHIVE, REMOTES)
+    return {ref: oid for ref, oid in found.items() if _CHAIN.fullmatch(ref)}
+
+
+def since(repo: Repository, new: Iterable[str], known: Iterable[str] = ()) -> Iterator[Stored | Broken]:
+    """Every record reachable from the new tips and not from the known ones, newest first in each chain.
+
+    Raises ``GitError`` when git cannot walk the chains.
+    """
+    wanted = sorted(set(new) - set(known))
+    if not wanted:
+        return
+    names = "".join(f"{oid}\n" for oid in wanted) + "".join(f"^{oid}\n" for oid in sorted(set(known)))
+    walk = [*repo.args(), "-c", "log.showSignature=false", "log", "--stdin", "--ignore-missing", "--topo-order"]
+    walk.append(f"--format=%T:{RECORD.decode()} %H")
+    batch = [*repo.args(), "cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"]
+    env = program.environment()
+    with (
+        subprocess.Popen(
+            ["git", *walk], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
+        ) as log,
+        subprocess.Popen(["git", *batch], stdin=log.stdout, stdout=subprocess.PIPE, env=env) as cat,
+    ):
+        assert log.stdin and log.stdout and log.stderr and cat.stdout
+        log.stdout.close()
+        log.stdin.write(names.encode())
+        log.stdin.close()
+        others: list[str] = []
+        yield from _bodies(cat, others)
+        trouble = log.stderr.read()
+    if log.returncode:
+        raise GitError(f"the journal cannot be walked: {program.last_line(trouble)}", "git fsck")
+    if others:
+        yield from _without_record(repo, names, others)
+
+
+def _bodies(cat: subprocess.Popen[bytes], others: list[str]) -> Iterator[Stored | Broken]:
+    assert cat.stdout
+    while line := cat.stdout.readline():
+        words = line.decode("ascii", "replace").split()
+        if len(words) != 4 or not words[2].isdigit():
+            others.append(words[0].partition(":")[0] if words else "")
+            continue
+        blob, kind, size, commit = words
+        if int(size) > codec.MAX_BYTES:
+            left = int(size) + 1
+            while left > 0:
+                left -= len(cat.stdout.read(min(left, 1 << 20))) or left
+            yield Broken(commit, f"record.json has {size} bytes, more than {codec.MAX_BYTES}")
+            continue
+        body = cat.stdout.read(int(size))
+        cat.stdout.read(1)
+        yield Stored(commit, blob, 0, body) if kind == "blob" else Broken(commit, f"record.json is a {kind}")
+
+
+def _without_record(repo: Repository, names: str, trees: list[str]) -> Iterator[Stored | Broken]:
+    """Commits whose tree has no record: sealed segments, or foreign objects."""
+    out = repo.ask("log", "--stdin", "--ignore-missing", "--format=%T %H", stdin=names.encode()).decode()
+    commits = dict(line.split() for line in out.splitlines())
+    with Reader(repo) as reader:
+        for tree in trees:
+            yield from _segments(reader, commits.get(tree, tree), tree)
+
+
+def _segments(reader: Reader, commit: str, tree: str) -> Iterator[Stored | Broken]:
+    try:
+        blobs = [oid for path, (_, oid) in reader.files(tree).items() if path.startswith(b"segment/")]
+        if not blobs:
+            yield Broken(commit, "its tree holds no record")
+        for blob in blobs:
+            start = 0
+            for line in reader.body(blob, "blob").split(b"\n"):
+                if line:
+                    yield Stored(commit, blob, start, line)
+                start += len(line) + 1
+    except GitError as error:
+        yield Broken(commit, error.message)
+
+
+def record(reader: Reader, blob: str, start: int, length: int) -> Record:
+    """A record read again from where it was found. Raises ``GitError`` or ``RecordError``."""
+    return codec.decode(reader.body(blob, "blob")[start : start + length])
+
+
+def overlay(reader: Reader, commit: str) -> dict[str, str]:
+    """The overlay files of a record: path to blob id. Paths that would leave a work tree are left out."""
+    found = reader.files(commit + "^{tree}") if commit else {}
+    paths = {to_text(p[6:]): oid for p, (_, oid) in found.items() if p.startswith(b"files/")}
+    return {path: oid for path, oid in paths.items() if is_safe_relative(path)}
+
+
+def inputs(reader: Reader, commit: str, job: Job) -> list[File]:
+    """All inputs of a job, its manifests included. Raises ``RecordError`` or ``GitError``."""
+    return job.inputs + _shards(reader, commit, b"in", job.input_shards)
+
+
+def outputs(reader: Reader, commit: str, job: Job) -> list[File]:
+    """All outputs of a job, its manifests included. Raises ``RecordError`` or ``GitError``."""
+    return job.outputs + _shards(reader, commit, b"out", job.output_shards)
+
+
+def _shards(reader: Reader, commit: str, side: bytes, shards: list[Shard]) -> list[File]:
+    files: list[File] = []
+    for shard in shards:
+        path = manifests.tree_path(side, shard.directory)
+        found = reader.get(f"{commit}:{path.decode()}")
+        if found is None:
+            raise RecordError(f"the manifest of {shard.directory or '.'} is missing from {commit}")
+        files += manifests.check(found[2], shard)
+    return files

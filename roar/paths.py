@@ -1,0 +1,99 @@
+"""Paths: bytes on disk, text in records, and the folders of roar itself.
+
+The kernel's paths are bytes. Records are JSON, so a path (or a word of a command line) becomes text: as it is
+when it is valid UTF-8, else marked, with ``//bytes/`` in front and ``%XX`` for each ``%`` and each byte that is
+not part of a valid UTF-8 sequence. A normalised absolute path never begins with two slashes, and text that does
+begin with the mark is marked itself, so every byte string makes the round trip. The tracer spells them alike.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+MARK = "//bytes/"
+
+
+def to_text(raw: bytes) -> str:
+    """The text that stands for these bytes in a record."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        if not text.startswith(MARK):
+            return text
+    spelled = raw.replace(b"%", b"%25").decode("utf-8", "surrogateescape")
+    return MARK + "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in spelled)
+
+
+def to_bytes(text: str) -> bytes:
+    """The bytes that a text of a record stands for. Raises ``ValueError`` on text no byte string spells."""
+    if not text.startswith(MARK):
+        return text.encode()
+    spelled = text[len(MARK) :].encode()
+    raw = re.sub(rb"%([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), spelled)
+    if to_text(raw) != text:
+        raise ValueError(f"not the spelling of any byte string: {text!r}")
+    return raw
+
+
+def fs(text: str) -> str:
+    """The text of a record as an ``os`` path string (undecodable bytes as surrogates)."""
+    return text if not text.startswith(MARK) else os.fsdecode(to_bytes(text))
+
+
+def from_fs(path: str) -> str:
+    """An ``os`` path string as the text of a record."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return to_text(os.fsencode(path))
+    return path if not path.startswith(MARK) else to_text(os.fsencode(path))
+
+
+def below(path: str, folder: str) -> str | None:
+    """The rest of ``path`` under ``folder`` ("" when they are the same), by whole components; else None.
+
+    Both are absolute and normalised. A marked path is compared by what it spells.
+    """
+    if path.startswith(MARK):
+        rest = below(os.fsdecode(to_bytes(path)), folder)
+        return None if rest is None else from_fs(rest)
+    if path == folder:
+        return ""
+    prefix = folder if folder.endswith("/") else folder + "/"
+    return path[len(prefix) :] if path.startswith(prefix) else None
+
+
+def is_safe_relative(text: str) -> bool:
+    """True when a record's path stays inside the folder it is laid into, on any system."""
+    try:
+        raw = to_bytes(text)
+    except ValueError:
+        return False
+    if not raw or raw.startswith(b"/") or b"\0" in raw:
+        return False
+    parts = raw.split(b"/")
+    if any(p in (b"", b".", b"..") or p.lower().rstrip(b" .") == b".git" for p in parts):
+        return False
+    return os.name != "nt" or not (b"\\" in raw or b":" in raw)
+
+
+def hostname() -> str:
+    """The name of this machine, as gethostname(2) gives it."""
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "localhost")
+
+
+def state_folder() -> str:
+    """The user's folder for what must survive but belongs to no repository (records saved aside)."""
+    import platformdirs  # costs 14 ms, needed only when something went wrong
+
+    return platformdirs.user_state_dir("roar", appauthor=False)
+
+
+def cache_folder() -> str:
+    """The user's folder for what may be deleted at any time (built environments)."""
+    import platformdirs
+
+    return platformdirs.user_cache_dir("roar", appauthor=False)

@@ -1,0 +1,77 @@
+"""Canonical bytes of records, and records from bytes.
+
+The canonical form is JSON as UTF-8 with keys in byte order, no white space, no floats, and without the fields
+that are None, empty or false by default. A record's id is computed over exactly these bytes, and bytes once
+written are never rewritten: readers keep the bytes they found, whatever their version understands of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from roar.errors import NewerFormatError, RecordError
+from roar.records.ids import record_id
+from roar.records.job import File, Job, Session
+from roar.records.model import FORMAT, Part, Record
+
+MAX_BYTES = 32 << 20
+"""A record larger than this is refused by readers; file lists live in manifests long before."""
+
+KINDS: dict[str, type[Record]] = {"job": Job, "session": Session}
+
+
+def encode(record: Part) -> bytes:
+    """The canonical bytes of a record or a part of one."""
+    return orjson.dumps(record.model_dump(exclude_defaults=True) | _stamp(record), option=orjson.OPT_SORT_KEYS)
+
+
+def _stamp(record: Part) -> dict[str, object]:
+    return {"format": record.format, "kind": record.kind} if isinstance(record, Record) else {}
+
+
+def identify(record: Record, body: bytes) -> str:
+    """The id of a record whose canonical bytes are ``body``."""
+    return record_id(record.clock, body)
+
+
+def decode(body: bytes) -> Record:
+    """The record in these bytes. Kinds this version does not know come back as a plain ``Record``.
+
+    Raises ``NewerFormatError`` for a newer major format and ``RecordError`` for anything else that is no record.
+    """
+    if len(body) > MAX_BYTES:
+        raise RecordError(f"a record of {len(body)} bytes is larger than {MAX_BYTES}")
+    try:
+        data: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RecordError(f"not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise RecordError("not a JSON object")
+    version = data.get("format")
+    if not isinstance(version, int):
+        raise RecordError("no format version")
+    if version > FORMAT:
+        raise NewerFormatError(f"format {version} is newer than {FORMAT}, which this roar reads")
+    kind = data.get("kind")
+    try:
+        return KINDS.get(kind if isinstance(kind, str) else "", Record).model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{where}: {first['msg']} ({error.error_count()} in all)") from error
+
+
+def encode_manifest(files: list[File]) -> bytes:
+    """A manifest: one canonical file a line, sorted by path."""
+    return b"".join(encode(f) + b"\n" for f in sorted(files, key=lambda f: f.path))
+
+
+def decode_manifest(body: bytes) -> list[File]:
+    """The files of a manifest. Raises ``RecordError``."""
+    try:
+        return [File.model_validate_json(line) for line in body.splitlines() if line]
+    except ValidationError as error:
+        raise RecordError(f"a manifest line is no file: {error.errors()[0]['msg']}") from error

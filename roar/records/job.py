@@ -1,0 +1,236 @@
+"""A job: one command that ran under the tracer, and everything known of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from roar.records.model import Blake3, Count, GitId, Nanoseconds, Part, Record, RecordId, Text
+
+
+class File(Part):
+    """A file as a job met it.
+
+    ``path`` is relative to the work tree when inside it, else absolute; always with ``/`` and spelled as
+    ``roar.paths`` says. ``hash`` is absent when the content is not known, and ``unknown`` then says why.
+    """
+
+    path: Text
+    hash: Blake3 | None = None
+    size: Count = 0
+    mode: Count = 0o100644
+    """``st_mode``; a symbolic link (0o120000) has the hash of its target's bytes."""
+    blob: GitId | None = None
+    """The git blob id, when the path is tracked and its content is that of the job's commit."""
+    change: Literal["created", "modified"] | None = None
+    """Outputs only."""
+    asked: Text | None = None
+    """The name used by the command, when a symbolic link led from it to ``path``."""
+    unknown: Text | None = None
+
+
+class Shard(Part):
+    """The files of one directory, in a manifest beside the record (used above ``MANIFEST_ABOVE`` files)."""
+
+    directory: Text
+    count: Count
+    size: Count
+    """Bytes of all its files together."""
+    hash: Blake3
+    """BLAKE3 of the manifest's bytes."""
+
+
+class Command(Part):
+    """What was run, and where."""
+
+    argv: list[Text]
+    cwd: Text = ""
+    """Relative to the work tree ("" is its root), or absolute when outside."""
+    root: Text | None = None
+    """The recording work tree's absolute path, when words of ``argv`` contain it."""
+    name: Text | None = None
+    """The step name that the user gave."""
+
+
+class Exit(Part):
+    """How the command ended: an exit code, or the signal that killed it."""
+
+    code: Annotated[int, Field(ge=0, le=255)] | None = None
+    signal: Annotated[int, Field(ge=1, le=255)] | None = None
+    started: bool = True
+    """False when the program could not be executed at all."""
+
+
+class OverlayFile(Part):
+    """A file that the job read and that differs from the job's commit.
+
+    Its exact bytes are in the record's tree at ``files/<path>`` (none for a deleted one).
+    """
+
+    path: Text
+    state: Literal["modified", "untracked", "deleted"]
+    hash: Blake3 | None = None
+    size: Count = 0
+    mode: Count = 0o100644
+
+
+class Code(Part):
+    """The state of the code: ``commit`` with the overlay laid over it is what the job ran."""
+
+    commit: GitId | None = None
+    """Absent when there was no commit yet."""
+    branch: Text | None = None
+    """Absent when HEAD was detached."""
+    remote: Text | None = None
+    """URL of the branch's remote, without credentials."""
+    overlay: list[OverlayFile] = []
+
+
+class Package(Part):
+    """An installed distribution."""
+
+    name: Text
+    version: Text
+    source: Text | None = None
+    """A direct URL or ``editable``, when it did not come from an index."""
+
+
+class Python(Part):
+    """An interpreter that the job executed, and its packages."""
+
+    version: Text
+    implementation: Text
+    executable: Text
+    """The name it was executed by; relative to the work tree when inside it."""
+    prefix: Text | None = None
+    """The virtual environment's folder, when it ran in one."""
+    read: list[Package] = []
+    """The distributions of which the job read at least one file."""
+    installed: list[Package] = []
+    """The others that were there."""
+
+
+class Gpu(Part):
+    """A graphics processor whose device the job opened."""
+
+    name: Text
+    driver: Text | None = None
+
+
+class Machine(Part):
+    """Where it ran."""
+
+    system: Text
+    kernel: Text
+    architecture: Text
+    cpu: Text | None = None
+    cores: Count = 0
+    memory_bytes: Count = 0
+    hostname: Text | None = None
+    container: Text | None = None
+    gpus: list[Gpu] = []
+
+
+class Environment(Part):
+    """What surrounded the command, beside its files."""
+
+    machine: Machine
+    pythons: list[Python] = []
+    variables: dict[str, Text] = {}
+    umask: Count | None = None
+
+
+class Program(Part):
+    """One program image that a process ran."""
+
+    path: Text
+    argv: list[Text] = []
+
+
+class Process(Part):
+    """One process of the job."""
+
+    pid: Count
+    parent: Count
+    programs: list[Program] = []
+    exit: Exit | None = None
+    started_ns: Nanoseconds = 0
+    duration_ns: Nanoseconds = 0
+    cpu_ns: Nanoseconds = 0
+    peak_bytes: Count = 0
+
+
+class LeftOut(Part):
+    """Files that were seen and not listed, by reason."""
+
+    reason: Text
+    count: Count
+    inside: bool = False
+    """True for files inside the repository."""
+    examples: list[Text] = []
+
+
+class Endpoint(Part):
+    """A network address that the job connected to."""
+
+    family: Text
+    address: Text
+    port: Count = 0
+
+
+class Incomplete(Part):
+    """Something that this record does not know, and why."""
+
+    reason: Text
+    detail: Text = ""
+    count: Count = 1
+
+
+class Tracer(Part):
+    """What watched the job."""
+
+    version: Text
+    mechanism: Text
+
+
+class Job(Record):
+    """One traced command. ``inputs`` existed before and were read; ``outputs`` were created or changed."""
+
+    kind: Literal["job"] = "job"
+    role: Literal["run", "build"] = "run"
+    session: RecordId | None = None
+    command: Command
+    user: Text
+    """The git identity of who ran it: ``Name <email>``."""
+    started_ns: Nanoseconds
+    duration_ns: Nanoseconds
+    exit: Exit
+    code: Code
+    inputs: list[File] = []
+    outputs: list[File] = []
+    input_shards: list[Shard] = []
+    output_shards: list[Shard] = []
+    environment: Environment
+    processes: list[Process] = []
+    process_count: Count = 0
+    cpu_ns: Nanoseconds = 0
+    peak_bytes: Count = 0
+    temporaries: Count = 0
+    left_out: list[LeftOut] = []
+    not_found: list[Text] = []
+    """Paths inside the repository that the job looked for in vain."""
+    network: list[Endpoint] = []
+    incomplete: list[Incomplete] = []
+    tracer: Tracer
+    reproduces: RecordId | None = None
+    """The job that this one runs again."""
+
+
+class Session(Record):
+    """A pipeline run: the jobs that name it belong together."""
+
+    kind: Literal["session"] = "session"
+    name: Text | None = None
+    user: Text
+    purpose: Literal["work", "reproduction"] = "work"

@@ -1,0 +1,65 @@
+"""A job in one line: for the commit message, the note and the log. Control characters never pass."""
+
+from __future__ import annotations
+
+import re
+
+from roar.records.job import Job
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
+
+
+def printable(text: str) -> str:
+    """The text with every control character shown as ``\\xNN``, so that no terminal obeys it."""
+    return _UNPRINTABLE.sub(lambda m: "\\n" if m[0] == "\n" else f"\\x{ord(m[0]):02x}", text)
+
+
+def command_line(argv: list[str], width: int = 0) -> str:
+    """A command as one types it, quoted where the shell needs it; cut to ``width`` characters when positive."""
+    line = printable(" ".join(w if _PLAIN_WORD.fullmatch(w) else "'" + w.replace("'", "'\\''") + "'" for w in argv))
+    return line if not 0 < width < len(line) else line[: width - 1] + "…"
+
+
+def outcome(job: Job) -> str:
+    """``ok``, ``exit 1``, ``signal 9`` or ``not started``."""
+    if not job.exit.started:
+        return "not started"
+    if job.exit.signal is not None:
+        return f"signal {job.exit.signal}"
+    return "ok" if job.exit.code == 0 else f"exit {job.exit.code}"
+
+
+def duration(nanoseconds: int) -> str:
+    """A duration for people: ``312 ms``, ``4.2 s``, ``3 min 12 s``, ``5 h 02 min``."""
+    seconds = nanoseconds / 1e9
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+
+
+def output_words(job: Job, most: int = 3) -> str:
+    """The first outputs' names, and how many more there are; "" when there are none."""
+    total = len(job.outputs) + sum(shard.count for shard in job.output_shards)
+    if not total:
+        return ""
+    names = [printable(f.path) for f in job.outputs[:most]] or [printable(s.directory) + "/" for s in job.output_shards[:1]]
+    more = total - min(len(job.outputs), most) if job.outputs else total
+    return ", ".join(names) + (f" (+{more})" if more > 0 else "")
+
+
+def subject(job: Job) -> str:
+    """``roar: run python train.py -> model.pkl``: the first line of the record's commit."""
+    made = output_words(job, 2)
+    return f"roar: {job.role} {command_line(job.command.argv, 60)}" + (f" -> {made}" if made else "")
+
+
+def note(job: Job, identifier: str) -> str:
+    """The line on the commit that was checked out; it begins with the record's id."""
+    made = output_words(job)
+    line = f"{identifier} {job.role} {outcome(job)} {duration(job.duration_ns)}  {command_line(job.command.argv, 100)}"
+    return line + (f" -> {made}" if made else "")

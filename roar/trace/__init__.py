@@ -1,0 +1,1 @@
+"""Tracing: start the tracer, read its report, decide what belongs to the record."""

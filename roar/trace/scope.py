@@ -1,0 +1,59 @@
+"""Scope: which of the files that a job touched belong to its record, and why the others do not.
+
+The repository always wins: below the work tree only git's own folder, Python's byte code and the packages of a
+virtual environment are set aside, and counted as inside. Prefixes are compared by whole path components.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from roar.paths import below
+
+SYSTEM = (
+    "/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/usr", "/var/lib", "/var/cache",
+    "/nix/store", "/snap", "/gnu/store",
+)  # fmt: skip
+KERNEL = ("/dev", "/proc", "/sys", "/run", "/var/run")
+KERNEL_BUT_FILES = ("/dev/shm",)  # noqa: S108  people keep data there
+
+
+class Scope:
+    """The rules for one repository and one run. ``packages`` are the folders of the interpreters that ran."""
+
+    def __init__(self, root: str, git_dirs: Iterable[str], packages: Iterable[str] = ()) -> None:
+        self.root = root
+        self._git = tuple(dict.fromkeys(git_dirs))
+        self._packages = tuple(packages)
+        self._memo: dict[str, str | None] = {}
+
+    def inside(self, path: str) -> str | None:
+        """The path relative to the work tree, or None outside."""
+        return below(path, self.root)
+
+    def left_out(self, path: str) -> str | None:
+        """Why this absolute path does not belong to the record, or None when it does."""
+        folder = path.rpartition("/")[0]
+        if folder not in self._memo:
+            self._memo[folder] = self._rule(folder)
+        reason = self._memo[folder]
+        if reason is None and path in self._git:  # the .git file of a linked worktree
+            return "git"
+        if reason is None and path.endswith(".pyc") and folder.endswith("/__pycache__"):
+            return "bytecode"
+        return reason
+
+    def _rule(self, folder: str) -> str | None:
+        if any(below(folder, git) is not None for git in self._git):
+            return "git"
+        if any(below(folder, package) is not None for package in self._packages):
+            return "package"
+        if below(folder, self.root) is not None:
+            return None
+        if any(below(folder, keep) is not None for keep in KERNEL_BUT_FILES):
+            return None
+        if any(below(folder, prefix) is not None for prefix in KERNEL):
+            return "device"
+        if any(below(folder, prefix) is not None for prefix in SYSTEM):
+            return "system"
+        return None

@@ -1,0 +1,85 @@
+"""Starting the command under the tracer, before anything else is imported.
+
+The process that the user's shell knows becomes the tracer: signals, job control and the terminal then need nothing
+in between. A child made before, the recorder, imports the rest of roar while the command runs, and writes the record
+when the tracer says that the report is complete; whatever becomes of it, the command and its status are not touched.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from roar.errors import EXIT_BUG, NotStartedError
+
+TERMINAL_SIGNALS = ("SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU")
+
+
+def tracer_path() -> str:
+    """The tracer program. Raises ``NotStartedError`` where there is none."""
+    if not sys.platform.startswith("linux"):
+        raise NotStartedError("tracing needs Linux: roar run works there only; every other command works here")
+    path = os.environ.get("ROAR_TRACER") or os.path.join(os.path.dirname(os.path.dirname(__file__)), "bin", "roar-tracer")
+    if not os.access(path, os.X_OK):
+        raise NotStartedError(f"the tracer is missing: {path}", "install roar again with a Rust toolchain present")
+    return path
+
+
+def open_report(folder: str) -> int:
+    """An open, nameless file for the report: in ``folder``, else with the temporary files, else in memory."""
+    for place in (folder, os.environ.get("TMPDIR") or "/tmp"):  # noqa: S108  it has no name there
+        try:
+            return os.open(place, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            continue
+    return os.memfd_create("roar-report", os.MFD_CLOEXEC)
+
+
+def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None], options: list[str]) -> NoReturn:
+    """Turn this process into the tracer of ``argv``.
+
+    ``report`` is an open file that the tracer writes. A child calls ``recorder`` with a descriptor that reaches its
+    end when the report is complete. Does not return. Raises ``NotStartedError`` when the tracer cannot be executed;
+    the command has not been started then.
+    """
+    tracer = tracer_path()
+    done_read, done_write = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(done_write)
+        _record(recorder, done_read)
+    os.close(done_read)
+    for fd in (report, done_write):
+        os.set_inheritable(fd, True)
+    words = [tracer, "--report-fd", str(report), "--done-fd", str(done_write), "--wait-for", str(pid), *options]
+    try:
+        os.execv(tracer, [*words, "--", *argv])
+    except OSError as error:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise NotStartedError(f"the tracer cannot be executed: {tracer}: {error.strerror}", "roar doctor") from error
+
+
+def _record(recorder: Callable[[int], None], done: int) -> NoReturn:
+    """The child: survives what the terminal sends, and never returns into its parent's code."""
+    status = EXIT_BUG
+    try:
+        for name in TERMINAL_SIGNALS:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        recorder(done)
+        status = 0
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def wait_for_end(done: int) -> None:
+    """Wait until the tracer has written its report, or has died."""
+    while os.read(done, 1):
+        pass

@@ -1,0 +1,149 @@
+"""The overlay: the exact bytes of files that the job read and that its commit does not have.
+
+Commit plus overlay is the code the job ran. Nothing of the user's index, work tree, branches or stash is touched.
+Data files are not copied: they are inputs by hash.
+"""
+
+from __future__ import annotations
+
+import os
+
+from roar.errors import GitError
+from roar.git import worktree
+from roar.git.objects import Reader
+from roar.git.repository import Repository
+from roar.hashing import digest_bytes
+from roar.paths import fs, is_safe_relative, to_bytes
+from roar.records.job import File, Incomplete, OverlayFile
+from roar.redact import find_secrets, is_secret_path
+
+MODIFIED_BYTES = 16 << 20
+"""A tracked file that differs from the commit is kept up to this size."""
+UNTRACKED_BYTES = 256 << 10
+"""An untracked file that looks like code or configuration is kept up to this size."""
+TOTAL_BYTES = 64 << 20
+
+SUFFIXES = frozenset(
+    ".py .pyi .pyx .ipynb .r .rmd .qmd .jl .m .sh .bash .zsh .fish .pl .rb .lua .js .mjs .ts .tsx .java .scala .kt .go .rs .c .h"
+    " .cc .cpp .cxx .hh .hpp .cu .cuh .f .f90 .sql .awk .sed .mk .cmake .nf .smk .cwl .wdl .proto .j2 .jinja .tmpl"
+    " .yaml .yml .toml .json .jsonc .json5 .ini .cfg .conf .config .properties .gin .hcl .tf .lock".split()
+)
+NAMES = frozenset("makefile gnumakefile dockerfile snakefile justfile rakefile procfile requirements pipfile".split())
+
+
+class Overlay:
+    """What is laid over the commit: entries for the record, bytes for its tree, blob ids of clean inputs."""
+
+    def __init__(self) -> None:
+        self.entries: list[OverlayFile] = []
+        self.tree: dict[bytes, bytes] = {}
+        self.blobs: dict[str, str] = {}
+        self.incomplete: list[Incomplete] = []
+        self._total = 0
+
+    def add(self, path: str, state: str, data: bytes, mode: int) -> None:
+        """Keep a file, unless it looks like a secret or there is too much already."""
+        if is_secret_path(path) or find_secrets(data):
+            self.lacks(path, "looks like a secret")
+        elif self._total + len(data) > TOTAL_BYTES:
+            self.lacks(path, f"more than {TOTAL_BYTES >> 20} MiB in all")
+        elif not is_safe_relative(path) or b"/.git" in b"/" + to_bytes(path).lower():
+            self.lacks(path, "git refuses such a name")
+        else:
+            self._total += len(data)
+            self.tree[b"files/" + to_bytes(path)] = data
+            item = {"path": path, "state": state, "hash": digest_bytes(data), "size": len(data), "mode": mode}
+            self.entries.append(OverlayFile.model_validate(item))
+
+    def lacks(self, path: str, why: str) -> None:
+        """Say that a file belongs to the overlay and is not in it."""
+        self.incomplete.append(Incomplete(reason="code-not-kept", detail=f"{path}: {why}"))
+
+
+def build(  # noqa: PLR0913  the work tree as the job met it
+    repo: Repository, commit: str | None, inputs: list[File], on_disk: set[str], executed: set[str], vain: list[str]
+) -> Overlay:
+    """The overlay of a job with these inputs (paths as in records; those inside the work tree count).
+
+    ``on_disk`` are the inputs whose content is still in the work tree, ``vain`` the paths it looked for in vain.
+    """
+    overlay = Overlay()
+    inside = {f.path: f for f in inputs if not f.path.startswith("/")}
+    tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
+    untracked = []
+    with Reader(repo) as reader:
+        for path, file in inside.items():
+            blob = tracked.get(fs(path))
+            if blob is None:
+                untracked.append(file)
+            elif path in on_disk:
+                _tracked_on_disk(repo, overlay, file, blob)
+            elif file.hash and digest_bytes(reader.body(blob, "blob")) == file.hash:
+                overlay.blobs[path] = blob
+            else:
+                overlay.lacks(path, "the job changed it, and what was there before differs from the commit")
+    for path in vain:
+        if fs(path) in tracked:
+            overlay.entries.append(OverlayFile(path=path, state="deleted"))
+    _untracked(repo, overlay, [f for f in untracked if f.path in on_disk], executed)
+    overlay.entries.sort(key=lambda e: e.path)
+    return overlay
+
+
+def _tracked_on_disk(repo: Repository, overlay: Overlay, file: File, blob: str) -> None:
+    data = _bytes(repo, file.path) if file.size <= MODIFIED_BYTES else None
+    if data is not None and worktree.blob_id(repo, data) == blob:
+        overlay.blobs[file.path] = blob
+        return
+    try:
+        clean = worktree.filtered_blob_id(repo, fs(file.path)) == blob
+    except GitError:
+        clean = False
+    if clean:
+        overlay.blobs[file.path] = blob
+    elif data is None:
+        overlay.lacks(file.path, f"differs from the commit and is larger than {MODIFIED_BYTES >> 20} MiB, or cannot be read")
+    elif digest_bytes(data) != file.hash:
+        overlay.lacks(file.path, "changed after the run")
+    else:
+        overlay.add(file.path, "modified", data, file.mode)
+
+
+def _untracked(repo: Repository, overlay: Overlay, files: list[File], executed: set[str]) -> None:
+    small = [f for f in files if f.size <= UNTRACKED_BYTES and (_looks_like_code(f.path) or f.path in executed)]
+    left = worktree.ignored(repo, [fs(f.path) for f in small])
+    for file in small:
+        if fs(file.path) in left or _in_other_repository(repo, fs(file.path)):
+            continue
+        data = _bytes(repo, file.path)
+        if data is None or b"\0" in data:
+            continue
+        if digest_bytes(data) != file.hash:
+            overlay.lacks(file.path, "changed after the run")
+        else:
+            overlay.add(file.path, "untracked", data, file.mode)
+
+
+def _looks_like_code(path: str) -> bool:
+    name = path.rpartition("/")[2].lower()
+    stem, dot, suffix = name.rpartition(".")
+    return name in NAMES or stem in NAMES or (bool(dot) and "." + suffix in SUFFIXES)
+
+
+def _in_other_repository(repo: Repository, path: str) -> bool:
+    """True when the path lies in a submodule or another repository inside the work tree."""
+    folder = os.path.dirname(path)
+    top = repo.require_work_tree()
+    while folder:
+        if os.path.lexists(os.path.join(top, folder, ".git")):
+            return True
+        folder = os.path.dirname(folder)
+    return False
+
+
+def _bytes(repo: Repository, path: str) -> bytes | None:
+    try:
+        with open(os.path.join(repo.require_work_tree(), fs(path)), "rb") as file:
+            return file.read()
+    except OSError:
+        return None

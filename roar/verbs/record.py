@@ -1,0 +1,210 @@
+"""From a finished run to a record in the journal; and, when that fails, to a record saved aside.
+
+Whatever goes wrong here, the command has run and its result stands.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from roar import redact
+from roar.environment import machine, python, variables
+from roar.errors import RoarError, SavedAsideError
+from roar.git import settings
+from roar.git.repository import Repository
+from roar.journal import manifests, spool
+from roar.journal.append import append
+from roar.journal.entry import Entry
+from roar.paths import from_fs, fs, state_folder
+from roar.records.job import (
+    Code,
+    Command,
+    Endpoint,
+    Environment,
+    Exit,
+    File,
+    Incomplete,
+    Job,
+    Process,
+    Program,
+    Tracer,
+)
+from roar.stamps import Stamps
+from roar.trace.report import Report
+from roar.trace.scope import Scope
+from roar.verbs import overlay, sessions
+from roar.verbs.observe import Observed, observe, relative_to, vain_lookups
+
+
+class Run(NamedTuple):
+    """What was known before the command started."""
+
+    repo: Repository
+    argv: list[str]
+    cwd: str
+    branch: str | None
+    commit: str | None
+    environ: dict[str, str]
+    name: str | None = None
+    role: str = "run"
+    session: str | None = None
+    """None: the active one of the work tree."""
+    reproduces: str | None = None
+
+
+def record(run: Run, report: Report) -> tuple[str, Job]:
+    """Put a finished run into the journal; gives the record's id and the job.
+
+    Raises ``SavedAsideError`` when the repository could not be written; the record is then in a folder from which
+    ``roar recover`` takes it.
+    """
+    repo = run.repo
+    fields, beside = describe(run, report)
+
+    def draft(clock: int, writer: str) -> Job:
+        return Job.model_validate({**fields, "clock": clock, "writer": writer})
+
+    try:
+        fields["session"] = run.session or sessions.active_or_new(repo)
+        entry = append(repo, draft, beside, after=_after(run))
+    except (OSError, RoarError) as error:
+        sealed = Entry(draft(report.end.get("time_ns", 0) // 1_000_000, "aside"), beside)
+        raise SavedAsideError(*_save_aside(repo, sealed, error)) from error
+    return entry.identifier, draft(0, "x")
+
+
+def _after(run: Run) -> int:
+    from roar.records.ids import clock_of
+
+    return max((clock_of(i) for i in (run.session, run.reproduces) if i), default=0)
+
+
+def _save_aside(repo: Repository, entry: Entry, error: Exception) -> tuple[str, str]:
+    why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
+    for parent in (repo.own_dir, os.path.join(state_folder(), "aside")):
+        try:
+            folder = spool.save(parent, entry)
+        except OSError:
+            continue
+        with open(os.path.join(folder, "repository"), "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(repo.common_dir + "\n")
+        return f"the command has run, but its record could not be put into git ({why}); it is saved in {folder}", "roar recover"
+    return f"the command has run, but its record could not be kept anywhere ({why})", "make room on the disk and run it again"
+
+
+def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, bytes]]:
+    """The fields of the job (all but clock, writer and session) and what lies beside its record."""
+    repo = run.repo
+    root = repo.require_work_tree()
+    stamps = Stamps(repo.own_dir)
+    try:
+        read = [fs(f["path"]) for f in report.files if f.get("read")]
+        programs = [(fs(a), fs(p)) for a, p in report.programs]
+        pythons, package_folders = python.describe_pythons(programs, read, root, stamps)
+        scope = Scope(root, (repo.git_dir, repo.common_dir, os.path.join(root, ".git")), package_folders)
+        seen = observe(report, scope, stamps, report.start.get("time_ns", 0))
+    finally:
+        stamps.close()
+    vain = vain_lookups(report, root)
+    kept = overlay.build(repo, run.commit, seen.inputs, seen.on_disk, seen.executed, vain)
+    inputs = [f.model_copy(update={"blob": kept.blobs[f.path]}) if f.path in kept.blobs else f for f in seen.inputs]
+    chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, ()))
+    argv, hidden_words = redact.redact_argv([from_fs(w) for w in run.argv])
+    gaps = seen.incomplete + kept.incomplete + _gaps(report, seen)
+    if hidden or hidden_words:
+        gaps.append(Incomplete(reason="redacted", detail="secrets in the command or its environment", count=hidden + hidden_words))
+    fields, beside = _files(inputs, seen.outputs)
+    fields |= _history(report)
+    fields |= {
+        "role": run.role,
+        "command": Command(
+            argv=argv, cwd=relative_to(run.cwd, root), name=run.name, root=root if any(root in w for w in argv) else None
+        ),
+        "user": settings.identity(repo),
+        "code": _code(run, kept),
+        "environment": Environment(
+            machine=machine.describe_machine(f["path"] for f in report.files if f.get("type") == "device"),
+            pythons=pythons,
+            variables=chosen,
+            umask=report.start.get("umask"),
+        ),
+        "left_out": seen.left_out,
+        "not_found": vain,
+        "incomplete": gaps,
+        "reproduces": run.reproduces,
+    }
+    return fields, beside | kept.tree
+
+
+def _code(run: Run, kept: overlay.Overlay) -> Code:
+    remote = settings.branch_remote(settings.values(run.repo), run.branch)
+    return Code(
+        commit=run.commit,
+        branch=from_fs(run.branch) if run.branch else None,
+        remote=redact.redact_url(remote) if remote else None,
+        overlay=kept.entries,
+    )
+
+
+def _files(inputs: list[File], outputs: list[File]) -> tuple[dict[str, Any], dict[bytes, bytes]]:
+    in_files, in_shards, in_tree = manifests.split(inputs, b"in")
+    out_files, out_shards, out_tree = manifests.split(outputs, b"out")
+    fields = {"inputs": in_files, "outputs": out_files, "input_shards": in_shards, "output_shards": out_shards}
+    return fields, in_tree | out_tree
+
+
+def _history(report: Report) -> dict[str, Any]:
+    """What happened when: times, end, processes, network."""
+    start, end = report.start, report.end
+    began = start.get("time_ns", 0)
+    return {
+        "started_ns": began,
+        "duration_ns": max(0, end.get("root_end_ns", end.get("time_ns", began)) - began),
+        "exit": Exit(code=end.get("exit_code"), signal=end.get("signal"), started=report.started),
+        "processes": [_process(line) for line in report.processes],
+        "process_count": report.process_count,
+        "cpu_ns": end.get("user_ns", 0) + end.get("system_ns", 0),
+        "peak_bytes": end.get("peak_bytes", 0),
+        "temporaries": end.get("temporaries", 0),
+        "network": [
+            Endpoint(family=c["family"], address=c["address"], port=c.get("port") or 0)
+            for c in report.connects
+            if c["family"] != "unix"
+        ],
+        "tracer": Tracer(version=str(start.get("tracer", "unknown")), mechanism=str(start.get("mechanism", "unknown"))),
+    }
+
+
+def _process(line: dict[str, Any]) -> Process:
+    began = line.get("start_ns", 0)
+    return Process(
+        pid=line["pid"],
+        parent=line.get("parent", 0),
+        programs=[
+            Program(path=p["path"], argv=redact.redact_argv(p.get("argv", []))[0]) for p in line.get("programs", [])
+        ],
+        exit=Exit(code=line.get("exit_code"), signal=line.get("signal")),
+        started_ns=began,
+        duration_ns=max(0, line.get("end_ns", began) - began),
+        cpu_ns=line.get("user_ns", 0) + line.get("system_ns", 0),
+        peak_bytes=line.get("peak_bytes", 0),
+    )
+
+
+def _gaps(report: Report, seen: Observed) -> list[Incomplete]:
+    """What the tracer itself does not know."""
+    gaps = [
+        Incomplete(reason=str(b.get("reason")), detail=str(b.get("detail", "")), count=int(b.get("count", 1)))
+        for b in report.blind
+    ]
+    if not report.end:
+        gaps.append(Incomplete(reason="tracer-died", detail="the tracer ended before the command; what came after is not known"))
+    if report.unreadable:
+        gaps.append(Incomplete(reason="lost-events", detail="lines of the report could not be read", count=report.unreadable))
+    if report.started and not report.files:
+        gaps.append(Incomplete(reason="nothing-seen", detail="the tracer saw no file at all"))
+    dropped = report.end.get("failed_dropped", 0)
+    if dropped:
+        gaps.append(Incomplete(reason="lookups-dropped", detail="failed look-ups beyond the limit", count=dropped))
+    return gaps
