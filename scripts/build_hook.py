@@ -59,8 +59,8 @@ def compile_tracer(root: str) -> str:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
         raise BuildError(
-            f"the tracer does not compile (cargo's own words are above): it needs Rust "
-            f"{needed_rust(manifest)} or newer and a C compiler as linker; install them, {WAY_OUT}"
+            f"cargo did not build the tracer and says above why; it needs Rust {needed_rust(manifest)} or newer, a C "
+            f"compiler as linker, and the crates of tracer/Cargo.lock: see to that, {WAY_OUT}"
         )
     for line in done.stdout.splitlines():
         artifact = json.loads(line) if line.startswith("{") else {}

@@ -10,9 +10,7 @@ from sklearn.model_selection import train_test_split
 params = json.loads(Path("params.json").read_text())
 images, digits = load_digits(return_X_y=True)
 rows = np.column_stack([digits, images]).astype(int)  # first column: the digit, then 64 pixels
-train, test = train_test_split(
-    rows, test_size=params["test_share"], random_state=params["seed"], stratify=digits
-)
+train, test = train_test_split(rows, test_size=params["test_share"], random_state=params["seed"], stratify=digits)
 
 Path("data").mkdir(exist_ok=True)
 np.savetxt("data/train.csv", train, fmt="%d", delimiter=",")
