@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from typing import Any
@@ -32,22 +33,28 @@ def repository_with(folder: str, jobs: int) -> str:
 
 def fill(repo: Repository, jobs: int) -> None:
     """Append ``jobs`` jobs; the files of the last pipeline are written too, so that there is something to look at."""
-    session = None
-    commit = repo.ask("rev-parse", "HEAD").decode().strip()
+    session = commit = None
     began = time.time_ns() - jobs * 60_000_000_000
     for number in range(jobs):
         pipeline, step = divmod(number, JOBS_PER_PIPELINE)
         if step == 0 and pipeline % 4 == 0:
             session = append(repo, new_session).identifier
+            git(repo.require_work_tree(), "commit", "-q", "--allow-empty", "-m", f"change {pipeline}")
+            commit = repo.ask("rev-parse", "HEAD").decode().strip()
         fields = job_fields(pipeline, step) | {
             "session": session,
             "started_ns": began + number * 60_000_000_000,
             "code": {"commit": commit, "branch": "main", "remote": "https://example.org/team/project.git"},
         }
-        append(repo, lambda clock, writer, f=fields: Job.model_validate({**f, "clock": clock, "writer": writer}))
+        append(repo, functools.partial(job, fields))
         if number >= jobs - JOBS_PER_PIPELINE:
             for output in fields["outputs"]:
                 write_content(repo, output["path"], content(pipeline, output["path"]))
+
+
+def job(fields: dict[str, Any], clock: int, writer: str) -> Job:
+    """A job record."""
+    return Job.model_validate({**fields, "clock": clock, "writer": writer})
 
 
 def new_session(clock: int, writer: str) -> Session:
