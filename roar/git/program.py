@@ -19,6 +19,17 @@ _NOT_INHERITED = (
 )
 
 
+class Done:
+    """How a call of git ended."""
+
+    __slots__ = ("returncode", "stderr", "stdout")
+
+    def __init__(self, returncode: int, stdout: bytes, stderr: bytes) -> None:
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+
+
 def environment(**more: str) -> dict[str, str]:
     """The caller's environment without what would turn git to another repository, and with plain messages."""
     env = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
@@ -33,21 +44,26 @@ def call(
     cwd: str | None = None,
     stdin: bytes | None = None,
     env: dict[str, str] | None = None,
-) -> subprocess.CompletedProcess[bytes]:
+    show_stderr: bool = False,
+) -> Done:
     """Run ``git ARGS`` and give its status, output and errors, whatever they are.
+
+    With ``show_stderr`` git's progress and complaints go to the user instead.
 
     Raises ``RoarError`` when there is no git program.
     """
     try:
-        return subprocess.run(
-            ["git", *args],
+        done = subprocess.run(  # noqa: S603  the words are ours, and git's own
+            ["git", *args],  # noqa: S607  the git that the user has
             cwd=cwd,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=None if show_stderr else subprocess.PIPE,
             check=False,
             env=env or environment(),
         )
+        return Done(done.returncode, done.stdout, done.stderr or b"")
     except FileNotFoundError:
         if cwd is not None and not os.path.isdir(cwd):
             raise RoarError(f"no such folder: {cwd}") from None

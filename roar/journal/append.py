@@ -14,7 +14,7 @@ from roar.errors import GitError, RoarError
 from roar.git import gclock, locks, notes, objects, refs, settings
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.journal import JOBS, LOCAL_NOTES, NOTES, spool
+from roar.journal import JOBS, LOCAL_NOTES, NOTES, SPELLED_NOTES, spool
 from roar.journal.entry import Draft, Entry, trailer_id
 from roar.journal.writer import writer_name
 from roar.records.ids import LENGTH, clock_of
@@ -43,12 +43,19 @@ def append(repo: Repository, draft: Draft, beside: dict[bytes, bytes] | None = N
         return entry
 
 
-def bring_in(repo: Repository, folder: str, *, patience_seconds: float = 0.0) -> list[str]:
-    """Append every entry of a spool to the journal, and give their ids. Entries that cannot go in now stay."""
+def bring_in(repo: Repository, folders: list[str] | None = None, *, patience_seconds: float = 0.0) -> list[str]:
+    """Append spooled entries (default: all of this repository's spool), and give their ids.
+
+    Entries that cannot go in now, because a gc runs or their bytes are damaged, stay where they are.
+    """
+    waiting = spool.entries(repo.own_dir) if folders is None else folders
     done: list[str] = []
+    if not waiting:
+        return done
+    os.makedirs(repo.own_dir, exist_ok=True)
     with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader:
         writer = writer_name(repo)
-        for path in spool.entries(folder):
+        for path in waiting:
             entry = spool.load(path)
             if entry is None:
                 continue
@@ -115,5 +122,6 @@ class Chain:
                 if refs.compare_and_swap(self._repo, ref, objects.write(self._repo, "commit", body), tip):
                     break
             refs.symbolic(self._repo, LOCAL_NOTES, ref)
+            refs.symbolic(self._repo, SPELLED_NOTES + self.writer, ref)
         except (GitError, RoarError, OSError) as error:
             log.debug("no note on %s: %s", commit, error)

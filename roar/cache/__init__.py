@@ -1,0 +1,5 @@
+"""The index: rows to search by, derived from the journal. It may be deleted at any time and changes no answer.
+
+Nothing flows back from here to the journal, and details are read back from the record itself. The only place that
+imports SQLAlchemy.
+"""

@@ -1,0 +1,76 @@
+"""The tables. A row of ``records`` holds keys to search by and where the record itself is found.
+
+Paths and hashes, which repeat, are in tables of their own. A change here is a new ``VERSION``, which is part of the
+file's name: an older roar beside this one keeps its own index.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Index, Integer, MetaData, Table, Text
+
+VERSION = 1
+APPLICATION_ID = 0x726F6172
+"""Tells our database from another one of that name: "roar"."""
+
+metadata = MetaData()
+
+tips = Table(
+    "tips",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("oid", Text, nullable=False),
+)
+"""The chains whose records are all in, with the commit each ended in."""
+
+records = Table(
+    "records",
+    metadata,
+    Column("row", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("role", Text, nullable=False),  # a job's role, a session's purpose
+    Column("session", Text),
+    Column("code", Text),  # the commit that was checked out
+    Column("started_ns", Integer),
+    Column("ended_ns", Integer),
+    Column("ok", Boolean),
+    Column("gaps", Integer),  # how many things the record says it does not know
+    Column("step", Text),
+    Column("reproduces", Text),
+    Column("oid", Text, nullable=False),  # the journal's commit
+    Column("blob", Text, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("length", Integer, nullable=False),
+)
+
+paths = Table("paths", metadata, Column("row", Integer, primary_key=True), Column("text", Text, nullable=False, unique=True))
+hashes = Table("hashes", metadata, Column("row", Integer, primary_key=True), Column("text", Text, nullable=False, unique=True))
+
+files = Table(
+    "files",
+    metadata,
+    Column("record", Integer, nullable=False),
+    Column("output", Boolean, nullable=False),
+    Column("path", Integer, nullable=False),
+    Column("hash", Integer),  # absent: the content is not known
+    Column("size", Integer, nullable=False),
+)
+"""The inputs and outputs of jobs, those in manifests included."""
+
+broken = Table(
+    "broken",
+    metadata,
+    Column("oid", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+"""Journal commits, and tips, that hold no record this version can read."""
+
+SEARCHES = (
+    Index("files_of_record", files.c.record, files.c.output, files.c.hash),
+    Index("files_by_hash", files.c.hash, files.c.output, files.c.record),
+    Index("files_by_path", files.c.path, files.c.output),
+    Index("records_by_session", records.c.session),
+    Index("records_by_code", records.c.code),
+    Index("records_by_original", records.c.reproduces),
+)
+"""Made after the rows when all of them are new, which is faster."""

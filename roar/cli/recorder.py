@@ -1,0 +1,86 @@
+"""The recorder's last step: write the record, and say in a few lines what was seen."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import orjson
+
+from roar.cli import boundary
+from roar.cli.say import Style
+from roar.records.job import File, Job, Shard
+from roar.records.summary import command_line, duration, outcome, printable
+from roar.trace import report as reports
+from roar.trace.start import wait_for_end
+from roar.verbs.record import Run, record
+
+_MOST = 6
+"""So many files are named a side; the rest are counted."""
+
+
+def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: bool) -> int:
+    """Wait for the command's end, record it, report it. Gives an exit code that nobody but tests looks at."""
+    wait_for_end(done)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on Ctrl-C is meant for roar
+    with os.fdopen(report_fd, "rb") as file:
+        file.seek(0)
+        report = reports.read(file)
+    if not report.started:
+        return 0
+    identifier, job = record(run, report)
+    if as_json:
+        boundary.say(orjson.dumps({"id": identifier, **job.model_dump(mode="json", exclude_none=True)}).decode())
+    elif not quiet or job.incomplete:
+        for line in lines(identifier, job, Style.of(2)):
+            boundary.say(line)
+    return 0
+
+
+def lines(identifier: str, job: Job, style: Style) -> list[str]:
+    """The report: one head line, the files, what was left out, what is not known."""
+    result = outcome(job)
+    good = style.green if result == "ok" else style.red
+    text = [
+        f"{style.bold('roar')} {style.yellow(identifier)}  {good(result)}  {duration(job.duration_ns)}"
+        f"  {command_line(job.command.argv, 60)}"
+    ]
+    text += _side("in ", job.inputs, job.input_shards, style)
+    text += _side("out", job.outputs, job.output_shards, style)
+    if job.code.overlay:
+        text.append(style.dim(f"  kept with the record: {len(job.code.overlay)} changed or untracked files of code"))
+    text += [style.dim(line) for line in _left_out(job)]
+    text += [style.red(f"  incomplete: {printable(gap.reason)}: {printable(gap.detail)}") for gap in job.incomplete[:_MOST]]
+    if len(job.incomplete) > _MOST:
+        text.append(style.red(f"  incomplete: {len(job.incomplete) - _MOST} more (roar show {identifier})"))
+    return text
+
+
+def _side(title: str, files: list[File], shards: list[Shard], style: Style) -> list[str]:
+    # data first: what is in git is known anyway
+    named = sorted(files, key=lambda f: (f.blob is not None, f.path))
+    text = []
+    for file in named[:_MOST]:
+        known = file.hash[:12] if file.hash else "unknown     "
+        kind = " (git)" if file.blob else ""
+        text.append(f"  {style.bold(title)}  {style.cyan(known)}  {printable(file.path)}{style.dim(kind)}")
+    more = len(named) - _MOST
+    if more > 0:
+        text.append(f"  {style.bold(title)}  … and {more} more")
+    for shard in shards[:_MOST]:
+        text.append(f"  {style.bold(title)}  {shard.count} files in {printable(shard.directory) or '.'}")
+    if len(shards) > _MOST:
+        text.append(f"  {style.bold(title)}  … and {sum(s.count for s in shards[_MOST:])} more in {len(shards) - _MOST} folders")
+    return text
+
+
+def _left_out(job: Job) -> list[str]:
+    inside = ", ".join(f"{item.count} {item.reason}" for item in job.left_out if item.inside)
+    outside = ", ".join(f"{item.count} {item.reason}" for item in job.left_out if not item.inside)
+    text = []
+    if inside:
+        text.append(f"  left out inside the repository: {inside}")
+    if outside or job.temporaries:
+        temporary = f"{job.temporaries} temporary" if job.temporaries else ""
+        text.append("  left out: " + ", ".join(filter(None, (outside, temporary))))
+    return text

@@ -1,0 +1,52 @@
+"""``roar run``: its help, and the judge of words that the quick start does not understand."""
+
+from __future__ import annotations
+
+import click
+
+from roar.cli import start
+
+_EPILOG = """\b
+Examples:
+  git roar run python train.py --epochs 10
+  git roar run --name report sh -c 'sort data.csv | head > top.csv'
+"""
+_HELP = {
+    "run": """Run CMD unchanged and record which files it and its children read, write and execute.
+
+    Standard input, output, terminal, signals and the exit status are the command's own (128+N for a signal; 125 when
+    roar could not start it, 126 when it cannot be executed, 127 when it is not found). Afterwards a short report goes
+    to standard error. Options for roar stand before the command; everything after it is the command's.
+    """,
+    "build": """Run a set-up step (compile, install) as `roar run` does, and record it as one.
+
+    Set-up steps come first when a file is made again.
+    """,
+}
+
+
+def make(role: str) -> click.Command:
+    """The click command for ``run`` or ``build``, with the options of the quick start's table."""
+
+    def call(**values: object) -> int:
+        argv = values.pop("argv")
+        assert isinstance(argv, tuple)
+        return start.go(role, {k: str(v) for k, v in values.items() if v}, list(argv))
+
+    params: list[click.Parameter] = [
+        click.Option([*letters, name], is_flag=metavar == start.FLAG, metavar=metavar or None, help=text)
+        for name, letters, metavar, text in start.OPTIONS
+    ]
+    params.append(click.Argument(["argv"], nargs=-1, required=True, metavar="CMD [ARG]...", type=click.UNPROCESSED))
+    return click.Command(
+        role,
+        callback=call,
+        params=params,
+        help=_HELP[role],
+        short_help=_HELP[role].splitlines()[0],
+        epilog=_EPILOG,
+        context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
+    )
+
+
+command = make("run")

@@ -1,0 +1,45 @@
+"""``roar sync``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import orjson
+
+from roar.errors import GitError
+from roar.git.repository import discover
+from roar.verbs import sync
+
+
+@click.command("sync", epilog="\b\nExamples:\n  git roar sync\n  git roar sync upstream --fetch-only")
+@click.argument("remote", required=False)
+@click.option("--fetch-only", is_flag=True, help="Bring in what others recorded; push nothing.")
+@click.option("--push-only", is_flag=True, help="Push what this clone recorded; fetch nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing when all is well.")
+@click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
+def command(remote: str | None, *, fetch_only: bool, push_only: bool, quiet: bool, as_json: bool) -> None:
+    """Fetch and push the records (refs/roar/*) with REMOTE, by default that of the current branch.
+
+    The same as `git fetch REMOTE '+refs/roar/*:refs/roar-remote/REMOTE/*'` and `git push REMOTE 'refs/roar/*'`.
+    """
+    repo = discover()
+    still = quiet or as_json or not sys.stderr.isatty()
+    done = sync.sync(repo, remote, fetch=not push_only, push=not fetch_only, quiet=still)
+    loose = sync.noted_and_unshared(repo)
+    if as_json:
+        click.echo(orjson.dumps({**done._asdict(), "commits_on_no_remote_branch": loose}))
+    elif not quiet:
+        click.echo(f"{done.remote}: fetched {_count(done.fetched)}, pushed {_count(done.pushed)}")
+    if done.refused:
+        ref, why = next(iter(done.refused.items()))
+        raise GitError(f"{done.remote} refused {ref}: {why}", f"git push {done.remote} 'refs/roar/*'")
+    if loose and not as_json:
+        text = f"{len(loose)} commits that jobs ran on are" if len(loose) > 1 else f"commit {loose[0][:12]}, that a job ran on, is"
+        click.echo(f"roar: {text} on no remote branch (next: git push {done.remote} HEAD)", err=True)
+
+
+def _count(changed: list[str]) -> str:
+    return "nothing new" if not changed else f"{len(changed)} ref" + "s" * (len(changed) > 1)
+
+

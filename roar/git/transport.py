@@ -1,0 +1,111 @@
+"""Fetching and pushing ``refs/roar/*``, by the user's own git: its credentials, its proxies, its configuration."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from roar.errors import GitError, UsageError
+from roar.git import program, refs
+from roar.git.repository import Repository
+
+_REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+
+
+class Pushed(NamedTuple):
+    """What a push did: refs that moved, and refusals with their reasons."""
+
+    moved: list[str]
+    refused: dict[str, str]
+
+
+def remotes(repo: Repository) -> list[str]:
+    """The names of the configured remotes, ``origin`` first."""
+    names = repo.ask("remote").decode("utf-8", "surrogateescape").split()
+    return sorted(names, key=lambda n: (n != "origin", n))
+
+
+def check_remote(repo: Repository, name: str) -> str:
+    """The name, when it is that of a configured remote. Raises ``UsageError``."""
+    known = remotes(repo)
+    if not _REMOTE_NAME.fullmatch(name) or name not in known:
+        hint = f"one of: {', '.join(known)}" if known else "git remote add origin URL"
+        raise UsageError(f"no remote is called '{name}'", hint)
+    return name
+
+
+def refspecs(remote: str, own_notes: str | None) -> list[str]:
+    """How records are fetched: others' copies apart from our own refs; our own notes not twice."""
+    wanted = [f"+refs/roar/*:refs/roar-remote/{remote}/*"]
+    return [*wanted, f"^{own_notes}"] if own_notes else wanted
+
+
+def fetch_records(repo: Repository, remote: str, own_notes: str | None = None, *, quiet: bool = True) -> list[str]:
+    """Bring the records of a remote into ``refs/roar-remote/<remote>/*``; gives the refs that are new or moved.
+
+    Raises ``GitError`` with git's reason when the remote cannot be reached.
+    """
+    before = refs.listing(repo, f"refs/roar-remote/{remote}/")
+    words = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"]
+    words += [f"--negotiation-tip={ref}" for ref in list(before)[-8:]]
+    words += ["--quiet"] if quiet else ["--progress"]
+    done = _talk(repo, [*words, "--end-of-options", remote, *refspecs(remote, own_notes)], quiet=quiet)
+    if done.returncode:
+        raise GitError(f"cannot fetch from {remote}: {_reason(done.stderr)}", f"git fetch {remote}")
+    after = refs.listing(repo, f"refs/roar-remote/{remote}/")
+    return [ref for ref, oid in after.items() if before.get(ref) != oid]
+
+
+def push_records(repo: Repository, remote: str, *, quiet: bool = True) -> Pushed:
+    """Push ``refs/roar/*`` to a remote. Raises ``GitError`` when it cannot be reached."""
+    own = refs.listing(repo, "refs/roar/")
+    if not own:
+        return Pushed([], {})
+    # --no-verify: a pre-push hook is for code, and would be run a second time for the branch
+    words = ["push", "--porcelain", "--no-verify", *([] if quiet else ["--progress"])]
+    done = _talk(repo, [*words, "--end-of-options", remote, "refs/roar/*"], quiet=quiet)
+    moved, refused, reported = [], {}, False
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        fields = line.split("\t")
+        if len(fields) < 3:
+            continue
+        reported = True
+        ref = fields[1].partition(":")[0]
+        if fields[0] == "!":
+            refused[ref] = fields[2]
+        elif fields[0] != "=":
+            moved.append(ref)
+        if fields[0] != "!" and ref in own:
+            repo.ask("update-ref", "--no-deref", f"refs/roar-remote/{remote}/{ref.removeprefix('refs/roar/')}", own[ref])
+    if done.returncode and not reported:
+        raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote} 'refs/roar/*'")
+    return Pushed(moved, refused)
+
+
+def unpushed(repo: Repository, remote: str) -> int:
+    """How many records of this clone are not known to be on a remote."""
+    own = refs.listing(repo, "refs/roar/jobs/")
+    if not own:
+        return 0
+    theirs = refs.listing(repo, f"refs/roar-remote/{remote}/jobs/", f"refs/roar-remote/{remote}/archive/")
+    out = repo.ask("rev-list", "--count", *own.values(), "--not", *theirs.values())
+    return int(out)
+
+
+def on_no_remote_branch(repo: Repository, commits: list[str]) -> list[str]:
+    """Those of the commits that no remote-tracking branch holds, or that are gone altogether."""
+    if not commits:
+        return []
+    stdin = "".join(f"{oid}\n" for oid in commits).encode() + b"--not\n--remotes\n"
+    missing = set(repo.ask("rev-list", "--ignore-missing", "--stdin", stdin=stdin).decode().split())
+    return [oid for oid in commits if oid in missing]
+
+
+def _talk(repo: Repository, words: list[str], *, quiet: bool) -> program.Done:
+    """Run git with the terminal left to it, for passwords; its progress is shown when asked for."""
+    return program.call([*repo.args(), *words], cwd=repo.work_tree or repo.git_dir, show_stderr=not quiet)
+
+
+def _reason(stderr: bytes) -> str:
+    line = program.last_line(stderr)
+    return line.removeprefix("fatal: ").removeprefix("error: ")

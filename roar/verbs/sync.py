@@ -1,0 +1,83 @@
+"""Sharing: fetch what others recorded, push what this clone recorded, through a plain git remote."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from roar.errors import UsageError
+from roar.git import refs, settings, transport
+from roar.git.repository import Repository
+from roar.journal import LOCAL_NOTES, NOTES
+from roar.journal.append import bring_in
+from roar.journal.writer import writer_name
+
+
+class Synced(NamedTuple):
+    """What a sync did with one remote."""
+
+    remote: str
+    fetched: list[str]
+    pushed: list[str]
+    refused: dict[str, str]
+
+
+def sync(repo: Repository, remote: str | None, *, fetch: bool = True, push: bool = True, quiet: bool = True) -> Synced:
+    """Fetch, then push the records. Raises ``UsageError`` for a wrong remote, ``GitError`` when git fails."""
+    bring_in(repo)
+    name = transport.check_remote(repo, remote or default_remote(repo))
+    fetched = transport.fetch_records(repo, name, own_notes(repo), quiet=quiet) if fetch else []
+    moved, refused = transport.push_records(repo, name, quiet=quiet) if push else ([], {})
+    return Synced(name, fetched, moved, refused)
+
+
+def default_remote(repo: Repository) -> str:
+    """The remote of the current branch, else ``origin``, else the only one. Raises ``UsageError``."""
+    names = transport.remotes(repo)
+    branch, _ = refs.head(repo)
+    bound = settings.values(repo).get(f"branch.{branch}.remote", [""])[-1]
+    for name in (bound, "origin"):
+        if name in names:
+            return name
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise UsageError("there is no remote to share records with", "git remote add origin URL")
+    raise UsageError("there are several remotes", f"roar sync {names[0]}")
+
+
+def own_notes(repo: Repository) -> str | None:
+    """This clone's notes ref, or None while it has recorded nothing."""
+    if not os.path.exists(os.path.join(repo.own_dir, "writer")):
+        return None
+    ref = NOTES + writer_name(repo)
+    return ref if refs.read(repo, ref) else None
+
+
+def init(repo: Repository) -> list[str]:
+    """Let plain git show and fetch the records: git config and one symbolic ref. Gives what was changed."""
+    changed = []
+    config = settings.values(repo)
+    for pattern in ("refs/roar/notes/*", "refs/roar-remote/*/notes/*"):
+        if pattern not in config.get("notes.displayref", []):
+            repo.ask("config", "--local", "--add", "notes.displayRef", pattern)
+            changed.append(f"notes.displayRef = {pattern}")
+    own = own_notes(repo)
+    if own:
+        refs.symbolic(repo, LOCAL_NOTES, own)
+    for remote in transport.remotes(repo):
+        known = config.get(f"remote.{remote}.fetch", [])
+        for spec in transport.refspecs(remote, own):
+            if spec not in known:
+                repo.ask("config", "--local", "--add", f"remote.{remote}.fetch", spec)
+                changed.append(f"remote.{remote}.fetch = {spec}")
+    return changed
+
+
+def noted_and_unshared(repo: Repository) -> list[str]:
+    """The commits that this clone's jobs ran on and that no remote-tracking branch holds."""
+    own = own_notes(repo)
+    if own is None:
+        return []
+    lines = repo.ask("notes", "--ref", LOCAL_NOTES, "list").decode().split("\n")
+    return transport.on_no_remote_branch(repo, [line.split(" ")[1] for line in lines if " " in line])

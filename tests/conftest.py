@@ -1,0 +1,103 @@
+"""Real repositories in a sealed environment: no configuration, identity or terminal of the person who runs the tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from roar.git.repository import Repository, discover
+
+ROOT = Path(__file__).resolve().parent.parent
+TRACER = ROOT / "roar" / "bin" / "roar-tracer"
+
+
+@pytest.fixture(autouse=True)
+def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder and a git configuration of the test's own."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "ROAR_", "XDG_")) and name != "ROAR_TRACER":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Ada Recorder")
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", "ada@example.org")
+    monkeypatch.setenv("GIT_COMMITTER_NAME", "Ada Recorder")
+    monkeypatch.setenv("GIT_COMMITTER_EMAIL", "ada@example.org")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (home / ".gitconfig").write_text("[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n")
+    return home
+
+
+Git = Callable[..., str]
+
+
+@pytest.fixture
+def git() -> Git:
+    """Call git in a folder and give its output; the test fails when git does."""
+
+    def call(folder: Path | str, *args: str, ok: bool = True) -> str:
+        done = subprocess.run(["git", *args], cwd=folder, capture_output=True, check=False)
+        assert not ok or done.returncode == 0, done.stderr.decode(errors="replace")
+        return done.stdout.decode(errors="surrogateescape").strip()
+
+    return call
+
+
+@pytest.fixture
+def tree(tmp_path: Path, git: Git) -> Path:
+    """A work tree with one commit."""
+    top = tmp_path / "project"
+    top.mkdir()
+    git(top, "init", "-q")
+    (top / "README").write_text("a project\n")
+    git(top, "add", "README")
+    git(top, "commit", "-qm", "first")
+    return top
+
+
+@pytest.fixture
+def repo(tree: Path) -> Repository:
+    """The repository of ``tree``."""
+    return discover(str(tree))
+
+
+class Roar:
+    """The real program, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(
+        self, *words: str | bytes, cwd: Path | None = None, stdin: bytes = b"", code: int | None = 0, **env: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run ``roar WORDS``; the test fails when the exit status is not ``code`` (None: any)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "roar", *words],
+            cwd=cwd or self.folder,
+            input=stdin,
+            capture_output=True,
+            check=False,
+            env={**os.environ, **env},
+            timeout=300,
+        )
+        assert code is None or done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
+        return done
+
+
+@pytest.fixture
+def roar(tree: Path) -> Roar:
+    """The program, in ``tree``."""
+    return Roar(tree)
+
+
+needs_tracer = pytest.mark.skipif(not TRACER.exists(), reason="the tracer is not built (scripts/test builds it)")
