@@ -1,0 +1,359 @@
+"""``roar run``: the command is unchanged, and what it did is in the record."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from blake3 import blake3
+
+from conftest import ROOT, Git, Roar, needs_tracer
+from roar.git.objects import Reader
+from roar.git.repository import Repository, discover
+from roar.journal import read
+from roar.records import codec
+from roar.records.job import File, Job
+
+pytestmark = needs_tracer
+
+
+def jobs(folder: Path | str) -> list[tuple[str, Job]]:
+    """Every recorded job, oldest first, with the commit that holds it."""
+    repo = discover(str(folder))
+    found = []
+    for item in read.since(repo, read.tips(repo).values()):
+        assert isinstance(item, read.Stored)
+        record = codec.decode(item.body)
+        if isinstance(record, Job):
+            found.append((item.commit, record))
+    return sorted(found, key=lambda pair: pair[1].clock)
+
+
+def last(folder: Path | str) -> Job:
+    return jobs(folder)[-1][1]
+
+
+def by_path(files: list[File]) -> dict[str, File]:
+    return {f.path: f for f in files}
+
+
+def b3(data: bytes) -> str:
+    return blake3(data).hexdigest()
+
+
+def test_inputs_outputs_and_the_streams_are_the_commands_own(roar: Roar, tree: Path) -> None:
+    (tree / "in.txt").write_bytes(b"3\n1\n2\n")
+    done = roar("run", "sh", "-c", "sort in.txt > out.txt; cat; echo err >&2", stdin=b"through\n")
+    assert done.stdout == b"through\n"
+    assert done.stderr.startswith(b"err\n")
+    job = last(tree)
+    assert job.command.argv == ["sh", "-c", "sort in.txt > out.txt; cat; echo err >&2"]
+    assert by_path(job.inputs)["in.txt"].hash == b3(b"3\n1\n2\n")
+    assert by_path(job.outputs)["out.txt"].hash == b3(b"1\n2\n3\n")
+    assert by_path(job.outputs)["out.txt"].change == "created"
+    assert job.exit.code == 0
+    assert job.process_count >= 3
+    assert not job.incomplete, job.incomplete
+
+
+@pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -9 $$", 137), ("exit 255", 255)])
+def test_the_exit_status_is_the_commands_own(roar: Roar, tree: Path, script: str, status: int) -> None:
+    roar("run", "-q", "sh", "-c", script, code=status)
+    job = last(tree)
+    assert (job.exit.code if status < 128 or status == 255 else 128 + (job.exit.signal or 0)) == status
+
+
+def test_what_cannot_be_run_is_said_in_one_line_and_not_recorded(roar: Roar, tree: Path) -> None:
+    (tree / "plain.txt").write_text("no program\n")
+    for words, status in ((("no-such-command-here",), 127), (("./plain.txt",), 126), (("./none",), 127)):
+        done = roar("run", *words, code=status)
+        assert done.stderr.startswith(b"roar: ")
+        assert done.stderr.count(b"\n") == 1
+    assert jobs(tree) == []
+
+
+def test_outside_a_repository_nothing_is_started(tmp_path: Path) -> None:
+    (tmp_path / "bare place").mkdir()
+    place = tmp_path / "bare place"
+    done = Roar(place)("run", "touch", "made", code=125)
+    assert done.stderr == f"roar: not a git repository: {place} (next: git init)\n".encode()
+    assert list(place.iterdir()) == []
+
+
+def test_options_stand_before_the_command_only(roar: Roar, tree: Path) -> None:
+    done = roar("run", "-q", "echo", "-q", "--json", "--", "-x")
+    assert done.stdout == b"-q --json -- -x\n"
+    assert done.stderr == b""
+    done = roar("run", "--", "echo", "--name")
+    assert done.stdout == b"--name\n"
+    roar("run", "-q", "--name", "first step", "true")
+    assert last(tree).command.name == "first step"
+    assert b"no such option" in roar("run", "--nam", "x", "true", code=2).stderr.lower()
+    assert roar("run", code=2).stderr.count(b"\n") == 1
+
+
+def test_json_describes_the_job(roar: Roar, tree: Path) -> None:
+    (tree / "in.txt").write_text("x")
+    done = roar("run", "--json", "cp", "in.txt", "out.txt")
+    told = orjson.loads(done.stderr)
+    assert told["kind"] == "job"
+    assert told["outputs"][0]["path"] == "out.txt"
+    assert len(told["id"]) == 26
+
+
+def test_from_a_subfolder_and_a_linked_worktree(roar: Roar, tree: Path, git: Git, tmp_path: Path) -> None:
+    (tree / "sub dir").mkdir()
+    roar("run", "-q", "sh", "-c", "echo 1 > here.txt", cwd=tree / "sub dir")
+    assert last(tree).command.cwd == "sub dir"
+    assert [f.path for f in last(tree).outputs] == ["sub dir/here.txt"]
+    linked = tmp_path / "linked tree"
+    git(tree, "worktree", "add", "-q", str(linked))
+    roar("run", "-q", "sh", "-c", "cat README > copy", cwd=linked)
+    job = last(tree)
+    assert [f.path for f in job.outputs] == ["copy"]
+    assert by_path(job.inputs)["README"].blob == git(tree, "rev-parse", "HEAD:README")
+    assert job.code.branch == "linked tree"
+    assert git(tree, "fsck", "--strict") == ""
+
+
+def test_as_a_git_command(tree: Path, tmp_path: Path) -> None:
+    shim = tmp_path / "bin" / "git-roar"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m roar "$@"\n')
+    shim.chmod(0o755)
+    env = {**os.environ, "PATH": f"{shim.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["git", "roar", "run", "sh", "-c", "pwd; exit 3"], cwd=tree, env=env, capture_output=True)
+    assert (done.returncode, done.stdout) == (3, f"{tree}\n".encode())
+
+
+def test_the_overlay_holds_what_the_job_read_and_the_commit_lacks(roar: Roar, tree: Path, git: Git) -> None:
+    (tree / "main.sh").write_text(". ./lib.sh; . ./conf.sh; cat data.csv > out.csv\n")
+    (tree / "lib.sh").write_text("true\n")
+    (tree / ".gitignore").write_text("ignored.sh\n")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "code")
+    (tree / "lib.sh").write_text(". ./ignored.sh; . ./.env\n")
+    (tree / "conf.sh").write_text("A=1\n")
+    (tree / "ignored.sh").write_text("B=1\n")
+    (tree / ".env").write_text("TOKEN=x\n")
+    (tree / "data.csv").write_text("a,b\n")
+    (tree / "unread.sh").write_text("C=1\n")
+    git(tree, "stash", "list")
+    before = git(tree, "status", "--porcelain"), git(tree, "ls-files", "-s"), git(tree, "for-each-ref", "refs/heads", "refs/stash")
+    roar("run", "-q", "sh", "main.sh")
+    commit, job = jobs(tree)[-1]
+    assert [(f.path, f.state) for f in job.code.overlay] == [("conf.sh", "untracked"), ("lib.sh", "modified")]
+    repo = discover(str(tree))
+    with Reader(repo) as reader:
+        kept = {p: reader.body(oid, "blob") for p, oid in read.overlay(reader, commit).items()}
+    assert kept == {"conf.sh": b"A=1\n", "lib.sh": b". ./ignored.sh; . ./.env\n"}
+    assert by_path(job.inputs)["main.sh"].blob == git(tree, "rev-parse", "HEAD:main.sh")
+    assert by_path(job.inputs)["data.csv"].hash == b3(b"a,b\n")
+    assert any(".env: looks like a secret" in gap.detail for gap in job.incomplete)
+    (tree / "out.csv").unlink()
+    assert before == (git(tree, "status", "--porcelain"), git(tree, "ls-files", "-s"), git(tree, "for-each-ref", "refs/heads", "refs/stash"))
+
+
+def test_a_tracked_file_that_is_gone_is_in_the_overlay(roar: Roar, tree: Path) -> None:
+    (tree / "README").unlink()
+    roar("run", "-q", "sh", "-c", "cat README || true")
+    assert [(f.path, f.state) for f in last(tree).code.overlay] == [("README", "deleted")]
+
+
+def test_without_any_commit(tmp_path: Path, git: Git) -> None:
+    git(tmp_path, "init", "-q", "new")
+    place = tmp_path / "new"
+    (place / "run.sh").write_text("echo 1 > out\n")
+    Roar(place)("run", "-q", "sh", "run.sh")
+    job = last(place)
+    assert job.code.commit is None
+    assert [(f.path, f.state) for f in job.code.overlay] == [("run.sh", "untracked")]
+    assert git(place, "fsck", "--strict") == ""
+
+
+def test_secrets_never_enter_a_record(roar: Roar, tree: Path, git: Git) -> None:
+    token = "ghp_" + "a1B2" * 9
+    git(tree, "remote", "add", "origin", f"https://me:{token}@example.org/x.git")
+    roar("run", "-q", "sh", "-c", "true", "--token", token, f"API_KEY={token}", WANDB_API_KEY=token)
+    everything = git(tree, "cat-file", "--batch-all-objects", "--batch")
+    assert token not in everything
+    assert last(tree).code.remote == "https://example.org/x.git"
+    assert [g.reason for g in last(tree).incomplete] == ["redacted"]
+
+
+def test_names_of_every_kind(roar: Roar, tree: Path, git: Git) -> None:
+    names = [b"a b", b"quo'te\"", b"new\nline", b"caf\xe9", "ünï".encode(), b"//bytes", b"%41", b"-dash"]
+    script = "import os,sys\nfor n in map(os.fsencode, sys.argv[1:]):\n open(n,'rb').read(); open(b'out '+n,'wb').write(n)\n"
+    (tree / "script.py").write_text(script)
+    for name in names:
+        (tree / os.fsdecode(name)).write_bytes(b"x" + name)
+    roar("run", "-q", sys.executable, "script.py", *names)
+    job = last(tree)
+    from roar.paths import fs
+
+    inputs = {os.fsencode(fs(f.path)): f.hash for f in job.inputs}
+    outputs = {os.fsencode(fs(f.path)): f.hash for f in job.outputs}
+    for name in names:
+        assert inputs[name] == b3(b"x" + name)
+        assert outputs[b"out " + name] == b3(name)
+    assert git(tree, "fsck", "--strict") == ""
+
+
+def test_files_rewritten_renamed_and_removed_during_the_run(roar: Roar, tree: Path) -> None:
+    for name in ("inplace", "gone", "moved", "appended", "touched"):
+        (tree / name).write_text(f"old {name}\n")
+    roar(
+        "run", "-q", "sh", "-c",
+        "sort inplace -o inplace; cat inplace; echo new >> inplace; cat gone; rm gone; cat moved; mv moved final;"
+        "echo more >> appended; : >> touched; echo t > temp; rm temp",
+    )  # fmt: skip
+    job = last(tree)
+    inputs, outputs = by_path(job.inputs), by_path(job.outputs)
+    assert inputs["inplace"].hash == b3(b"old inplace\n")
+    assert outputs["inplace"].hash == b3(b"old inplace\nnew\n")
+    assert inputs["gone"].hash == b3(b"old gone\n")
+    assert inputs["moved"].hash == b3(b"old moved\n")
+    assert outputs["final"].hash == b3(b"old moved\n")
+    assert inputs["appended"].hash == b3(b"old appended\n")
+    assert outputs["appended"].hash == b3(b"old appended\nmore\n")
+    assert "touched" not in outputs
+    assert "temp" not in outputs
+    assert job.temporaries >= 1
+
+
+def test_the_repository_wins_over_every_filter(tmp_path: Path, git: Git) -> None:
+    place = Path("/tmp") / f"roar-test-{os.getpid()}" / "venv-like" / "site-packages"
+    place.mkdir(parents=True)
+    try:
+        git(place, "init", "-q")
+        (place / "data").write_text("1")
+        Roar(place)("run", "-q", "cp", "data", "copy")
+        assert [f.path for f in last(place).outputs] == ["copy"]
+        assert "data" in by_path(last(place).inputs)
+    finally:
+        shutil.rmtree(place.parent.parent)
+
+
+def test_python_and_the_packages_it_read(roar: Roar, tree: Path) -> None:
+    (tree / "use.py").write_text("import orjson, click\nopen('out.json','wb').write(orjson.dumps({'a':1}))\n")
+    roar("run", "-q", sys.executable, "use.py", PYTHONPATH="")
+    python = last(tree).environment.pythons[0]
+    assert python.version == ".".join(map(str, sys.version_info[:3]))
+    assert {"orjson", "click"} <= {p.name for p in python.read}
+    assert "pytest" in {p.name for p in python.installed}
+    assert all(not f.path.startswith("/") for f in last(tree).inputs), last(tree).inputs
+
+
+def test_children_that_outlive_their_parent_are_seen(roar: Roar, tree: Path) -> None:
+    roar("run", "-q", "sh", "-c", "(sleep 0.4; echo late > late.txt) & exit 0")
+    assert "late.txt" in by_path(last(tree).outputs)
+
+
+def test_an_interrupted_job_is_recorded(tree: Path) -> None:
+    words = [sys.executable, "-m", "roar", "run", "sh", "-c", "echo 1 > out; echo ready; exec sleep 60"]
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)):
+        run = subprocess.Popen(words, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        assert run.stdout is not None
+        run.stdout.readline()
+        run.send_signal(number)
+        _, errors = run.communicate(timeout=30)
+        assert run.returncode == status, errors
+        assert last(tree).exit.signal == number
+        assert "out" in by_path(last(tree).outputs)
+
+
+def test_a_handler_of_the_command_decides(tree: Path) -> None:
+    script = "import signal,sys,time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\nprint('ready',flush=True)\ntime.sleep(60)\n"
+    words = [sys.executable, "-m", "roar", "run", "-q", sys.executable, "-c", script]
+    run = subprocess.Popen(words, cwd=tree, stdout=subprocess.PIPE)
+    assert run.stdout is not None
+    run.stdout.readline()
+    run.terminate()
+    assert run.wait(30) == 5
+
+
+def test_control_c_at_a_terminal(tree: Path) -> None:
+    pid, master = pty.fork()
+    if pid == 0:
+        os.chdir(tree)
+        script = "import time\nprint('ready',flush=True)\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('caught',flush=True); raise SystemExit(9)"
+        os.execv(sys.executable, [sys.executable, "-m", "roar", "run", sys.executable, "-c", script])
+    seen = b""
+    while b"ready" not in seen:
+        seen += os.read(master, 1000)
+    os.write(master, b"\x03")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            piece = os.read(master, 1000)
+        except OSError:
+            break
+        seen += piece
+        if not piece:
+            break
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
+    assert seen.count(b"caught") == 1
+    assert last(tree).exit.code == 9
+
+
+def test_a_full_disk_or_read_only_repository_loses_nothing(roar: Roar, tree: Path, repo: Repository) -> None:
+    roar("run", "-q", "true")
+    shutil.move(repo.objects_dir, repo.objects_dir + ".away")
+    Path(repo.objects_dir).write_text("in the way")
+    done = roar("run", "-q", "sh", "-c", "echo result > out; exit 4", code=4)
+    assert b"its record could not be put into git" in done.stderr
+    assert b"(next: roar recover)" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    os.unlink(repo.objects_dir)
+    shutil.move(repo.objects_dir + ".away", repo.objects_dir)
+    done = roar("recover")
+    assert len(done.stdout.split()) == 1
+    assert last(tree).exit.code == 4
+    assert b"nothing was saved aside" in roar("recover").stderr
+
+
+def test_a_missing_tracer_is_said_before_anything_runs(roar: Roar, tree: Path) -> None:
+    done = roar("run", "touch", "made", code=125, ROAR_TRACER="/nonexistent/tracer")
+    assert done.stderr.startswith(b"roar: the tracer is missing: /nonexistent/tracer")
+    assert not (tree / "made").exists()
+
+
+def test_a_killed_tracer_ends_the_command_and_says_so(tree: Path) -> None:
+    words = [sys.executable, "-m", "roar", "run", "sh", "-c", "cat README; echo ready; exec sleep 60"]
+    run = subprocess.Popen(words, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert run.stdout is not None
+    while b"ready" not in run.stdout.readline():
+        pass
+    run.kill()
+    run.wait(10)
+    deadline = time.monotonic() + 10
+    while not jobs(tree) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_many_runs_at_once(tree: Path, git: Git) -> None:
+    words = [sys.executable, "-m", "roar", "run", "-q", "sh", "-c", "echo $0 > out.$0"]
+    runs = [subprocess.Popen([*words, str(i)], cwd=tree) for i in range(8)]
+    assert [r.wait(60) for r in runs] == [0] * 8
+    recorded = [job for _, job in jobs(tree)]
+    assert sorted(f.path for j in recorded for f in j.outputs) == [f"out.{i}" for i in range(8)]
+    assert len({j.session for j in recorded}) == 1
+    assert git(tree, "fsck", "--strict") == ""
+
+
+def test_the_environment_and_descriptors_are_untouched(tree: Path) -> None:
+    script = "env | sort; ls /proc/self/fd; cat /proc/self/status | grep -E '^Sig(Blk|Ign)|^NoNewPrivs'; umask"
+    bare = subprocess.run(["sh", "-c", script], cwd=tree, capture_output=True)
+    words = [sys.executable, "-m", "roar", "run", "-q", "sh", "-c", script]
+    traced = subprocess.run(words, cwd=tree, capture_output=True)
+    assert traced.stdout == bare.stdout
+    assert ROOT.exists()
