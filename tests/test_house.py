@@ -22,7 +22,19 @@ FLOORS = [
     {"cli", "server"},
     {"__main__"},
 ]
-ORDER_ON_A_FLOOR = ["errors", "log", "paths", "git", "records", "stamps", "hashing", "config", "journal", "environment", "lineage"]
+ORDER_ON_A_FLOOR = [
+    "errors",
+    "log",
+    "paths",
+    "git",
+    "records",
+    "stamps",
+    "hashing",
+    "config",
+    "journal",
+    "environment",
+    "lineage",
+]
 
 DOORS = {
     "pydantic": {"records", "config", "server"},
@@ -109,7 +121,9 @@ def test_the_command_starts_before_anything_heavy_is_imported() -> None:
 
 
 def test_help_loads_click_alone() -> None:
-    code = "import contextlib, io, roar.cli.main as m\nwith contextlib.redirect_stdout(io.StringIO()): m.main(['--help'])"
+    code = (
+        "import contextlib, io, roar.cli.main as m\nwith contextlib.redirect_stdout(io.StringIO()): m.main(['--help'])"
+    )
     assert loaded(code) & HEAVY == {"click"}
 
 

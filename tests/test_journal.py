@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
 from conftest import ROOT, Git
+
 from roar.git import gclock, refs
 from roar.git.objects import Reader
 from roar.git.repository import Repository, discover
@@ -83,7 +83,9 @@ def test_notes_survive_an_amend_by_git(repo: Repository, tree: Path, git: Git) -
     assert git(tree, "fsck", "--strict") == ""
 
 
-def test_clocks_and_ids_ascend_even_when_the_wall_clock_stands(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clocks_and_ids_ascend_even_when_the_wall_clock_stands(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("time.time_ns", lambda: 1_800_000_000_000_000_000)
     made = [append(repo, draft()).identifier for _ in range(3)]
     assert made == sorted(made)
@@ -228,9 +230,15 @@ def test_foreign_objects_are_named_and_passed_over(repo: Repository, tree: Path,
 def test_segments_are_read(repo: Repository, tree: Path, git: Git) -> None:
     bodies = [Entry(draft(word=str(i))(1_700_000_000_000 + i, "sealed"), {}).body for i in range(3)]
     blob = subprocess.run(
-        ["git", "hash-object", "-w", "--stdin"], cwd=tree, input=b"\n".join(bodies) + b"\n", capture_output=True, check=True
+        ["git", "hash-object", "-w", "--stdin"],
+        cwd=tree,
+        input=b"\n".join(bodies) + b"\n",
+        capture_output=True,
+        check=True,
     ).stdout.decode()
-    inner = subprocess.run(["git", "mktree"], cwd=tree, input=f"100644 blob {blob.strip()}\t1.jsonl\n".encode(), capture_output=True)
+    inner = subprocess.run(
+        ["git", "mktree"], cwd=tree, input=f"100644 blob {blob.strip()}\t1.jsonl\n".encode(), capture_output=True
+    )
     outer = subprocess.run(
         ["git", "mktree"], cwd=tree, input=b"040000 tree " + inner.stdout.strip() + b"\tsegment\n", capture_output=True
     )

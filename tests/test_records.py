@@ -58,7 +58,22 @@ def test_marked_text_spells_bytes_or_is_refused(text: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../b", "a//b", ".git/config", "a/.GIT/x", ".git./x", "a/\0", "./a", "//bytes/%2E%2E/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/etc/passwd",
+        "../x",
+        "a/../b",
+        "a//b",
+        ".git/config",
+        "a/.GIT/x",
+        ".git./x",
+        "a/\0",
+        "./a",
+        "//bytes/%2E%2E/x",
+    ],
+)
 def test_paths_that_leave_a_folder_are_unsafe(path: str) -> None:
     assert not paths.is_safe_relative(path)
 
@@ -102,7 +117,18 @@ def test_unknown_fields_and_kinds_are_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{", b"1e3", b"\xff", b'{"format":"1"}', b'{"format":1,"kind":"job"}', b'{"kind":"job"}', b"[" * 100_000]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"1e3",
+        b"\xff",
+        b'{"format":"1"}',
+        b'{"format":1,"kind":"job"}',
+        b'{"kind":"job"}',
+        b"[" * 100_000,
+    ],
 )
 def test_what_is_no_record_is_refused(body: bytes) -> None:
     with pytest.raises(RecordError):

@@ -14,8 +14,8 @@ from pathlib import Path
 import orjson
 import pytest
 from blake3 import blake3
-
 from conftest import ROOT, Git, Roar, needs_tracer
+
 from roar.git.objects import Reader
 from roar.git.repository import Repository, discover
 from roar.journal import read
@@ -64,7 +64,9 @@ def test_inputs_outputs_and_the_streams_are_the_commands_own(roar: Roar, tree: P
     assert not job.incomplete, job.incomplete
 
 
-@pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -9 $$", 137), ("exit 255", 255)])
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -9 $$", 137), ("exit 255", 255)]
+)
 def test_the_exit_status_is_the_commands_own(roar: Roar, tree: Path, script: str, status: int) -> None:
     roar("run", "-q", "sh", "-c", script, code=status)
     job = last(tree)
@@ -147,7 +149,11 @@ def test_the_overlay_holds_what_the_job_read_and_the_commit_lacks(roar: Roar, tr
     (tree / "data.csv").write_text("a,b\n")
     (tree / "unread.sh").write_text("C=1\n")
     git(tree, "stash", "list")
-    before = git(tree, "status", "--porcelain"), git(tree, "ls-files", "-s"), git(tree, "for-each-ref", "refs/heads", "refs/stash")
+    before = (
+        git(tree, "status", "--porcelain"),
+        git(tree, "ls-files", "-s"),
+        git(tree, "for-each-ref", "refs/heads", "refs/stash"),
+    )
     roar("run", "-q", "sh", "main.sh")
     commit, job = jobs(tree)[-1]
     assert [(f.path, f.state) for f in job.code.overlay] == [("conf.sh", "untracked"), ("lib.sh", "modified")]
@@ -159,7 +165,11 @@ def test_the_overlay_holds_what_the_job_read_and_the_commit_lacks(roar: Roar, tr
     assert by_path(job.inputs)["data.csv"].hash == b3(b"a,b\n")
     assert any(".env: looks like a secret" in gap.detail for gap in job.incomplete)
     (tree / "out.csv").unlink()
-    assert before == (git(tree, "status", "--porcelain"), git(tree, "ls-files", "-s"), git(tree, "for-each-ref", "refs/heads", "refs/stash"))
+    assert before == (
+        git(tree, "status", "--porcelain"),
+        git(tree, "ls-files", "-s"),
+        git(tree, "for-each-ref", "refs/heads", "refs/stash"),
+    )
 
 
 def test_a_tracked_file_that_is_gone_is_in_the_overlay(roar: Roar, tree: Path) -> None:
@@ -191,7 +201,9 @@ def test_secrets_never_enter_a_record(roar: Roar, tree: Path, git: Git) -> None:
 
 def test_names_of_every_kind(roar: Roar, tree: Path, git: Git) -> None:
     names = [b"a b", b"quo'te\"", b"new\nline", b"caf\xe9", "ünï".encode(), b"//bytes", b"%41", b"-dash"]
-    script = "import os,sys\nfor n in map(os.fsencode, sys.argv[1:]):\n open(n,'rb').read(); open(b'out '+n,'wb').write(n)\n"
+    script = (
+        "import os,sys\nfor n in map(os.fsencode, sys.argv[1:]):\n open(n,'rb').read(); open(b'out '+n,'wb').write(n)\n"
+    )
     (tree / "script.py").write_text(script)
     for name in names:
         (tree / os.fsdecode(name)).write_bytes(b"x" + name)

@@ -52,7 +52,10 @@ def say_bug(error: BaseException) -> None:
     story = "".join(traceback.format_exception(error))
     if debugging():
         say(story)
-    say(f"roar: a bug in roar: {type(error).__name__}: {error}".splitlines()[0] + f" (next: report it with {_keep(story)})")
+    say(
+        f"roar: a bug in roar: {type(error).__name__}: {error}".splitlines()[0]
+        + f" (next: report it with {_keep(story)})"
+    )
 
 
 def _keep(story: str) -> str:

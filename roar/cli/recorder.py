@@ -50,7 +50,9 @@ def lines(identifier: str, job: Job, style: Style) -> list[str]:
     if job.code.overlay:
         text.append(style.dim(f"  kept with the record: {len(job.code.overlay)} changed or untracked files of code"))
     text += [style.dim(line) for line in _left_out(job)]
-    text += [style.red(f"  incomplete: {printable(gap.reason)}: {printable(gap.detail)}") for gap in job.incomplete[:_MOST]]
+    text += [
+        style.red(f"  incomplete: {printable(gap.reason)}: {printable(gap.detail)}") for gap in job.incomplete[:_MOST]
+    ]
     if len(job.incomplete) > _MOST:
         text.append(style.red(f"  incomplete: {len(job.incomplete) - _MOST} more (roar show {identifier})"))
     return text
@@ -67,10 +69,11 @@ def _side(title: str, files: list[File], shards: list[Shard], style: Style) -> l
     more = len(named) - _MOST
     if more > 0:
         text.append(f"  {style.bold(title)}  … and {more} more")
-    for shard in shards[:_MOST]:
-        text.append(f"  {style.bold(title)}  {shard.count} files in {printable(shard.directory) or '.'}")
+    text += [f"  {style.bold(title)}  {s.count} files in {printable(s.directory) or '.'}" for s in shards[:_MOST]]
     if len(shards) > _MOST:
-        text.append(f"  {style.bold(title)}  … and {sum(s.count for s in shards[_MOST:])} more in {len(shards) - _MOST} folders")
+        text.append(
+            f"  {style.bold(title)}  … and {sum(s.count for s in shards[_MOST:])} more in {len(shards) - _MOST} folders"
+        )
     return text
 
 

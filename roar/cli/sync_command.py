@@ -35,11 +35,13 @@ def command(remote: str | None, *, fetch_only: bool, push_only: bool, quiet: boo
         ref, why = next(iter(done.refused.items()))
         raise GitError(f"{done.remote} refused {ref}: {why}", f"git push {done.remote} 'refs/roar/*'")
     if loose and not as_json:
-        text = f"{len(loose)} commits that jobs ran on are" if len(loose) > 1 else f"commit {loose[0][:12]}, that a job ran on, is"
+        text = (
+            f"{len(loose)} commits that jobs ran on are"
+            if len(loose) > 1
+            else f"commit {loose[0][:12]}, that a job ran on, is"
+        )
         click.echo(f"roar: {text} on no remote branch (next: git push {done.remote} HEAD)", err=True)
 
 
 def _count(changed: list[str]) -> str:
     return "nothing new" if not changed else f"{len(changed)} ref" + "s" * (len(changed) > 1)
-
-

@@ -53,8 +53,8 @@ def call(
     Raises ``RoarError`` when there is no git program.
     """
     try:
-        done = subprocess.run(  # noqa: S603  the words are ours, and git's own
-            ["git", *args],  # noqa: S607  the git that the user has
+        done = subprocess.run(
+            ["git", *args],
             cwd=cwd,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
@@ -74,7 +74,9 @@ def ask(args: list[str], *, cwd: str | None = None, stdin: bytes | None = None) 
     """The output of ``git ARGS``. Raises ``GitError`` with git's own last line when it fails."""
     done = call(args, cwd=cwd, stdin=stdin)
     if done.returncode:
-        raise GitError(f"git {' '.join(a for a in args[:4] if not a.startswith('--git-dir'))}: {last_line(done.stderr)}")
+        raise GitError(
+            f"git {' '.join(a for a in args[:4] if not a.startswith('--git-dir'))}: {last_line(done.stderr)}"
+        )
     return done.stdout
 
 

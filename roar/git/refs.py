@@ -86,7 +86,9 @@ def _lock(path: str, lock: str) -> int:
                     os.unlink(lock)
                     continue
             if time.monotonic() > deadline:
-                raise RoarError(f"{lock} is held by another program", "if nothing else uses the repository, remove it") from None
+                raise RoarError(
+                    f"{lock} is held by another program", "if nothing else uses the repository, remove it"
+                ) from None
             time.sleep(0.002)
 
 

@@ -76,7 +76,9 @@ def push_records(repo: Repository, remote: str, *, quiet: bool = True) -> Pushed
         elif fields[0] != "=":
             moved.append(ref)
         if fields[0] != "!" and ref in own:
-            repo.ask("update-ref", "--no-deref", f"refs/roar-remote/{remote}/{ref.removeprefix('refs/roar/')}", own[ref])
+            repo.ask(
+                "update-ref", "--no-deref", f"refs/roar-remote/{remote}/{ref.removeprefix('refs/roar/')}", own[ref]
+            )
     if done.returncode and not reported:
         raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote} 'refs/roar/*'")
     return Pushed(moved, refused)

@@ -11,7 +11,7 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
 
 
 def printable(text: str) -> str:
-    """The text with every control character shown as ``\\xNN``, so that no terminal obeys it."""
+    r"""The text with every control character shown as ``\\xNN``, so that no terminal obeys it."""
     return _UNPRINTABLE.sub(lambda m: "\\n" if m[0] == "\n" else f"\\x{ord(m[0]):02x}", text)
 
 
@@ -47,7 +47,9 @@ def output_words(job: Job, most: int = 3) -> str:
     total = len(job.outputs) + sum(shard.count for shard in job.output_shards)
     if not total:
         return ""
-    names = [printable(f.path) for f in job.outputs[:most]] or [printable(s.directory) + "/" for s in job.output_shards[:1]]
+    names = [printable(f.path) for f in job.outputs[:most]] or [
+        printable(s.directory) + "/" for s in job.output_shards[:1]
+    ]
     more = total - min(len(job.outputs), most) if job.outputs else total
     return ", ".join(names) + (f" (+{more})" if more > 0 else "")
 

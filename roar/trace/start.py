@@ -23,7 +23,9 @@ def tracer_path() -> str:
     """The tracer program. Raises ``NotStartedError`` where there is none."""
     if not sys.platform.startswith("linux"):
         raise NotStartedError("tracing needs Linux: roar run works there only; every other command works here")
-    path = os.environ.get("ROAR_TRACER") or os.path.join(os.path.dirname(os.path.dirname(__file__)), "bin", "roar-tracer")
+    path = os.environ.get("ROAR_TRACER") or os.path.join(
+        os.path.dirname(os.path.dirname(__file__)), "bin", "roar-tracer"
+    )
     if not os.access(path, os.X_OK):
         raise NotStartedError(f"the tracer is missing: {path}", "install roar again with a Rust toolchain present")
     return path

@@ -91,7 +91,9 @@ def _is_input(file: SeenFile, moved: dict[str, SeenFile]) -> bool:
 
 def _is_output(file: SeenFile, began_ns: int) -> bool:
     after, before = file.get("after"), file.get("before")
-    if after is None or not (file.get("written") or file.get("created") or "renamed_from" in file or "link_target" in file):
+    if after is None or not (
+        file.get("written") or file.get("created") or "renamed_from" in file or "link_target" in file
+    ):
         return False
     if not file.get("existed") or before is None or not _same(before, after):
         return True
@@ -125,7 +127,9 @@ def _add_input(seen: Observed, file: SeenFile, name: str, moved_to: SeenFile | N
             seen.on_disk.add(name)
     if known is None:
         seen.incomplete.append(Incomplete(reason="input-unknown", detail=f"{name}: {unknown}"))
-    item = File(path=name, hash=known, size=size, mode=mode, asked=_asked(file, name), unknown=None if known else unknown)
+    item = File(
+        path=name, hash=known, size=size, mode=mode, asked=_asked(file, name), unknown=None if known else unknown
+    )
     seen.inputs.append(item)
 
 

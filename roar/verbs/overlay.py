@@ -16,6 +16,7 @@ from roar.hashing import digest_bytes
 from roar.paths import fs, is_safe_relative, to_bytes
 from roar.records.job import File, Incomplete, OverlayFile
 from roar.redact import find_secrets, is_secret_path
+from roar.verbs.observe import Observed
 
 MODIFIED_BYTES = 16 << 20
 """A tracked file that differs from the commit is kept up to this size."""
@@ -24,11 +25,14 @@ UNTRACKED_BYTES = 256 << 10
 TOTAL_BYTES = 64 << 20
 
 SUFFIXES = frozenset(
-    ".py .pyi .pyx .ipynb .r .rmd .qmd .jl .m .sh .bash .zsh .fish .pl .rb .lua .js .mjs .ts .tsx .java .scala .kt .go .rs .c .h"
-    " .cc .cpp .cxx .hh .hpp .cu .cuh .f .f90 .sql .awk .sed .mk .cmake .nf .smk .cwl .wdl .proto .j2 .jinja .tmpl"
-    " .yaml .yml .toml .json .jsonc .json5 .ini .cfg .conf .config .properties .gin .hcl .tf .lock".split()
+    f".{suffix}"
+    for suffix in (
+        "py pyi pyx ipynb r rmd qmd jl m sh bash zsh fish pl rb lua js mjs ts tsx java scala kt go rs c h cc cpp cxx hh "
+        "hpp cu cuh f f90 sql awk sed mk cmake nf smk cwl wdl proto j2 jinja tmpl "
+        "yaml yml toml json jsonc json5 ini cfg conf config properties gin hcl tf lock"
+    ).split()
 )
-NAMES = frozenset("makefile gnumakefile dockerfile snakefile justfile rakefile procfile requirements pipfile".split())
+NAMES = frozenset(["makefile", "gnumakefile", "dockerfile", "snakefile", "justfile", "rakefile", "procfile", "requirements", "pipfile"])
 
 
 class Overlay:
@@ -60,15 +64,10 @@ class Overlay:
         self.incomplete.append(Incomplete(reason="code-not-kept", detail=f"{path}: {why}"))
 
 
-def build(  # noqa: PLR0913  the work tree as the job met it
-    repo: Repository, commit: str | None, inputs: list[File], on_disk: set[str], executed: set[str], vain: list[str]
-) -> Overlay:
-    """The overlay of a job with these inputs (paths as in records; those inside the work tree count).
-
-    ``on_disk`` are the inputs whose content is still in the work tree, ``vain`` the paths it looked for in vain.
-    """
+def build(repo: Repository, commit: str | None, seen: Observed, vain: list[str]) -> Overlay:
+    """The overlay of a job that met these files on this commit. ``vain`` are paths it looked for and did not find."""
     overlay = Overlay()
-    inside = {f.path: f for f in inputs if not f.path.startswith("/")}
+    inside = {f.path: f for f in seen.inputs if not f.path.startswith("/")}
     tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
     untracked = []
     with Reader(repo) as reader:
@@ -76,7 +75,7 @@ def build(  # noqa: PLR0913  the work tree as the job met it
             blob = tracked.get(fs(path))
             if blob is None:
                 untracked.append(file)
-            elif path in on_disk:
+            elif path in seen.on_disk:
                 _tracked_on_disk(repo, overlay, file, blob)
             elif file.hash and digest_bytes(reader.body(blob, "blob")) == file.hash:
                 overlay.blobs[path] = blob
@@ -85,7 +84,7 @@ def build(  # noqa: PLR0913  the work tree as the job met it
     for path in vain:
         if fs(path) in tracked:
             overlay.entries.append(OverlayFile(path=path, state="deleted"))
-    _untracked(repo, overlay, [f for f in untracked if f.path in on_disk], executed)
+    _untracked(repo, overlay, [f for f in untracked if f.path in seen.on_disk], seen.executed)
     overlay.entries.sort(key=lambda e: e.path)
     return overlay
 
@@ -102,7 +101,9 @@ def _tracked_on_disk(repo: Repository, overlay: Overlay, file: File, blob: str) 
     if clean:
         overlay.blobs[file.path] = blob
     elif data is None:
-        overlay.lacks(file.path, f"differs from the commit and is larger than {MODIFIED_BYTES >> 20} MiB, or cannot be read")
+        overlay.lacks(
+            file.path, f"differs from the commit and is larger than {MODIFIED_BYTES >> 20} MiB"
+        )
     elif digest_bytes(data) != file.hash:
         overlay.lacks(file.path, "changed after the run")
     else:

@@ -17,6 +17,7 @@ from roar.journal import manifests, spool
 from roar.journal.append import append
 from roar.journal.entry import Entry
 from roar.paths import from_fs, fs, state_folder
+from roar.records.ids import clock_of
 from roar.records.job import (
     Code,
     Command,
@@ -34,7 +35,7 @@ from roar.stamps import Stamps
 from roar.trace.report import Report
 from roar.trace.scope import Scope
 from roar.verbs import overlay, sessions
-from roar.verbs.observe import Observed, observe, relative_to, vain_lookups
+from roar.verbs.observe import observe, relative_to, vain_lookups
 
 
 class Run(NamedTuple):
@@ -75,8 +76,6 @@ def record(run: Run, report: Report) -> tuple[str, Job]:
 
 
 def _after(run: Run) -> int:
-    from roar.records.ids import clock_of
-
     return max((clock_of(i) for i in (run.session, run.reproduces) if i), default=0)
 
 
@@ -89,8 +88,14 @@ def _save_aside(repo: Repository, entry: Entry, error: Exception) -> tuple[str, 
             continue
         with open(os.path.join(folder, "repository"), "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(repo.common_dir + "\n")
-        return f"the command has run, but its record could not be put into git ({why}); it is saved in {folder}", "roar recover"
-    return f"the command has run, but its record could not be kept anywhere ({why})", "make room on the disk and run it again"
+        return (
+            f"the command has run, but its record could not be put into git ({why}); it is saved in {folder}",
+            "roar recover",
+        )
+    return (
+        f"the command has run, but its record could not be kept anywhere ({why})",
+        "make room on the disk and run it again",
+    )
 
 
 def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, bytes]]:
@@ -107,19 +112,26 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     finally:
         stamps.close()
     vain = vain_lookups(report, root)
-    kept = overlay.build(repo, run.commit, seen.inputs, seen.on_disk, seen.executed, vain)
+    kept = overlay.build(repo, run.commit, seen, vain)
     inputs = [f.model_copy(update={"blob": kept.blobs[f.path]}) if f.path in kept.blobs else f for f in seen.inputs]
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, ()))
     argv, hidden_words = redact.redact_argv([from_fs(w) for w in run.argv])
-    gaps = seen.incomplete + kept.incomplete + _gaps(report, seen)
+    gaps = seen.incomplete + kept.incomplete + _gaps(report)
     if hidden or hidden_words:
-        gaps.append(Incomplete(reason="redacted", detail="secrets in the command or its environment", count=hidden + hidden_words))
+        gaps.append(
+            Incomplete(
+                reason="redacted", detail="secrets in the command or its environment", count=hidden + hidden_words
+            )
+        )
     fields, beside = _files(inputs, seen.outputs)
     fields |= _history(report)
     fields |= {
         "role": run.role,
         "command": Command(
-            argv=argv, cwd=relative_to(run.cwd, root), name=run.name, root=root if any(root in w for w in argv) else None
+            argv=argv,
+            cwd=relative_to(run.cwd, root),
+            name=run.name,
+            root=root if any(root in w for w in argv) else None,
         ),
         "user": settings.identity(repo),
         "code": _code(run, kept),
@@ -192,16 +204,20 @@ def _process(line: dict[str, Any]) -> Process:
     )
 
 
-def _gaps(report: Report, seen: Observed) -> list[Incomplete]:
+def _gaps(report: Report) -> list[Incomplete]:
     """What the tracer itself does not know."""
     gaps = [
         Incomplete(reason=str(b.get("reason")), detail=str(b.get("detail", "")), count=int(b.get("count", 1)))
         for b in report.blind
     ]
     if not report.end:
-        gaps.append(Incomplete(reason="tracer-died", detail="the tracer ended before the command; what came after is not known"))
+        gaps.append(
+            Incomplete(reason="tracer-died", detail="the tracer ended before the command; what came after is not known")
+        )
     if report.unreadable:
-        gaps.append(Incomplete(reason="lost-events", detail="lines of the report could not be read", count=report.unreadable))
+        gaps.append(
+            Incomplete(reason="lost-events", detail="lines of the report could not be read", count=report.unreadable)
+        )
     if report.started and not report.files:
         gaps.append(Incomplete(reason="nothing-seen", detail="the tracer saw no file at all"))
     dropped = report.end.get("failed_dropped", 0)

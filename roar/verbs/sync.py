@@ -47,7 +47,7 @@ def default_remote(repo: Repository) -> str:
 
 
 def own_notes(repo: Repository) -> str | None:
-    """This clone's notes ref, or None while it has recorded nothing."""
+    """The notes ref of this clone, or None while it has recorded nothing."""
     if not os.path.exists(os.path.join(repo.own_dir, "writer")):
         return None
     ref = NOTES + writer_name(repo)
