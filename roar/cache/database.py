@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection, create_engine
@@ -76,7 +76,9 @@ def connect(path: str | None) -> Connection:
         with contextlib.suppress(OSError):
             os.makedirs(os.path.dirname(path), exist_ok=True)
     url = URL.create("sqlite", database=path)
-    engine = create_engine(url, connect_args={"timeout": WAIT_SECONDS}, poolclass=StaticPool, isolation_level="AUTOCOMMIT")
+    engine = create_engine(
+        url, connect_args={"timeout": WAIT_SECONDS}, poolclass=StaticPool, isolation_level="AUTOCOMMIT"
+    )
     connection = engine.connect()
     try:
         _prepare(connection)
@@ -94,6 +96,8 @@ def _prepare(connection: Connection) -> None:
         return
     with transaction(connection):
         if not _is_ours(connection):
+            if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar():
+                raise DatabaseError("open", None, ValueError("it belongs to another program"))
             schema.metadata.create_all(connection, checkfirst=False)
             connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
 
@@ -103,7 +107,7 @@ def _is_ours(connection: Connection) -> bool:
 
 
 @contextlib.contextmanager
-def transaction(connection: Connection):  # type: ignore[no-untyped-def]
+def transaction(connection: Connection) -> Iterator[None]:
     """All or nothing, and no other writer meanwhile."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     try:

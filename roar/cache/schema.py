@@ -1,7 +1,7 @@
 """The tables. A row of ``records`` holds keys to search by and where the record itself is found.
 
-Paths and hashes, which repeat, are in tables of their own. A change here is a new ``VERSION``, which is part of the
-file's name: an older roar beside this one keeps its own index.
+Paths and hashes, which repeat, are in tables of their own. A change here, a new record format and a new kind of
+record are a new ``VERSION``, which is part of the file's name: an older roar beside this one keeps its own index.
 """
 
 from __future__ import annotations
@@ -43,8 +43,12 @@ records = Table(
     Column("length", Integer, nullable=False),
 )
 
-paths = Table("paths", metadata, Column("row", Integer, primary_key=True), Column("text", Text, nullable=False, unique=True))
-hashes = Table("hashes", metadata, Column("row", Integer, primary_key=True), Column("text", Text, nullable=False, unique=True))
+paths = Table(
+    "paths", metadata, Column("row", Integer, primary_key=True), Column("text", Text, nullable=False, unique=True)
+)
+hashes = Table(
+    "hashes", metadata, Column("row", Integer, primary_key=True), Column("text", Text, nullable=False, unique=True)
+)
 
 files = Table(
     "files",

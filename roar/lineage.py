@@ -1,0 +1,294 @@
+"""Lineage: which job made what another one read, and everything up or down from there.
+
+Two jobs are connected by content: one wrote the bytes that the other read. Where several jobs wrote the same bytes,
+``choose_producer`` decides, and everything here agrees with it. Time and memory are linear in what is walked, a
+chain of any length is walked without recursion, and a cycle (clocks that disagree) ends.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+
+class Use(NamedTuple):
+    """A file that a job read or wrote. ``hash`` None: the content is not known. ``size`` in bytes."""
+
+    path: str
+    hash: str | None
+    size: int
+
+
+class Made(NamedTuple):
+    """That a job wrote some content to a path. ``started_ns`` is the job's start since the epoch."""
+
+    job: str
+    path: str
+    started_ns: int
+    again: bool
+    """True when the job runs another one again."""
+
+
+class Span(NamedTuple):
+    """When a job ran, in nanoseconds since the epoch, and whether it runs another one again."""
+
+    started_ns: int
+    ended_ns: int
+    again: bool
+
+
+class Records(Protocol):
+    """What lineage asks of the records; the index answers. Each question is about many jobs (or hashes) at once."""
+
+    def nearby(self, jobs: Iterable[str], *, down: bool, limit: int) -> list[str]:
+        """The jobs and those that content connects them to, nearest first, at least the jobs themselves."""
+
+    def spans(self, jobs: Iterable[str]) -> dict[str, Span]:
+        """When each job ran; unknown ones are absent."""
+
+    def uses(self, jobs: Iterable[str]) -> dict[str, tuple[list[Use], list[Use]]]:
+        """The inputs and the outputs of each job, by path."""
+
+    def made(self, hashes: Iterable[str]) -> dict[str, list[Made]]:
+        """Who wrote each content, in order of start."""
+
+    def read_by(self, hashes: Iterable[str]) -> dict[str, list[str]]:
+        """The jobs that read each content."""
+
+
+class Edge(NamedTuple):
+    """A file that leads from one job to another."""
+
+    producer: str
+    consumer: str
+    path: str
+    """As the consumer names it."""
+    hash: str
+
+
+class External(NamedTuple):
+    """An input that no recorded job made."""
+
+    consumer: str
+    path: str
+    hash: str | None
+    size: int
+
+
+class Lineage(NamedTuple):
+    """Jobs in order of dependency (a producer stands before its consumers, else by time) and what connects them.
+
+    ``cut`` holds the jobs that a limit on depth left out although they belong here.
+    """
+
+    jobs: list[str]
+    edges: list[Edge]
+    external: list[External]
+    cut: list[str]
+
+
+def choose_producer(records: Records, job: str, path: str, content: str | None) -> str | None:
+    """The job that made an input of ``job``, or None when no recorded one did.
+
+    Of those that wrote this content and started before the job ended, never itself: first choice is one that does
+    not merely run another again, then one that wrote it to the same path, then the latest.
+    """
+    graph = _Graph(records)
+    graph.learn([job], down=False)
+    return graph.producer(job, Use(path, content, 0))
+
+
+def upstream(records: Records, roots: Iterable[str], depth: int | None = None) -> Lineage:
+    """The jobs and everything that led to them. ``depth`` 1 is the jobs alone, 2 adds those that made their inputs."""
+    graph = _Graph(records)
+    level = list(dict.fromkeys(roots))
+    found = set(level)
+    edges: list[Edge] = []
+    external: list[External] = []
+    cut: dict[str, None] = {}
+    while level:
+        graph.learn(level, down=False)
+        depth = None if depth is None else depth - 1
+        following: dict[str, None] = {}
+        for job in level:
+            for use in graph.inputs(job):
+                producer = graph.producer(job, use)
+                if producer is None or use.hash is None:
+                    external.append(External(job, *use))
+                    continue
+                if producer not in found and depth == 0:
+                    cut[producer] = None
+                    continue
+                edges.append(Edge(producer, job, use.path, use.hash))
+                if producer not in found:
+                    following[producer] = None
+        found.update(following)
+        level = list(following)
+    return Lineage(_ordered(found, edges), edges, external, sorted(cut))
+
+
+def downstream(records: Records, roots: Iterable[str], depth: int | None = None) -> Lineage:
+    """The jobs and everything made of what they wrote. ``depth`` 1 is the jobs alone."""
+    graph = _Graph(records)
+    level = list(dict.fromkeys(roots))
+    found = set(level)
+    cut: dict[str, None] = {}
+    while level:
+        graph.learn(level, down=True)
+        depth = None if depth is None else depth - 1
+        following: dict[str, None] = {}
+        for job in level:
+            for consumer in graph.consumers(job):
+                if consumer not in found:
+                    following[consumer] = None
+        if depth == 0:
+            cut, following = following, {}
+        found.update(following)
+        level = list(following)
+    edges, external = _between(graph, found)
+    return Lineage(_ordered(found, edges), edges, external, sorted(cut))
+
+
+def _between(graph: _Graph, jobs: set[str]) -> tuple[list[Edge], list[External]]:
+    """The edges among some jobs, and those of their inputs that no recorded job made."""
+    edges, external = [], []
+    for job in sorted(jobs):
+        for use in graph.inputs(job):
+            producer = graph.producer(job, use)
+            if producer is None or use.hash is None:
+                external.append(External(job, *use))
+            elif producer in jobs:
+                edges.append(Edge(producer, job, use.path, use.hash))
+    return edges, external
+
+
+def _ordered(jobs: set[str], edges: list[Edge]) -> list[str]:
+    """Producers before consumers; by id, which is by time, where that leaves a choice, and to break a cycle."""
+    waits = dict.fromkeys(jobs, 0)
+    leads: dict[str, set[str]] = {}
+    for edge in edges:
+        if edge.consumer not in leads.setdefault(edge.producer, set()):
+            leads[edge.producer].add(edge.consumer)
+            waits[edge.consumer] += 1
+    ready = [job for job, count in waits.items() if not count]
+    heapq.heapify(ready)
+    left = sorted(jobs, reverse=True)
+    order: dict[str, None] = {}
+    while len(order) < len(jobs):
+        if not ready:
+            while left[-1] in order:
+                left.pop()
+            ready.append(left.pop())
+        job = heapq.heappop(ready)
+        if job in order:
+            continue
+        order[job] = None
+        for consumer in leads.get(job, ()):
+            waits[consumer] -= 1
+            if not waits[consumer]:
+                heapq.heappush(ready, consumer)
+    return list(order)
+
+
+class _Graph:
+    """What is known so far of the jobs around; asks for more in ever larger portions.
+
+    A short lineage costs a few questions, and so does a chain of ten thousand jobs.
+    """
+
+    _FIRST = 50
+    _GROWTH = 8
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._limit = self._FIRST
+        self._spans: dict[str, Span] = {}
+        self._uses: dict[str, tuple[list[Use], list[Use]]] = {}
+        self._made: dict[str, _Makers] = {}
+        self._read_by: set[str] = set()
+        """The contents whose readers are adopted: known to the producers of what they read."""
+        self._adopted: set[str] = set()
+        self._consumers: dict[str, dict[str, None]] = {}
+
+    def learn(self, jobs: list[str], *, down: bool) -> None:
+        """Make sure that these jobs are known, with what leads to them and, when ``down``, from them."""
+        unknown = [job for job in jobs if job not in self._uses or (down and self._unread(job))]
+        if not unknown:
+            return
+        near = self._records.nearby(unknown, down=down, limit=len(unknown) + self._limit)
+        self._limit *= self._GROWTH
+        self._learn_uses(near)
+        if down:
+            written = {use.hash for job in near for use in self._uses[job][1] if use.hash}.difference(self._read_by)
+            read_by = self._records.read_by(written)
+            self._read_by.update(written)
+            self._adopt({reader for readers in read_by.values() for reader in readers}.difference(self._adopted))
+
+    def _unread(self, job: str) -> bool:
+        return any(use.hash and use.hash not in self._read_by for use in self._uses[job][1])
+
+    def _learn_uses(self, jobs: Iterable[str]) -> None:
+        new = [job for job in jobs if job not in self._uses]
+        self._spans.update(self._records.spans(new))
+        self._uses.update(dict.fromkeys(new, ([], [])) | self._records.uses(new))
+        wanted = {use.hash for job in new for use in self._uses[job][0] if use.hash}.difference(self._made)
+        made = self._records.made(wanted)
+        self._made.update((content, _Makers(made.get(content, []))) for content in wanted)
+
+    def inputs(self, job: str) -> list[Use]:
+        """The inputs of a job that was learnt."""
+        return self._uses[job][0]
+
+    def producer(self, job: str, use: Use) -> str | None:
+        """Who made this input of a job that was learnt."""
+        span = self._spans.get(job)
+        return self._made[use.hash].choose(job, span.ended_ns, use.path) if use.hash and span else None
+
+    def consumers(self, job: str) -> list[str]:
+        """The jobs that read what this one, which was learnt downwards, has made."""
+        return list(self._consumers.get(job, ()))
+
+    def _adopt(self, readers: set[str]) -> None:
+        self._learn_uses(sorted(readers))
+        self._adopted |= readers
+        for reader in sorted(readers):
+            for use in self._uses[reader][0]:
+                producer = self.producer(reader, use)
+                if producer is not None:
+                    self._consumers.setdefault(producer, {})[reader] = None
+
+
+class _Makers:
+    """Who wrote one content, sorted so that a choice takes logarithmic time however many they are."""
+
+    def __init__(self, made: list[Made]) -> None:
+        self._by_rank: dict[tuple[bool, str | None], list[Made]] = {}
+        for one in sorted(made, key=lambda m: (m.started_ns, m.job)):
+            self._by_rank.setdefault((one.again, one.path), []).append(one)
+            anywhere = self._by_rank.setdefault((one.again, None), [])
+            if not anywhere or anywhere[-1].job != one.job:
+                anywhere.append(one)
+
+    def choose(self, job: str, before_ns: int, path: str) -> str | None:
+        """The best of those that started before a time and are not the job itself."""
+        for again in (False, True):
+            for where in (path, None):
+                candidates = self._by_rank.get((again, where), [])
+                at = _first_not_before(candidates, before_ns)
+                while at > 0:
+                    at -= 1
+                    if candidates[at].job != job:
+                        return candidates[at].job
+        return None
+
+
+def _first_not_before(made: list[Made], time_ns: int) -> int:
+    low, high = 0, len(made)
+    while low < high:
+        middle = (low + high) // 2
+        if made[middle].started_ns < time_ns:
+            low = middle + 1
+        else:
+            high = middle
+    return low
