@@ -13,11 +13,15 @@ from typing import NamedTuple, Protocol
 
 
 class Use(NamedTuple):
-    """A file that a job read or wrote. ``hash`` None: the content is not known. ``size`` in bytes."""
+    """A file that a job read or wrote. ``hash`` None: the content is not known. ``size`` in bytes.
+
+    ``code``: its content is in git, tracked at the job's commit or kept in its overlay.
+    """
 
     path: str
     hash: str | None
     size: int
+    code: bool = False
 
 
 class Made(NamedTuple):
@@ -74,6 +78,8 @@ class External(NamedTuple):
     path: str
     hash: str | None
     size: int
+    code: bool
+    """Its content is in git, tracked at the job's commit or kept in its overlay."""
 
 
 class Lineage(NamedTuple):
@@ -95,8 +101,17 @@ def choose_producer(records: Records, job: str, path: str, content: str | None) 
     not merely run another again, then one that wrote it to the same path, then the latest.
     """
     graph = _Graph(records)
-    graph.learn([job], down=False)
-    return graph.producer(job, Use(path, content, 0))
+    if content is None or job not in (span := records.spans([job])):
+        return None
+    return _Makers(records.made([content]).get(content, [])).choose(job, span[job].ended_ns, path)
+
+
+def origins(records: Records, jobs: Iterable[str]) -> dict[str, list[tuple[Use, str | None]]]:
+    """Each input of each job with the job that made it."""
+    graph = _Graph(records)
+    asked = list(dict.fromkeys(jobs))
+    graph.learn_only(asked)
+    return {job: [(use, graph.producer(job, use)) for use in graph.inputs(job)] for job in asked}
 
 
 def upstream(records: Records, roots: Iterable[str], depth: int | None = None) -> Lineage:
@@ -218,7 +233,7 @@ class _Graph:
             return
         near = self._records.nearby(unknown, down=down, limit=len(unknown) + self._limit)
         self._limit *= self._GROWTH
-        self._learn_uses(near)
+        self.learn_only(near)
         if down:
             written = {use.hash for job in near for use in self._uses[job][1] if use.hash}.difference(self._read_by)
             read_by = self._records.read_by(written)
@@ -228,7 +243,8 @@ class _Graph:
     def _unread(self, job: str) -> bool:
         return any(use.hash and use.hash not in self._read_by for use in self._uses[job][1])
 
-    def _learn_uses(self, jobs: Iterable[str]) -> None:
+    def learn_only(self, jobs: Iterable[str]) -> None:
+        """Make sure that these jobs are known, and who made what they read."""
         new = [job for job in jobs if job not in self._uses]
         self._spans.update(self._records.spans(new))
         self._uses.update(dict.fromkeys(new, ([], [])) | self._records.uses(new))
@@ -250,7 +266,7 @@ class _Graph:
         return list(self._consumers.get(job, ()))
 
     def _adopt(self, readers: set[str]) -> None:
-        self._learn_uses(sorted(readers))
+        self.learn_only(sorted(readers))
         self._adopted |= readers
         for reader in sorted(readers):
             for use in self._uses[reader][0]:

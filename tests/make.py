@@ -113,7 +113,9 @@ def put(repo: Repository, values: dict[str, Any]) -> str:
 def session(repo: Repository, *, name: str | None = None, purpose: str = "work") -> str:
     """Append a session and give its id."""
     values = {"user": COMMON["user"], "name": name, "purpose": purpose}
-    return append(repo, lambda clock, writer: Session.model_validate({**values, "clock": clock, "writer": writer})).identifier
+    return append(
+        repo, lambda clock, writer: Session.model_validate({**values, "clock": clock, "writer": writer})
+    ).identifier
 
 
 def overlaid(path: str, text: str, state: str = "modified") -> dict[str, Any]:
@@ -144,7 +146,10 @@ def pipelines(count: int, code: str | None = None, session: str | None = None) -
         else:
             reads = {f"runs/model-{which}.pkl": f"model {line} {which}", "data/raw.csv": "raw"}
             it = fields(f"python evaluate.py {which}", reads, {f"runs/metrics-{which}.json": f"metrics {line} {which}"})
-        scripts = [file(it["command"]["argv"][1], "code"), *(file(f"src/module{n}.py", f"module {n}") for n in range(5))]
+        scripts = [
+            file(it["command"]["argv"][1], "code"),
+            *(file(f"src/module{n}.py", f"module {n}") for n in range(5)),
+        ]
         yield {
             **it,
             "inputs": sorted(it["inputs"] + scripts, key=lambda f: f["path"]),

@@ -189,7 +189,7 @@ class Index:
     def names(self, content: str) -> list[Use]:
         """The paths at which this content was seen, those it was written to first, then by path."""
         wrote = func.max(_F.output)
-        found = select(_P.text, _H.text, func.max(_F.size)).where(
+        found = select(_P.text, _H.text, func.max(_F.size), func.max(_F.code)).where(
             _H.text == content, _F.hash == _H.row, _F.path == _P.row
         )
         return [Use(*row) for row in self._rows(found.group_by(_P.text, _H.text).order_by(wrote.desc(), _P.text))]
@@ -225,7 +225,7 @@ class Index:
 
     def uses(self, jobs: Iterable[str]) -> dict[str, tuple[list[Use], list[Use]]]:
         """The inputs and the outputs of each job that has any, by path."""
-        found = select(_R.id, _F.output, _P.text, _H.text, _F.size).join_from(
+        found = select(_R.id, _F.output, _P.text, _H.text, _F.size, _F.code).join_from(
             schema.records, schema.files, _F.record == _R.row
         )
         found = found.join(schema.paths, _P.row == _F.path).outerjoin(schema.hashes, _H.row == _F.hash)

@@ -58,6 +58,7 @@ files = Table(
     Column("path", Integer, nullable=False),
     Column("hash", Integer),  # absent: the content is not known
     Column("size", Integer, nullable=False),
+    Column("code", Boolean, nullable=False),  # kept in git: tracked at the job's commit, or in its overlay
 )
 """The inputs and outputs of jobs, those in manifests included."""
 
