@@ -1,0 +1,222 @@
+//! One record per path: what the job did to it, and what it was before.
+//!
+//! A record holds two kinds of facts. Those of the *name*: was there something under it before
+//! the job, what did it look like, what was its content. And those of the *content* now under
+//! the name: who wrote it, where it came from. A rename moves the second and leaves the first.
+
+use crate::names::Known;
+use crate::paths::Path;
+use crate::preimage;
+use crate::stat::{Kind, Stat};
+use std::collections::BTreeMap;
+
+pub type FileId = u32;
+
+const MOST_ASKED: usize = 4;
+
+/// Facts of the content now under a name.
+#[derive(Clone, Default, Debug)]
+pub struct Content {
+    /// It was read before the job changed it.
+    pub read: bool,
+    /// It was read after the job had made or changed it.
+    pub read_back: bool,
+    pub written: bool,
+    pub executed: bool,
+    pub listed: bool,
+    pub created: bool,
+    pub truncated: bool,
+    pub appended: bool,
+    pub opens: u64,
+    /// The name it had before the job, when the job renamed it.
+    pub renamed_from: Option<Path>,
+    /// The name it also has, when the job linked it.
+    pub linked_from: Option<Path>,
+    /// The record of that earlier name, which keeps the digest of the content before the job.
+    pub origin: Option<FileId>,
+}
+
+#[derive(Debug)]
+pub struct Record {
+    pub path: Path,
+    pub kind: Kind,
+    /// Changes when names that led here may lead elsewhere.
+    pub generation: u32,
+    pub existed: bool,
+    /// The content is still the one from before the job (perhaps changed in place).
+    pub original: bool,
+    /// Nothing is under this name now.
+    pub removed: bool,
+    /// A descriptor the command was started with led here.
+    pub inherited: bool,
+    pub before: Option<Stat>,
+    pub before_hash: Option<blake3::Hash>,
+    pub before_unknown: Option<&'static str>,
+    pub content: Content,
+    pub asked: Vec<Box<[u8]>>,
+    pub link_target: Option<Box<[u8]>>,
+    pub first_ns: u64,
+}
+
+impl Record {
+    fn new(path: Path, stat: Option<Stat>, now_ns: u64) -> Record {
+        Record {
+            path,
+            kind: stat.map_or(Kind::File, |stat| stat.kind()),
+            generation: 0,
+            existed: stat.is_some(),
+            original: stat.is_some(),
+            removed: false,
+            inherited: false,
+            before: stat,
+            before_hash: None,
+            before_unknown: None,
+            content: Content::default(),
+            asked: Vec::new(),
+            link_target: None,
+            first_ns: now_ns,
+        }
+    }
+
+    /// Whether anything happened that is worth a line.
+    pub fn has_facts(&self) -> bool {
+        let c = &self.content;
+        let touched = c.read || c.read_back || c.written || c.executed || c.listed || c.created;
+        touched || c.opens > 0 || c.renamed_from.is_some() || (self.removed && self.existed)
+    }
+}
+
+pub struct Files {
+    records: Vec<Option<Record>>,
+    free: Vec<(FileId, u32)>,
+    by_path: BTreeMap<Path, FileId>,
+    /// Files that the job made and removed again.
+    pub temporaries: u64,
+    hash_limit: u64,
+}
+
+impl Files {
+    pub fn new(hash_limit: u64) -> Files {
+        Files { records: Vec::new(), free: Vec::new(), by_path: BTreeMap::new(), temporaries: 0, hash_limit }
+    }
+
+    pub fn get(&self, id: FileId) -> Option<&Record> {
+        self.records.get(id as usize)?.as_ref()
+    }
+
+    pub fn get_mut(&mut self, id: FileId) -> Option<&mut Record> {
+        self.records.get_mut(id as usize)?.as_mut()
+    }
+
+    pub fn find(&self, path: &[u8]) -> Option<FileId> {
+        self.by_path.get(path).copied()
+    }
+
+    /// Every record, by path.
+    pub fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.by_path.values().filter_map(|&id| self.get(id))
+    }
+
+    /// The records below a directory.
+    pub fn below(&self, directory: &[u8]) -> Vec<FileId> {
+        let mut first = directory.to_vec();
+        first.push(b'/');
+        self.by_path
+            .range::<[u8], _>((std::ops::Bound::Included(&first[..]), std::ops::Bound::Unbounded))
+            .take_while(|(path, _)| path.starts_with(&first))
+            .map(|(_, &id)| id)
+            .collect()
+    }
+
+    /// The record of a path; `stat` is what was there just before this first touch.
+    pub fn touch(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> FileId {
+        if let Some(id) = self.find(path) {
+            return id;
+        }
+        self.insert(Record::new(path.clone(), stat, now_ns))
+    }
+
+    fn insert(&mut self, mut record: Record) -> FileId {
+        let path = record.path.clone();
+        let id = match self.free.pop() {
+            Some((id, generation)) => {
+                record.generation = generation;
+                self.records[id as usize] = Some(record);
+                id
+            }
+            None => {
+                self.records.push(Some(record));
+                (self.records.len() - 1) as FileId
+            }
+        };
+        self.by_path.insert(path, id);
+        id
+    }
+
+    pub fn drop_record(&mut self, id: FileId) {
+        if let Some(record) = self.records.get_mut(id as usize).and_then(Option::take) {
+            self.by_path.remove(&record.path);
+            self.free.push((id, record.generation.wrapping_add(1)));
+        }
+    }
+
+    /// For the cache of names: this record, as it is now.
+    pub fn known(&self, id: FileId) -> Option<Known> {
+        self.get(id).map(|record| Known { file: id, generation: record.generation })
+    }
+
+    /// The record a name was seen to lead to, if it still does.
+    pub fn recall(&mut self, known: Known) -> Option<&mut Record> {
+        self.get_mut(known.file).filter(|record| record.generation == known.generation && !record.removed)
+    }
+
+    /// Keeps a name that led here through a symbolic link.
+    pub fn asked_as(&mut self, id: FileId, name: &[u8]) {
+        if let Some(record) = self.get_mut(id) {
+            let new = &*record.path != name && !record.asked.iter().any(|known| &**known == name);
+            if new && record.asked.len() < MOST_ASKED {
+                record.asked.push(name.into());
+            }
+        }
+    }
+
+    /// To be called while the process still waits to make its change: keeps the digest of the
+    /// content before the job, where that content has been or may yet be read.
+    ///
+    /// `keeps_content` says whether the change leaves some of it readable (no O_TRUNC).
+    pub fn before_change(&mut self, id: FileId, keeps_content: bool) {
+        let Some(record) = self.get(id) else { return };
+        let current = record.path.clone();
+        let owner = if record.original { Some(id) } else { record.content.origin };
+        let limit = self.hash_limit;
+        let Some(record) = owner.and_then(|owner| self.get_mut(owner)) else { return };
+        let Some(before) = record.before else { return };
+        let done = record.before_hash.is_some() || record.before_unknown.is_some();
+        let wanted = record.existed && (record.content.read || record.content.executed || keeps_content);
+        if done || !wanted || before.kind() != Kind::File || before.size == 0 {
+            return;
+        }
+        match preimage::digest(&current, limit) {
+            Ok(hash) => record.before_hash = Some(hash),
+            Err(reason) => record.before_unknown = Some(reason),
+        }
+    }
+}
+
+impl Record {
+    /// An open that can read.
+    pub fn note_read(&mut self) {
+        if self.kind == Kind::Directory {
+            self.content.listed = true;
+        } else if self.original {
+            self.content.read = true;
+        } else {
+            self.content.read_back = true;
+        }
+    }
+
+    /// The content now under the name is no longer that of before the job.
+    pub fn replaced(&mut self) {
+        self.original = false;
+    }
+}

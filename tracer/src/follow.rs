@@ -1,0 +1,350 @@
+//! The loop over stops: keeps every task running, and the observer informed.
+
+use crate::bpf::Reads;
+use crate::calls::Next;
+use crate::names::link;
+use crate::observer::Observer;
+use crate::paths::Path;
+use crate::ptrace::{self, Registers};
+use crate::report::{now_ns, End, Report};
+use crate::signals::{Signals, Verdict};
+use crate::stop::Stop;
+use crate::sys::{self, Waited};
+use crate::table::{lookup, Abi, Call};
+use crate::tree::{Directory, Ending, Process, View};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A signal interrupted the call; whether it is made again depends on the handler.
+const ERESTARTSYS: i64 = -512;
+/// The call is made again whatever the handler says.
+const ERESTARTNOINTR: i64 = -513;
+
+/// How often to look for further stops before we stop ourselves along with the root.
+const QUIET_ROUNDS: u32 = 3;
+const QUIET_PAUSE: Duration = Duration::from_millis(1);
+
+pub struct Follower {
+    pub observer: Arc<Mutex<Observer>>,
+    pub report: Report,
+    pub signals: Arc<Signals>,
+    pub root: i32,
+    /// A child of ours that is not traced, if it still runs.
+    pub recorder: Option<i32>,
+    pub end: End,
+    /// Tasks that ended before we heard that they had been made.
+    ended_early: HashSet<i32>,
+    /// The root was stopped by this signal, and the user's shell should see it.
+    stopping: Option<i32>,
+    stopped_from_inside: bool,
+}
+
+impl Follower {
+    pub fn new(observer: Arc<Mutex<Observer>>, report: Report, signals: Arc<Signals>, root: i32) -> Follower {
+        Follower {
+            observer,
+            report,
+            signals,
+            root,
+            recorder: None,
+            end: End::default(),
+            ended_early: HashSet::new(),
+            stopping: None,
+            stopped_from_inside: false,
+        }
+    }
+
+    /// Returns when the last traced task has ended.
+    pub fn run(&mut self) {
+        let shared = Arc::clone(&self.observer);
+        loop {
+            let waited = if self.stopping.is_some() { self.wait_or_stop() } else { sys::wait(-1, libc::__WALL) };
+            let waited = match waited {
+                Ok(Some(waited)) => waited,
+                Ok(None) | Err(libc::EINTR) => continue,
+                Err(_) => return,
+            };
+            if Some(waited.tid) == self.recorder {
+                self.recorder = None;
+                continue;
+            }
+            let mut observer = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            self.handle(&mut observer, &waited);
+            if observer.tree.tasks.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn handle(&mut self, observer: &mut MutexGuard<'_, Observer>, waited: &Waited) {
+        let tid = waited.tid;
+        let stop = Stop::decode(waited.status);
+        let ended = matches!(stop, Stop::Exited { .. } | Stop::Killed { .. });
+        if !ended && !observer.tree.tasks.contains_key(&tid) {
+            adopt(observer, tid);
+        }
+        match stop {
+            Stop::Exited { code } => self.ended(observer, waited, Ending::Exit(code)),
+            Stop::Killed { signal } => self.ended(observer, waited, Ending::Signal(signal)),
+            Stop::Seccomp => seccomp(observer, tid),
+            Stop::SyscallExit => result(observer, tid),
+            Stop::NewTask { is_clone } => {
+                self.new_task(observer, tid, is_clone);
+                ptrace::resume(tid, 0);
+            }
+            Stop::Exec => {
+                self.executed(observer, tid);
+                ptrace::resume(tid, 0);
+            }
+            Stop::Group { signal } => {
+                ptrace::listen(tid);
+                self.group_stop(tid, signal);
+            }
+            Stop::Trap => {
+                if tid == self.root {
+                    self.stopping = None;
+                }
+                ptrace::resume(tid, 0);
+            }
+            Stop::Delivery { signal } => self.delivery(observer, tid, signal),
+            Stop::Other => ptrace::resume(tid, 0),
+        }
+    }
+
+    fn ended(&mut self, observer: &mut Observer, waited: &Waited, ending: Ending) {
+        let tid = waited.tid;
+        let Some(task) = observer.tree.tasks.remove(&tid) else {
+            self.ended_early.insert(tid);
+            return;
+        };
+        if task.process == tid {
+            self.process_ended(observer, waited, ending);
+        }
+        if self.end.ending.is_some() {
+            // The root is gone: nothing that exists no longer may keep us waiting.
+            observer.tree.tasks.retain(|&tid, _| sys::exists(tid));
+        }
+    }
+
+    fn process_ended(&mut self, observer: &mut Observer, waited: &Waited, ending: Ending) {
+        let (pid, now) = (waited.tid, now_ns());
+        let own = observer.tree.own_usage(pid, waited.usage);
+        let Some(mut process) = observer.tree.processes.remove(&pid) else { return };
+        process.usage = own;
+        self.end.usage.user_ns += own.user_ns;
+        self.end.usage.system_ns += own.system_ns;
+        self.end.usage.peak_bytes = self.end.usage.peak_bytes.max(own.peak_bytes);
+        if pid == self.root {
+            self.signals.follow(0);
+            self.end.ending = Some(ending);
+            self.end.root_end_ns = now;
+        }
+        if self.end.started {
+            self.report.process(pid, &process, ending, now);
+        }
+    }
+
+    /// fork, vfork or clone has made a task; its own first stop may already have been seen.
+    fn new_task(&mut self, observer: &mut Observer, tid: i32, is_clone: bool) {
+        let Ok(child) = ptrace::event_message(tid) else { return };
+        let Some(parent) = observer.tree.tasks.get(&tid).map(|task| task.process) else { return };
+        if self.ended_early.remove(&child) {
+            return;
+        }
+        if is_clone && sys::is_thread_of(parent, child) {
+            if !observer.tree.tasks.contains_key(&child) {
+                observer.tree.add_thread(parent, child);
+            }
+            return;
+        }
+        if !observer.tree.tasks.contains_key(&child) {
+            observer.tree.fork(parent, child, now_ns());
+        }
+        apply_flags(observer, parent, child, clone_flags(tid));
+    }
+
+    fn executed(&mut self, observer: &mut Observer, tid: i32) {
+        let former = ptrace::event_message(tid).unwrap_or(tid);
+        let attempt = observer.tree.only_thread(tid, former);
+        if tid == self.root {
+            self.end.started = true;
+        }
+        if let Some(who) = observer.who(tid) {
+            observer.executed(who, attempt.map(|attempt| *attempt));
+        }
+    }
+
+    fn delivery(&mut self, observer: &Observer, tid: i32, signal: i32) {
+        if observer.reads == Reads::Notify {
+            restart_if_notified(observer, tid);
+        }
+        let of_root = observer.tree.tasks.get(&tid).is_some_and(|task| task.process == self.root);
+        if of_root && signal != libc::SIGCHLD {
+            if let Ok(info) = ptrace::signal_info(tid) {
+                let inside = || observer.tree.processes.contains_key(&info.sender());
+                self.stopped_from_inside = info.is_from_kernel() || inside();
+                if let Verdict::Instead(original) = self.signals.given(&info) {
+                    ptrace::set_signal_info(tid, &original);
+                }
+            }
+        }
+        ptrace::resume(tid, signal);
+    }
+
+    /// The user's shell waits for us, not for the command: when the command stops, so must we.
+    ///
+    /// But not for a SIGSTOP from outside: whoever sent it to the command's own process will
+    /// send SIGCONT there too, where a stopped tracer would not notice.
+    fn group_stop(&mut self, tid: i32, signal: i32) {
+        let follows = signal != libc::SIGSTOP || self.stopped_from_inside;
+        if tid == self.root && follows && in_our_group(self.root) && has_terminal() {
+            self.stopping = Some(signal);
+        }
+    }
+
+    /// Handles what else has stopped by now, and then stops.
+    fn wait_or_stop(&mut self) -> Result<Option<Waited>, sys::Errno> {
+        for _ in 0..QUIET_ROUNDS {
+            match sys::wait(-1, libc::__WALL | libc::WNOHANG) {
+                Ok(None) => std::thread::sleep(QUIET_PAUSE),
+                other => return other,
+            }
+        }
+        if let Some(signal) = self.stopping.take() {
+            sys::stop_self(signal);
+        }
+        Ok(None)
+    }
+}
+
+fn in_our_group(root: i32) -> bool {
+    sys::process_group(root) == sys::process_group(0)
+}
+
+fn has_terminal() -> bool {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY).open("/dev/tty").is_ok()
+}
+
+fn seccomp(observer: &mut Observer, tid: i32) {
+    let next = match ptrace::entry(tid) {
+        Ok(entry) => observer.enter(tid, &entry),
+        Err(_) => Next::Go,
+    };
+    match (next, observer.tree.tasks.get_mut(&tid)) {
+        (Next::AwaitResult(pending), Some(task)) => {
+            task.pending = Some(Box::new(pending));
+            ptrace::resume_to_exit(tid);
+        }
+        _ => ptrace::resume(tid, 0),
+    }
+}
+
+fn result(observer: &mut Observer, tid: i32) {
+    let pending = observer.tree.tasks.get_mut(&tid).and_then(|task| task.pending.take());
+    if let (Some(pending), Ok(result)) = (pending, ptrace::result(tid)) {
+        observer.leave(tid, *pending, result);
+    }
+    ptrace::resume(tid, 0);
+}
+
+/// A task that was not announced: its maker's event comes later, or its maker was killed.
+fn adopt(observer: &mut Observer, tid: i32) {
+    let status = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
+    let field = |name: &str| {
+        let text = String::from_utf8_lossy(&status);
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<i32>().ok())
+    };
+    match (field("Tgid:"), field("PPid:")) {
+        (Some(process), _) if process != tid && observer.tree.processes.contains_key(&process) => {
+            observer.tree.add_thread(process, tid)
+        }
+        (_, Some(parent)) => observer.tree.fork(parent, tid, now_ns()),
+        _ => {
+            observer.blinds.add("lost_process", b"");
+            observer.tree.add_process(tid, Process::new(0, now_ns()));
+        }
+    }
+}
+
+/// The flags a fork, vfork, clone or clone3 was called with.
+fn clone_flags(tid: i32) -> u64 {
+    let Ok(registers) = Registers::of(tid) else { return 0 };
+    let entry = registers.entry();
+    let (clone, clone3) = match entry.abi {
+        Abi::Native => (libc::SYS_clone as u64, libc::SYS_clone3 as u64),
+        Abi::I386 => (120, libc::SYS_clone3 as u64),
+    };
+    if entry.number == clone {
+        return entry.args[0];
+    }
+    let mut flags = [0; 8];
+    if entry.number == clone3 {
+        let _ = ptrace::read_memory(tid, entry.args[0], &mut flags);
+    }
+    u64::from_ne_bytes(flags)
+}
+
+fn apply_flags(observer: &mut Observer, parent: i32, child: i32, flags: u64) {
+    if flags & libc::CLONE_FS as u64 != 0 {
+        for pid in [parent, child] {
+            if let Some(process) = observer.tree.processes.get_mut(&pid) {
+                process.directory = Directory::AskAlways;
+            }
+        }
+    }
+    if flags & (libc::CLONE_NEWNS | libc::CLONE_NEWUSER) as u64 != 0 {
+        if let Some(process) = observer.tree.processes.get_mut(&child) {
+            process.view = View::Foreign;
+            process.other_rights = true;
+        }
+    }
+}
+
+/// A notified open that a signal interrupts has not begun: natively no program ever sees EINTR
+/// from it. So it is begun again whatever the handler says, unless it was let go and may wait
+/// for reasons of its own (a fifo, a device).
+fn restart_if_notified(observer: &Observer, tid: i32) {
+    let Ok(mut registers) = Registers::of(tid) else { return };
+    let is_open = matches!(lookup(Abi::Native, registers.number()), Some(Call::Open | Call::Openat));
+    if is_open && registers.result() == ERESTARTSYS && !observer.waiting_opens.contains(&tid) {
+        registers.set_result(ERESTARTNOINTR);
+        let _ = registers.store(tid);
+    }
+}
+
+/// What the command was started with: files it may read or write without opening them.
+pub fn scan_inherited(observer: &mut Observer) {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    for fd in numbers.filter(|&fd| sys::is_inherited(fd)).collect::<Vec<_>>() {
+        if let Ok(flags) = sys::descriptor_flags(fd) {
+            inherited(observer, fd, flags as u32);
+        }
+    }
+}
+
+/// A log of gigabytes that a command is to append to must not delay its start.
+const MOST_HASHED_AT_START: u64 = 64 << 20;
+
+fn inherited(observer: &mut Observer, fd: i32, flags: u32) {
+    use crate::stat::{Kind, Stat};
+    let magic = format!("/proc/self/fd/{fd}");
+    let (Ok(path), Ok(stat)) = (link(&magic), Stat::of_target(magic.as_bytes())) else { return };
+    if flags & libc::O_PATH as u32 != 0 || matches!(stat.kind(), Kind::Directory | Kind::Socket) {
+        return;
+    }
+    let Some(id) = observer.record(None, &Path::from(path), Some(stat)) else { return };
+    let writes = flags & libc::O_ACCMODE as u32 != libc::O_RDONLY as u32;
+    if let Some(record) = observer.files.get_mut(id) {
+        record.inherited = true;
+        crate::results::note_open(record, flags & !(libc::O_TRUNC as u32), false);
+        if writes && stat.kind() == Kind::File && stat.size > MOST_HASHED_AT_START {
+            record.before_unknown = Some("inherited and large");
+        }
+    }
+    if writes {
+        observer.files.before_change(id, true);
+    }
+}

@@ -1,0 +1,236 @@
+//! Changes of names: rename, link, unlink, and what they do to the records.
+
+use crate::files::{Content, FileId, Files};
+use crate::paths::Path;
+use crate::stat::{Kind, Stat};
+
+/// A name taking part in a change, and what was there just before.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub path: Path,
+    pub stat: Option<Stat>,
+}
+
+impl Files {
+    /// Something new stands under this name, made by the job (open with O_CREAT, mkdir, mknod).
+    pub fn made(&mut self, place: &Place, kind: Kind, now_ns: u64) -> FileId {
+        let id = self.touch(&place.path, place.stat, now_ns);
+        if let Some(record) = self.get_mut(id) {
+            record.kind = kind;
+            record.removed = false;
+            record.replaced();
+            record.content.created = true;
+            record.content.written = true;
+        }
+        id
+    }
+
+    /// The name is gone. What the job had made itself leaves no record, only a count.
+    pub fn unlinked(&mut self, place: &Place, now_ns: u64) {
+        let id = self.touch(&place.path, place.stat, now_ns);
+        let Some(record) = self.get_mut(id) else { return };
+        record.generation = record.generation.wrapping_add(1);
+        if !record.existed {
+            self.drop_record(id);
+            self.temporaries += 1;
+            return;
+        }
+        record.removed = true;
+        record.replaced();
+        record.content = kept_after_removal(&record.content);
+    }
+
+    /// `old` became `new`, with everything below it.
+    pub fn renamed(&mut self, old: &Place, new: &Place, now_ns: u64) {
+        self.move_one(old, new, now_ns);
+        for id in self.below(&old.path) {
+            let Some(record) = self.get(id).filter(|record| !record.removed) else { continue };
+            let from = Place { path: record.path.clone(), stat: record.before };
+            let tail = &record.path[old.path.len()..];
+            let path = [&new.path[..], tail].concat().into();
+            self.move_one(&from, &Place { path, stat: None }, now_ns);
+        }
+    }
+
+    /// `one` and `two` changed places (RENAME_EXCHANGE).
+    pub fn exchanged(&mut self, one: &Place, two: &Place, now_ns: u64) {
+        // A name that no program can have: it lies below nothing.
+        let aside = Place { path: b"//aside"[..].into(), stat: None };
+        self.renamed(one, &aside, now_ns);
+        self.renamed(two, &Place { path: one.path.clone(), stat: one.stat }, now_ns);
+        self.renamed(&aside, &Place { path: two.path.clone(), stat: two.stat }, now_ns);
+    }
+
+    fn move_one(&mut self, old: &Place, new: &Place, now_ns: u64) {
+        let source_id = self.touch(&old.path, old.stat, now_ns);
+        let Some(source) = self.get_mut(source_id) else { return };
+        source.generation = source.generation.wrapping_add(1);
+        let (kind, asked) = (source.kind, source.link_target.clone());
+        let mut content = source.content.clone();
+        if source.existed {
+            source.content = kept_after_removal(&content);
+            source.removed = true;
+            if source.original {
+                content.renamed_from = Some(old.path.clone());
+                content.origin = Some(source_id);
+            }
+            source.original = false;
+        } else {
+            self.drop_record(source_id);
+        }
+        let target_id = self.touch(&new.path, new.stat, now_ns);
+        let Some(target) = self.get_mut(target_id) else { return };
+        target.generation = target.generation.wrapping_add(1);
+        if target.existed {
+            // What was read under this name before it was replaced stays an input.
+            content.read = target.content.read;
+            content.executed |= target.content.executed;
+        }
+        content.written = true;
+        content.created = true;
+        if content.renamed_from.as_ref() == Some(&new.path) {
+            content.renamed_from = None;
+            content.origin = None;
+            target.original = true;
+        } else {
+            target.original = false;
+        }
+        target.content = content;
+        target.kind = kind;
+        target.link_target = asked;
+        target.removed = false;
+    }
+
+    /// `new` is one more name of the file at `old`.
+    pub fn linked(&mut self, old: &Place, new: &Place, now_ns: u64) {
+        let source_id = self.touch(&old.path, old.stat, now_ns);
+        let Some(source) = self.get_mut(source_id) else { return };
+        source.note_read();
+        let kind = source.kind;
+        let origin = if source.original { Some(source_id) } else { source.content.origin };
+        let id = self.made(new, kind, now_ns);
+        if let Some(record) = self.get_mut(id) {
+            record.content.origin = origin;
+            record.content.linked_from = origin.map(|_| old.path.clone());
+        }
+    }
+}
+
+/// What stays true of a name when its content is gone or moved on.
+fn kept_after_removal(content: &Content) -> Content {
+    Content {
+        read: content.read,
+        executed: content.executed,
+        listed: content.listed,
+        opens: content.opens,
+        ..Content::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(ino: u64) -> Stat {
+        Stat { dev: 1, ino, size: 5, mtime_ns: 1, ctime_ns: 1, mode: libc::S_IFREG | 0o644, nlink: 1, uid: 0 }
+    }
+
+    fn place(path: &str, stat: Option<Stat>) -> Place {
+        Place { path: path.as_bytes().into(), stat }
+    }
+
+    fn paths(files: &Files) -> Vec<String> {
+        files.iter().map(|r| String::from_utf8_lossy(&r.path).into_owned()).collect()
+    }
+
+    #[test]
+    fn the_final_name_carries_the_output() {
+        let mut files = Files::new(0);
+        files.made(&place("/w/x.tmp", None), Kind::File, 1);
+        files.renamed(&place("/w/x.tmp", Some(stat(1))), &place("/w/x", None), 2);
+        assert_eq!(paths(&files), ["/w/x"]);
+        let record = files.iter().next().unwrap();
+        assert!(record.content.written && record.content.created && !record.existed);
+        assert_eq!(record.content.renamed_from, None);
+        assert_eq!(files.temporaries, 0);
+    }
+
+    #[test]
+    fn a_renamed_input_has_two_lines() {
+        let mut files = Files::new(0);
+        let id = files.touch(&place("/w/in", None).path, Some(stat(1)), 1);
+        files.get_mut(id).unwrap().note_read();
+        files.renamed(&place("/w/in", Some(stat(1))), &place("/w/out", None), 2);
+        let old = files.get(files.find(b"/w/in").unwrap()).unwrap();
+        assert!(old.existed && old.removed && old.content.read);
+        let new = files.get(files.find(b"/w/out").unwrap()).unwrap();
+        assert!(!new.existed && new.content.written);
+        assert_eq!(new.content.renamed_from.as_deref(), Some(&b"/w/in"[..]));
+    }
+
+    #[test]
+    fn reads_of_own_content_are_no_inputs() {
+        let mut files = Files::new(0);
+        files.made(&place("/w/t", None), Kind::File, 1);
+        files.renamed(&place("/w/t", Some(stat(2))), &place("/w/data", Some(stat(1))), 2);
+        let id = files.find(b"/w/data").unwrap();
+        files.get_mut(id).unwrap().note_read();
+        let record = files.get(id).unwrap();
+        assert!(record.existed && !record.content.read && record.content.read_back);
+    }
+
+    #[test]
+    fn a_directory_takes_its_files_along() {
+        let mut files = Files::new(0);
+        files.made(&place("/w/d", None), Kind::Directory, 1);
+        files.made(&place("/w/d/a", None), Kind::File, 1);
+        files.made(&place("/w/d.x", None), Kind::File, 1);
+        files.renamed(&place("/w/d", Some(stat(1))), &place("/w/e", None), 2);
+        assert_eq!(paths(&files), ["/w/d.x", "/w/e", "/w/e/a"]);
+    }
+
+    #[test]
+    fn temporaries_are_counted_not_kept() {
+        let mut files = Files::new(0);
+        files.made(&place("/w/t", None), Kind::File, 1);
+        files.unlinked(&place("/w/t", Some(stat(1))), 2);
+        assert_eq!(files.temporaries, 1);
+        assert!(paths(&files).is_empty());
+        files.unlinked(&place("/w/old", Some(stat(2))), 3);
+        assert_eq!(paths(&files), ["/w/old"]);
+        assert!(files.iter().next().unwrap().has_facts());
+    }
+
+    #[test]
+    fn exchange_swaps_contents_not_names() {
+        let mut files = Files::new(0);
+        files.made(&place("/w/new", None), Kind::File, 1);
+        files.exchanged(&place("/w/new", Some(stat(1))), &place("/w/old", Some(stat(2))), 2);
+        assert_eq!(paths(&files), ["/w/new", "/w/old"]);
+        let new = files.get(files.find(b"/w/new").unwrap()).unwrap();
+        assert_eq!(new.content.renamed_from.as_deref(), Some(&b"/w/old"[..]));
+        let old = files.get(files.find(b"/w/old").unwrap()).unwrap();
+        assert!(old.existed && old.content.written && old.content.renamed_from.is_none());
+    }
+
+    #[test]
+    fn back_and_forth_is_the_original_again() {
+        let mut files = Files::new(0);
+        files.renamed(&place("/w/a", Some(stat(1))), &place("/w/b", None), 1);
+        files.renamed(&place("/w/b", Some(stat(1))), &place("/w/a", None), 2);
+        let record = files.get(files.find(b"/w/a").unwrap()).unwrap();
+        assert!(record.existed && record.original && !record.removed);
+        assert_eq!(paths(&files), ["/w/a"]);
+    }
+
+    #[test]
+    fn a_record_that_was_dropped_is_not_recalled() {
+        let mut files = Files::new(0);
+        let id = files.made(&place("/w/t", None), Kind::File, 1);
+        let known = files.known(id).unwrap();
+        files.unlinked(&place("/w/t", None), 2);
+        let again = files.made(&place("/w/u", None), Kind::File, 3);
+        assert_eq!(id, again);
+        assert!(files.recall(known).is_none());
+    }
+}

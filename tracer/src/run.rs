@@ -1,0 +1,203 @@
+//! One traced run from start to end.
+
+use crate::args::{Mechanism, Options};
+use crate::bpf::{self, Reads};
+use crate::follow::{scan_inherited, Follower};
+use crate::observer::Observer;
+use crate::report::{now_ns, Report, Start};
+use crate::seccomp::Listener;
+use crate::signals::{self, Signals};
+use crate::spawn::{self, Refused, SignalState, Started};
+use crate::tree::{Directory, Ending, Process};
+use crate::{notify, selftest, sys};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const CANNOT_TRACE: i32 = 125;
+const CANNOT_EXECUTE: i32 = 126;
+const NOT_FOUND: i32 = 127;
+
+fn say(sentence: &str) {
+    let _ = writeln!(io::stderr(), "roar: {sentence}");
+}
+
+/// Our side of the descriptors we were started with.
+struct Ends {
+    report: Box<dyn Write + Send>,
+    done: Option<OwnedFd>,
+}
+
+fn take_ends(options: &Options) -> Result<Ends, String> {
+    let adopt = |fd: i32| sys::adopt(fd).map_err(|errno| format!("descriptor {fd}: {}", sys::reason(errno)));
+    let done = options.done_fd.map(adopt).transpose()?;
+    let report: Box<dyn Write + Send> = match (options.report_fd, &options.report) {
+        (Some(fd), _) => Box::new(File::from(adopt(fd)?)),
+        (None, Some(path)) => {
+            let path = sys::as_path(path.to_bytes());
+            let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let high = sys::above_standard(file.into()).map_err(sys::reason)?;
+            Box::new(File::from(high))
+        }
+        (None, None) => Box::new(io::sink()),
+    };
+    Ok(Ends { report, done })
+}
+
+/// Runs the command and returns our exit status, which is the command's where it ran.
+pub fn traced(options: &Options) -> i32 {
+    let ends = match take_ends(options) {
+        Ok(ends) => ends,
+        Err(sentence) => {
+            say(&sentence);
+            return CANNOT_TRACE;
+        }
+    };
+    let (status, recorder) = follow_command(options, ends.report);
+    drop(ends.done);
+    if let Some(recorder) = recorder {
+        while sys::wait(recorder, libc::__WALL) == Err(libc::EINTR) {}
+    }
+    status
+}
+
+/// The status, and the recorder if it still runs.
+fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option<i32>) {
+    let mut report = Report::new(out);
+    let signals = prepare_signals();
+    let umask = sys::umask();
+    let time_ns = now_ns();
+    let (reads, started) = start(options.mechanism, &options.command, signals);
+    let mechanism = if reads == Reads::Notify { "notify" } else { "ptrace" };
+    let root = started.as_ref().map_or(0, |started| started.root);
+    let no_new_privs = started.as_ref().is_ok_and(|started| started.no_new_privs);
+    report.start(&Start { mechanism, time_ns, root, no_new_privs, umask });
+    let mut started = match started {
+        Ok(started) => started,
+        Err(refused) => {
+            let sentence = refused.sentence();
+            say(&sentence);
+            finish(&mut report, &Mutex::new(Observer::new(0, reads, 0)), Some((CANNOT_TRACE, sentence)), Default::default());
+            return (CANNOT_TRACE, options.wait_for);
+        }
+    };
+    let observer = Arc::new(Mutex::new(Observer::new(options.hash_limit, reads, sys::effective_user())));
+    watch_root(&mut locked(&observer), &started, time_ns);
+    scan_inherited(&mut locked(&observer));
+    let mut follower = Follower::new(Arc::clone(&observer), report, Arc::new(Signals::default()), root);
+    follower.recorder = options.wait_for;
+    follower.signals.follow(root);
+    follower.signals.listen();
+    follow(&mut follower, started.listener.take(), &observer);
+    let failure = (!follower.end.started).then(|| not_run(&options.command[0], started.exec_error())).flatten();
+    let status = match (&failure, follower.end.ending) {
+        (Some((status, sentence)), _) => {
+            say(sentence);
+            *status
+        }
+        (None, ending) => ending.map_or(CANNOT_TRACE, Ending::status),
+    };
+    let recorder = follower.recorder;
+    finish(&mut follower.report, &observer, failure, follower.end);
+    (status, recorder)
+}
+
+fn follow(follower: &mut Follower, listener: Option<Listener>, observer: &Arc<Mutex<Observer>>) {
+    let answering = listener.map(|listener| notify::answer(listener, Arc::clone(observer)));
+    match answering {
+        Some(Err(error)) => {
+            // Nobody would answer: the first open of the command would wait for ever.
+            say(&format!("the command was not run: no thread could be started ({error})"));
+            sys::kill(follower.root, libc::SIGKILL);
+            follower.run();
+        }
+        Some(Ok(thread)) => {
+            follower.run();
+            let _ = thread.join();
+        }
+        None => follower.run(),
+    }
+}
+
+fn locked(observer: &Mutex<Observer>) -> MutexGuard<'_, Observer> {
+    observer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn prepare_signals() -> SignalState {
+    // What the terminal or a closed pipe does to the command must not end us before it.
+    sys::set_disposition(libc::SIGPIPE, true);
+    let child_ignored = sys::set_disposition(libc::SIGCHLD, false);
+    SignalState { mask: signals::hold(), child_ignored }
+}
+
+/// Starts the command by the mechanism asked for, or the best there is.
+fn start(mechanism: Mechanism, command: &[CString], signals: SignalState) -> (Reads, Result<Started, Refused>) {
+    let notify = match mechanism {
+        Mechanism::Ptrace => false,
+        Mechanism::Notify => true,
+        Mechanism::Auto => selftest::prefers_notify(),
+    };
+    if notify {
+        let started = spawn::start(command, &bpf::filter(Reads::Notify), true, signals);
+        if started.is_ok() || mechanism == Mechanism::Notify {
+            return (Reads::Notify, started);
+        }
+    }
+    (Reads::Trace, spawn::start(command, &bpf::filter(Reads::Trace), false, signals))
+}
+
+fn watch_root(observer: &mut Observer, started: &Started, time_ns: u64) {
+    let mut process = Process::new(sys::own_pid(), time_ns);
+    process.directory = Directory::Unknown;
+    observer.tree.add_process(started.root, process);
+    if started.no_new_privs {
+        observer.blinds.add("no_new_privs", b"setuid programs run without their rights");
+    }
+}
+
+/// The status and the sentence for a command that could not be executed.
+fn not_run(command: &CString, errno: Option<i32>) -> Option<(i32, String)> {
+    let errno = errno?;
+    let name = String::from_utf8_lossy(command.to_bytes()).into_owned();
+    let present = command.to_bytes().contains(&b'/') && sys::as_path(command.to_bytes()).exists();
+    Some(match errno {
+        libc::ENOENT if present => (NOT_FOUND, format!("{name}: its interpreter was not found")),
+        libc::ENOENT => (NOT_FOUND, format!("{name}: command not found")),
+        _ => (CANNOT_EXECUTE, format!("{name}: cannot be executed ({})", sys::reason(errno))),
+    })
+}
+
+fn finish(report: &mut Report, observer: &Mutex<Observer>, failure: Option<(i32, String)>, mut end: crate::report::End) {
+    let observer = locked(observer);
+    let mut temporaries = observer.files.temporaries;
+    if end.started {
+        temporaries += report.files(&observer.files);
+        report.bounded(&observer.failed, &observer.connects, &observer.blinds);
+    }
+    (end.opens, end.failed_opens, end.processes) = (observer.opens, observer.failed_opens, observer.tree.seen);
+    if let Some((status, sentence)) = failure {
+        end.ending = Some(Ending::Exit(status));
+        end.error = Some(sentence);
+    }
+    if let Err(error) = report.end(&end, temporaries, observer.failed.dropped) {
+        say(&format!("the record of this run could not be written ({error})"));
+    }
+}
+
+/// A run without report or signals, for the self-test: what was seen, or why nothing could be.
+pub fn quietly(mechanism: Mechanism, command: &[CString]) -> Result<Observer, String> {
+    let signals = SignalState { mask: signals::hold(), child_ignored: false };
+    let (reads, started) = start(mechanism, command, signals);
+    let mut started = started.map_err(|refused| refused.sentence())?;
+    let observer = Arc::new(Mutex::new(Observer::new(0, reads, sys::effective_user())));
+    watch_root(&mut locked(&observer), &started, now_ns());
+    let report = Report::new(Box::new(io::sink()));
+    let mut follower = Follower::new(Arc::clone(&observer), report, Arc::new(Signals::default()), started.root);
+    follow(&mut follower, started.listener.take(), &observer);
+    signals.mask.set_as_mask();
+    drop(follower);
+    let observer = Arc::try_unwrap(observer).map_err(|_| "the self-test did not end".to_string())?;
+    Ok(observer.into_inner().unwrap_or_else(PoisonError::into_inner))
+}

@@ -1,0 +1,131 @@
+//! Signals sent to us are meant for the command.
+//!
+//! What the terminal sends reaches the command by itself, because it is in our process group.
+//! What somebody sends by kill(2) is passed on, unless it went to the whole group: then the
+//! command has it already. A thread of its own waits for signals, so that the loop over stops
+//! needs only one blocking call.
+
+use crate::sys::{self, SignalInfo, SignalSet};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The stop signals are here so that they do not stop us before the command has stopped.
+const HEARD: &[i32] = &[
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGCONT,
+    libc::SIGWINCH,
+];
+
+/// How long the command may take to be given its copy of a signal to the group.
+const PATIENCE: Duration = Duration::from_millis(30);
+const MOST_REMEMBERED: usize = 64;
+
+struct Given {
+    signal: i32,
+    sender: i32,
+    at: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    /// Signals the command was given of late.
+    given: Vec<Given>,
+    /// Signals we passed on, as they were when we got them.
+    passed_on: Vec<SignalInfo>,
+}
+
+#[derive(Default)]
+pub struct Signals {
+    state: Mutex<State>,
+    news: Condvar,
+    /// To whom signals are passed on; 0 before the start and after the end.
+    root: AtomicI32,
+}
+
+/// Keeps the signals that are meant for the command pending, until `listen` takes them.
+/// Returns the mask we were started with.
+pub fn hold() -> SignalSet {
+    SignalSet::of(HEARD).block()
+}
+
+/// What is to be done with a signal the root is about to be given.
+pub enum Verdict {
+    AsItIs,
+    /// We sent it; this is what the true sender's looked like.
+    Instead(Box<SignalInfo>),
+}
+
+impl Signals {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn follow(&self, root: i32) {
+        self.root.store(root, Ordering::SeqCst);
+    }
+
+    /// Starts the thread that takes signals, for as long as we live.
+    pub fn listen(self: &Arc<Signals>) {
+        let signals = Arc::clone(self);
+        // Without the thread signals stay pending: the command is undisturbed, only deafer.
+        let _ = std::thread::Builder::new().stack_size(64 << 10).spawn(move || loop {
+            if let Ok(info) = SignalSet::of(HEARD).wait() {
+                signals.pass_on(&info);
+            }
+        });
+    }
+
+    fn pass_on(&self, info: &SignalInfo) {
+        let root = self.root.load(Ordering::SeqCst);
+        if root == 0 || info.is_from_kernel() || info.number() == libc::SIGWINCH || self.has_been_given(info) {
+            return;
+        }
+        self.lock().passed_on.push(*info);
+        sys::kill(root, info.number());
+    }
+
+    /// Waits a moment for the command to be given the same signal by the same sender.
+    fn has_been_given(&self, info: &SignalInfo) -> bool {
+        let sender = info.sender();
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.lock();
+        loop {
+            let same = |given: &Given| given.signal == info.number() && given.sender == sender && given.at.elapsed() < 4 * PATIENCE;
+            if let Some(index) = state.given.iter().position(same) {
+                state.given.remove(index);
+                return true;
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+            state = self.news.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The root is about to be given this signal.
+    pub fn given(&self, info: &SignalInfo) -> Verdict {
+        if info.is_from_kernel() || !HEARD.contains(&info.number()) {
+            return Verdict::AsItIs;
+        }
+        let sender = info.sender();
+        let mut state = self.lock();
+        if sender == sys::own_pid() {
+            let original = state.passed_on.iter().position(|passed| passed.number() == info.number());
+            return original.map_or(Verdict::AsItIs, |index| Verdict::Instead(Box::new(state.passed_on.remove(index))));
+        }
+        if state.given.len() >= MOST_REMEMBERED {
+            state.given.remove(0);
+        }
+        state.given.push(Given { signal: info.number(), sender, at: Instant::now() });
+        self.news.notify_all();
+        Verdict::AsItIs
+    }
+}

@@ -1,0 +1,144 @@
+//! Starting the command: forked, seized, filtered, and only then executed.
+//!
+//! Between fork and exec the child speaks with us over a socket that exec closes. All signals
+//! are blocked in it meanwhile, so that none can stop it where nobody waits for it.
+
+use crate::ptrace;
+use crate::seccomp::{self, Installed, Listener};
+use crate::sys::{self, last_errno, Errno, SignalSet};
+use libc::sock_filter;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+
+/// How the command finds its signals: as we were started.
+#[derive(Clone, Copy)]
+pub struct SignalState {
+    pub mask: SignalSet,
+    pub child_ignored: bool,
+}
+
+pub struct Started {
+    pub root: i32,
+    pub listener: Option<Listener>,
+    pub no_new_privs: bool,
+    socket: File,
+}
+
+/// Why nothing was run.
+#[derive(Debug)]
+pub enum Refused {
+    Fork(Errno),
+    Ptrace(Errno),
+    Seccomp(Errno),
+    Listener(Errno),
+}
+
+impl Refused {
+    pub fn sentence(&self) -> String {
+        let (what, errno, hint) = match self {
+            Refused::Fork(errno) => ("no process could be started", errno, ""),
+            Refused::Ptrace(errno) => (
+                "this system does not allow ptrace",
+                errno,
+                "; in a container allow it with --cap-add=SYS_PTRACE or a newer seccomp profile, elsewhere see /proc/sys/kernel/yama/ptrace_scope",
+            ),
+            Refused::Seccomp(errno) => ("this system does not allow seccomp filters", errno, "; the kernel needs CONFIG_SECCOMP_FILTER, a container needs the seccomp call allowed"),
+            Refused::Listener(errno) => ("this system does not allow seccomp notifications", errno, "; set roar.tracer.mechanism to ptrace"),
+        };
+        let reason = sys::reason(*errno);
+        format!("the command was not started: {what} ({reason}){hint}")
+    }
+}
+
+const GO: [u8; 1] = [b'g'];
+
+/// Starts `command` under trace, up to the point where it is about to be executed.
+pub fn start(command: &[CString], filter: &[sock_filter], listen: bool, signals: SignalState) -> Result<Started, Refused> {
+    let (ours, theirs) = sys::socket_pair().map_err(Refused::Fork)?;
+    let mut words: Vec<*const libc::c_char> = command.iter().map(|word| word.as_ptr()).collect();
+    words.push(std::ptr::null());
+    // SAFETY: there is only one thread yet, so the child may go on with ordinary code.
+    let root = unsafe { libc::fork() };
+    match root {
+        -1 => Err(Refused::Fork(last_errno())),
+        0 => child(&words, filter, listen, signals, theirs),
+        _ => {
+            drop(theirs);
+            let mut socket = File::from(ours);
+            let result = prepare(root, &mut socket);
+            if result.is_err() {
+                // It has not executed anything; it must not.
+                sys::kill(root, libc::SIGKILL);
+                let _ = sys::wait(root, libc::__WALL);
+            }
+            let (listener, no_new_privs) = result?;
+            Ok(Started { root, listener, no_new_privs, socket })
+        }
+    }
+}
+
+fn prepare(root: i32, socket: &mut File) -> Result<(Option<Listener>, bool), Refused> {
+    ptrace::seize(root).map_err(Refused::Ptrace)?;
+    socket.write_all(&GO).map_err(|_| Refused::Fork(libc::EPIPE))?;
+    let [status, listener, no_new_privs] = receive(socket).ok_or(Refused::Fork(libc::EPIPE))?;
+    if status != 0 {
+        return Err(Refused::Seccomp(status));
+    }
+    let listener = match listener {
+        -1 => None,
+        number => Some(Listener::new(seccomp::descriptor_of(root, number).map_err(Refused::Listener)?)),
+    };
+    socket.write_all(&GO).map_err(|_| Refused::Fork(libc::EPIPE))?;
+    Ok((listener, no_new_privs != 0))
+}
+
+fn receive(socket: &mut File) -> Option<[i32; 3]> {
+    let mut bytes = [0; 12];
+    socket.read_exact(&mut bytes).ok()?;
+    let word = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    Some([word(0), word(4), word(8)])
+}
+
+impl Started {
+    /// To be asked when the root has ended: why its exec failed, if it did.
+    pub fn exec_error(&mut self) -> Option<Errno> {
+        receive(&mut self.socket).map(|[errno, ..]| errno)
+    }
+}
+
+/// The child's side; ends in the command or not at all.
+fn child(words: &[*const libc::c_char], filter: &[sock_filter], listen: bool, signals: SignalState, socket: OwnedFd) -> ! {
+    let mut socket = File::from(socket);
+    let mut go = [0];
+    let say = |socket: &mut File, words: [i32; 3]| {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        socket.write_all(&bytes).is_ok()
+    };
+    if socket.read_exact(&mut go).is_err() {
+        sys::exit_now(125);
+    }
+    match seccomp::install(filter, listen) {
+        Ok(Installed { listener, no_new_privs }) => {
+            say(&mut socket, [0, listener.unwrap_or(-1), i32::from(no_new_privs)]);
+        }
+        Err(errno) => {
+            say(&mut socket, [errno, -1, 0]);
+            sys::exit_now(125);
+        }
+    }
+    if socket.read_exact(&mut go).is_err() {
+        sys::exit_now(125);
+    }
+    // Python ignores these two, which an exec would hand on; a shell would not have.
+    sys::set_disposition(libc::SIGPIPE, false);
+    sys::set_disposition(libc::SIGXFSZ, false);
+    sys::set_disposition(libc::SIGCHLD, signals.child_ignored);
+    signals.mask.set_as_mask();
+    // SAFETY: `words` are pointers to terminated strings that live in our memory, ended by null.
+    unsafe { libc::execvp(words[0], words.as_ptr()) };
+    let errno = last_errno();
+    say(&mut socket, [errno, 0, 0]);
+    sys::exit_now(if errno == libc::ENOENT { 127 } else { 126 })
+}
