@@ -100,7 +100,6 @@ def choose_producer(records: Records, job: str, path: str, content: str | None) 
     Of those that wrote this content and started before the job ended, never itself: first choice is one that does
     not merely run another again, then one that wrote it to the same path, then the latest.
     """
-    graph = _Graph(records)
     if content is None or job not in (span := records.spans([job])):
         return None
     return _Makers(records.made([content]).get(content, [])).choose(job, span[job].ended_ns, path)
