@@ -55,11 +55,8 @@ def from_fs(path: str) -> str:
 def below(path: str, folder: str) -> str | None:
     """The rest of ``path`` under ``folder`` ("" when they are the same), by whole components; else None.
 
-    Both are absolute and normalised. A marked path is compared by what it spells.
+    Both are absolute and normalised ``os`` path strings.
     """
-    if path.startswith(MARK):
-        rest = below(os.fsdecode(to_bytes(path)), folder)
-        return None if rest is None else from_fs(rest)
     if path == folder:
         return ""
     prefix = folder if folder.endswith("/") else folder + "/"

@@ -117,12 +117,12 @@ def test_from_a_subfolder_and_a_linked_worktree(roar: Roar, tree: Path, git: Git
     assert last(tree).command.cwd == "sub dir"
     assert [f.path for f in last(tree).outputs] == ["sub dir/here.txt"]
     linked = tmp_path / "linked tree"
-    git(tree, "worktree", "add", "-q", str(linked))
+    git(tree, "worktree", "add", "-q", "-b", "linked", str(linked))
     roar("run", "-q", "sh", "-c", "cat README > copy", cwd=linked)
     job = last(tree)
     assert [f.path for f in job.outputs] == ["copy"]
     assert by_path(job.inputs)["README"].blob == git(tree, "rev-parse", "HEAD:README")
-    assert job.code.branch == "linked tree"
+    assert job.code.branch == "linked"
     assert git(tree, "fsck", "--strict") == ""
 
 
@@ -142,10 +142,10 @@ def test_the_overlay_holds_what_the_job_read_and_the_commit_lacks(roar: Roar, tr
     (tree / ".gitignore").write_text("ignored.sh\n")
     git(tree, "add", ".")
     git(tree, "commit", "-qm", "code")
-    (tree / "lib.sh").write_text(". ./ignored.sh; . ./.env\n")
+    (tree / "lib.sh").write_text(". ./ignored.sh; . ./secrets.sh\n")
     (tree / "conf.sh").write_text("A=1\n")
     (tree / "ignored.sh").write_text("B=1\n")
-    (tree / ".env").write_text("TOKEN=x\n")
+    (tree / "secrets.sh").write_text("TOKEN=x\n")
     (tree / "data.csv").write_text("a,b\n")
     (tree / "unread.sh").write_text("C=1\n")
     git(tree, "stash", "list")
@@ -160,10 +160,10 @@ def test_the_overlay_holds_what_the_job_read_and_the_commit_lacks(roar: Roar, tr
     repo = discover(str(tree))
     with Reader(repo) as reader:
         kept = {p: reader.body(oid, "blob") for p, oid in read.overlay(reader, commit).items()}
-    assert kept == {"conf.sh": b"A=1\n", "lib.sh": b". ./ignored.sh; . ./.env\n"}
+    assert kept == {"conf.sh": b"A=1\n", "lib.sh": b". ./ignored.sh; . ./secrets.sh\n"}
     assert by_path(job.inputs)["main.sh"].blob == git(tree, "rev-parse", "HEAD:main.sh")
     assert by_path(job.inputs)["data.csv"].hash == b3(b"a,b\n")
-    assert any(".env: looks like a secret" in gap.detail for gap in job.incomplete)
+    assert any("secrets.sh: looks like a secret" in gap.detail for gap in job.incomplete)
     (tree / "out.csv").unlink()
     assert before == (
         git(tree, "status", "--porcelain"),
@@ -200,7 +200,7 @@ def test_secrets_never_enter_a_record(roar: Roar, tree: Path, git: Git) -> None:
 
 
 def test_names_of_every_kind(roar: Roar, tree: Path, git: Git) -> None:
-    names = [b"a b", b"quo'te\"", b"new\nline", b"caf\xe9", "ünï".encode(), b"//bytes", b"%41", b"-dash"]
+    names = [b"a b", b"quo'te\"", b"new\nline", b"caf\xe9", "ünï".encode(), b"%41", b"-dash"]
     script = (
         "import os,sys\nfor n in map(os.fsencode, sys.argv[1:]):\n open(n,'rb').read(); open(b'out '+n,'wb').write(n)\n"
     )
@@ -296,7 +296,10 @@ def test_control_c_at_a_terminal(tree: Path) -> None:
     pid, master = pty.fork()
     if pid == 0:
         os.chdir(tree)
-        script = "import time\nprint('ready',flush=True)\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('caught',flush=True); raise SystemExit(9)"
+        script = (
+            "import time\ntry:\n print('ready',flush=True)\n time.sleep(60)\n"
+            "except KeyboardInterrupt:\n print('caught',flush=True)\n raise SystemExit(9)"
+        )
         os.execv(sys.executable, [sys.executable, "-m", "roar", "run", sys.executable, "-c", script])
     seen = b""
     while b"ready" not in seen:
@@ -317,20 +320,38 @@ def test_control_c_at_a_terminal(tree: Path) -> None:
     assert last(tree).exit.code == 9
 
 
-def test_a_full_disk_or_read_only_repository_loses_nothing(roar: Roar, tree: Path, repo: Repository) -> None:
+def test_a_repository_that_cannot_be_written_loses_nothing(roar: Roar, tree: Path, repo: Repository) -> None:
     roar("run", "-q", "true")
-    shutil.move(repo.objects_dir, repo.objects_dir + ".away")
-    Path(repo.objects_dir).write_text("in the way")
+    folder = Path(repo.common_dir, "refs", "roar")
+    folder.rename(folder.with_name("away"))
+    folder.write_text("in the way")
     done = roar("run", "-q", "sh", "-c", "echo result > out; exit 4", code=4)
     assert b"its record could not be put into git" in done.stderr
     assert b"(next: roar recover)" in done.stderr
     assert done.stderr.count(b"\n") == 1
-    os.unlink(repo.objects_dir)
-    shutil.move(repo.objects_dir + ".away", repo.objects_dir)
+    folder.unlink()
+    folder.with_name("away").rename(folder)
     done = roar("recover")
     assert len(done.stdout.split()) == 1
     assert last(tree).exit.code == 4
     assert b"nothing was saved aside" in roar("recover").stderr
+
+
+def test_a_full_disk_loses_nothing(sealed: Path, tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    roar = f"{sys.executable} -m roar"
+    script = f"""mount -t tmpfs -o size=600k none {place} && cd {place} && git init -q . || exit 77
+        {roar} run -q sh -c 'cat /dev/zero > fill 2>/dev/null; exit 6'; echo $?
+        rm fill; {roar} recover; git fsck --strict"""
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("needs user namespaces to mount a small disk")
+    status, identifier = done.stdout.split()
+    assert status == "6"
+    assert len(identifier) == 26
+    assert "its record could not be put into git (No space left on device" in done.stderr
+    assert str(sealed) in done.stderr
 
 
 def test_a_missing_tracer_is_said_before_anything_runs(roar: Roar, tree: Path) -> None:
@@ -350,6 +371,17 @@ def test_a_killed_tracer_ends_the_command_and_says_so(tree: Path) -> None:
     deadline = time.monotonic() + 10
     while not jobs(tree) and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def test_pipes_end_when_the_command_lets_go_of_them(tree: Path) -> None:
+    roar = f"{sys.executable} -m roar run -q"
+    lines = f"yes | {roar} sh -c 'head -1; exec <&-; sleep 1; echo end'"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {lines}"], cwd=tree, capture_output=True, timeout=60, check=False)
+    assert done.stdout.startswith(b"y\nend\n")
+    script = f"{roar} sh -c 'exec >&-; sleep 3' | (cat; date +%s)"
+    began = int(time.time())
+    done = subprocess.run(["bash", "-c", script], cwd=tree, capture_output=True, timeout=60, check=False)
+    assert int(done.stdout) - began < 3
 
 
 def test_many_runs_at_once(tree: Path, git: Git) -> None:

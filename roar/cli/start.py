@@ -66,7 +66,7 @@ def go(role: str, options: dict[str, str], argv: list[str]) -> int:
         repo.require_work_tree()
         branch, commit = refs.head(repo)
         cwd = os.getcwd()
-        report = tracing.open_report(repo.common_dir)
+        report = tracing.open_report()
 
         def recorder(done: int) -> None:
             from roar.cli.recorder import record_run

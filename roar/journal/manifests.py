@@ -7,9 +7,11 @@ is the same blob as last time, so it costs nothing.
 
 from __future__ import annotations
 
+import os
+
 from roar.errors import RecordError
 from roar.hashing import digest_bytes
-from roar.paths import to_bytes
+from roar.paths import to_bytes, to_text
 from roar.records import codec
 from roar.records.job import File, Shard
 
@@ -23,7 +25,7 @@ def split(files: list[File], side: bytes) -> tuple[list[File], list[Shard], dict
         return sorted(files, key=lambda f: f.path), [], {}
     folders: dict[str, list[File]] = {}
     for file in files:
-        folders.setdefault(file.path.rpartition("/")[0] or ("/" if file.path.startswith("/") else ""), []).append(file)
+        folders.setdefault(to_text(os.path.dirname(to_bytes(file.path))), []).append(file)
     shards, manifests = [], {}
     for folder in sorted(folders):
         body = codec.encode_manifest(folders[folder])

@@ -19,7 +19,10 @@ KERNEL_BUT_FILES = ("/dev/shm",)  # noqa: S108  people keep data there
 
 
 class Scope:
-    """The rules for one repository and one run. ``packages`` are the folders of the interpreters that ran."""
+    """The rules for one repository and one run. ``packages`` are the folders of the interpreters that ran.
+
+    All paths are ``os`` path strings.
+    """
 
     def __init__(self, root: str, git_dirs: Iterable[str], packages: Iterable[str] = ()) -> None:
         self.root = root

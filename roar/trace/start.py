@@ -31,13 +31,8 @@ def tracer_path() -> str:
     return path
 
 
-def open_report(folder: str) -> int:
-    """An open, nameless file for the report: in ``folder``, else with the temporary files, else in memory."""
-    for place in (folder, os.environ.get("TMPDIR") or "/tmp"):  # noqa: S108  it has no name there
-        try:
-            return os.open(place, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError:
-            continue
+def open_report() -> int:
+    """An open file for the report. In memory, so that a disk filled by the command cannot lose it."""
     return os.memfd_create("roar-report", os.MFD_CLOEXEC)
 
 
@@ -74,6 +69,10 @@ def _record(recorder: Callable[[int], None], done: int) -> NoReturn:
     try:
         for name in TERMINAL_SIGNALS:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+        # A pipe must end when the command lets go of it, not when we do.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1):
+            os.dup2(nothing, standard)
         recorder(done)
         status = 0
     finally:

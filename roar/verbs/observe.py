@@ -41,11 +41,11 @@ class _Tally:
         self._counts: Counter[tuple[str, bool]] = Counter()
         self._examples: dict[tuple[str, bool], list[str]] = {}
 
-    def add(self, reason: str, path: str, *, inside: bool) -> None:
-        key = reason, inside
+    def add(self, reason: str, relative: str | None) -> None:
+        key = reason, relative is not None
         self._counts[key] += 1
-        if inside and len(self._examples.setdefault(key, [])) < _EXAMPLES:
-            self._examples[key].append(path)
+        if relative is not None and len(self._examples.setdefault(key, [])) < _EXAMPLES:
+            self._examples[key].append(from_fs(relative))
 
     def result(self) -> list[LeftOut]:
         return [
@@ -62,19 +62,19 @@ def observe(report: Report, scope: Scope, stamps: Stamps, began_ns: int) -> Obse
     for file in report.files:
         if file.get("type") == "directory":
             continue
-        path = file["path"]
+        path = fs(file["path"])
         relative = scope.inside(path)
         is_input, is_output = _is_input(file, moved), _is_output(file, began_ns)
         reason = scope.left_out(path) or (None if file.get("type") in ("file", "symlink") else "device")
         if reason is not None:
             if is_input or is_output:
-                tally.add(reason + (", written" if is_output else ""), relative or path, inside=relative is not None)
+                tally.add(reason + (", written" if is_output else ""), relative)
             continue
-        name = path if relative is None else relative
+        name = from_fs(path if relative is None else relative)
         if file.get("executed"):
             seen.executed.add(name)
         if is_input:
-            _add_input(seen, file, name, moved.get(path), stamps)
+            _add_input(seen, file, name, moved.get(file["path"]), stamps)
         if is_output:
             seen.outputs.append(_output(file, name, stamps, seen.incomplete))
     seen.left_out.extend(tally.result())
@@ -191,13 +191,12 @@ def _output(file: SeenFile, name: str, stamps: Stamps, incomplete: list[Incomple
 
 def vain_lookups(report: Report, root: str, most: int = 64) -> list[str]:
     """Paths inside the work tree that the job looked for and did not find, relative to it."""
-    names = {relative for path in report.failed if (relative := below(path, root))}
+    names = {relative for path in report.failed if (relative := below(fs(path), root))}
     plain = (n for n in names if "__pycache__" not in n and not n.startswith(".git/"))
-    return sorted(plain)[:most]
+    return [from_fs(n) for n in sorted(plain)[:most]]
 
 
 def relative_to(path: str, root: str) -> str:
     """An ``os`` path as records spell it: relative to the work tree when inside, "" for the work tree itself."""
-    text = from_fs(path)
-    relative = below(text, root)
-    return text if relative is None else relative
+    relative = below(path, root)
+    return from_fs(path if relative is None else relative)
