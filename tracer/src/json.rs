@@ -3,6 +3,61 @@
 use crate::paths::to_text;
 use std::fmt::Write;
 
+/// A whole number; a million of them are written after a large run, so not by `format!`.
+pub struct Number {
+    negative: bool,
+    size: u64,
+}
+
+impl Number {
+    fn write(self, out: &mut String) {
+        const DIGITS: usize = 20;
+        let (mut digits, mut at, mut left) = ([b'0'; DIGITS], DIGITS, self.size);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+            if left == 0 {
+                break;
+            }
+        }
+        if self.negative {
+            out.push('-');
+        }
+        out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+    }
+}
+
+impl From<u64> for Number {
+    fn from(size: u64) -> Number {
+        Number { negative: false, size }
+    }
+}
+
+impl From<i64> for Number {
+    fn from(value: i64) -> Number {
+        Number { negative: value < 0, size: value.unsigned_abs() }
+    }
+}
+
+impl From<u32> for Number {
+    fn from(value: u32) -> Number {
+        u64::from(value).into()
+    }
+}
+
+impl From<u16> for Number {
+    fn from(value: u16) -> Number {
+        u64::from(value).into()
+    }
+}
+
+impl From<i32> for Number {
+    fn from(value: i32) -> Number {
+        i64::from(value).into()
+    }
+}
+
 /// An object under construction.
 pub struct Object(String);
 
@@ -22,7 +77,9 @@ impl Object {
         if !self.0.ends_with('{') {
             self.0.push(',');
         }
-        let _ = write!(self.0, "\"{key}\":");
+        self.0.push('"');
+        self.0.push_str(key);
+        self.0.push_str("\":");
     }
 
     pub fn text(&mut self, key: &str, value: &str) -> &mut Object {
@@ -36,9 +93,9 @@ impl Object {
         self.text(key, &to_text(value))
     }
 
-    pub fn number(&mut self, key: &str, value: impl Into<i128>) -> &mut Object {
+    pub fn number(&mut self, key: &str, value: impl Into<Number>) -> &mut Object {
         self.key(key);
-        let _ = write!(self.0, "{}", value.into());
+        value.into().write(&mut self.0);
         self
     }
 
@@ -75,9 +132,12 @@ impl Object {
         self
     }
 
-    pub fn object(&mut self, key: &str, value: Object) -> &mut Object {
+    /// An object inside this one, filled by `fill`.
+    pub fn nested(&mut self, key: &str, fill: impl FnOnce(&mut Object)) -> &mut Object {
         self.key(key);
-        self.0.push_str(&value.finish());
+        self.0.push('{');
+        fill(self);
+        self.0.push('}');
         self
     }
 
@@ -123,16 +183,16 @@ mod tests {
 
     #[test]
     fn spells_every_kind() {
-        let mut inner = Object::new();
-        inner.number("n", 3);
         let mut object = Object::new();
-        object.text("a", "x\"\\\n\u{7f}é").number("b", -1).truth("c", false).flag("d", false).flag("e", true);
-        object.null("f").bytes("g", b"/\xff").object("h", inner);
+        object.text("a", "x\"\\\n\u{7f}é").number("b", i64::MIN).truth("c", false).flag("d", false).flag("e", true);
+        object.null("f").bytes("g", b"/\xff").nested("h", |inner| {
+            inner.number("n", 3).number("m", u64::MAX);
+        });
         object.all_bytes("i", [&b"p"[..], b"q"].into_iter());
         assert_eq!(
             object.finish(),
-            "{\"a\":\"x\\\"\\\\\\u000a\u{7f}é\",\"b\":-1,\"c\":false,\"e\":true,\"f\":null,\
-             \"g\":\"//bytes//%FF\",\"h\":{\"n\":3},\"i\":[\"p\",\"q\"]}"
+            "{\"a\":\"x\\\"\\\\\\u000a\u{7f}é\",\"b\":-9223372036854775808,\"c\":false,\"e\":true,\"f\":null,\
+             \"g\":\"//bytes//%FF\",\"h\":{\"n\":3,\"m\":18446744073709551615},\"i\":[\"p\",\"q\"]}"
         );
         assert_eq!(Object::new().finish(), "{}");
     }

@@ -4,7 +4,7 @@
 use crate::bounded::{Blinds, Connects, Failed};
 use crate::files::{Files, Record};
 use crate::json::Object;
-use crate::stat::Stat;
+use crate::stat::{LastDirectory, Stat};
 use crate::sys::Usage;
 use crate::tree::{Ending, Process};
 use std::io::{self, BufWriter, Write};
@@ -96,8 +96,9 @@ impl Report {
     /// One line per path that something happened to; returns how many temporaries were left out.
     pub fn files(&mut self, files: &Files) -> u64 {
         let mut temporaries = 0;
+        let mut directory = LastDirectory::default();
         for record in files.iter().filter(|record| record.has_facts()) {
-            let after = Stat::of_name(&record.path).ok();
+            let after = directory.stat(&record.path).ok();
             if after.is_none() && !record.existed {
                 temporaries += 1;
                 continue;
@@ -164,12 +165,10 @@ fn used(line: &mut Object, usage: Usage) {
     line.number("peak_bytes", usage.peak_bytes);
 }
 
-fn stat_object(stat: &Stat) -> Object {
-    let mut object = Object::new();
+fn stat_fields(object: &mut Object, stat: &Stat) {
     object.number("dev", stat.dev).number("ino", stat.ino).number("size", stat.size);
     object.number("mtime_ns", stat.mtime_ns).number("ctime_ns", stat.ctime_ns);
     object.number("mode", stat.mode).number("nlink", stat.nlink);
-    object
 }
 
 fn file_line(record: &Record, after: Option<Stat>) -> Object {
@@ -184,10 +183,10 @@ fn file_line(record: &Record, after: Option<Stat>) -> Object {
     line.flag("appended", content.appended).flag("inherited", record.inherited);
     line.number("opens", content.opens).flag("existed", record.existed);
     if let Some(before) = &record.before {
-        line.object("before", stat_object(before));
+        line.nested("before", |object| stat_fields(object, before));
     }
     match &after {
-        Some(after) => line.object("after", stat_object(after)),
+        Some(after) => line.nested("after", |object| stat_fields(object, after)),
         None => line.null("after"),
     };
     if let Some(hash) = &record.before_hash {

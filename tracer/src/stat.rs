@@ -1,8 +1,9 @@
 //! What a file is, without its content.
 
-use crate::sys::{as_path, errno_of, Errno};
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
+use crate::paths::split;
+use crate::sys::{as_path, errno_of, stat_at, Errno};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Stat {
@@ -81,5 +82,62 @@ impl Stat {
 
     pub fn same_file(&self, other: &Stat) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
+    }
+}
+
+/// Looks at many names in the order of their paths: the directory of the last one is kept open,
+/// so that its path is not walked again for each.
+#[derive(Default)]
+pub struct LastDirectory {
+    path: Vec<u8>,
+    handle: Option<File>,
+}
+
+impl LastDirectory {
+    pub fn stat(&mut self, path: &[u8]) -> Result<Stat, Errno> {
+        let Some((head, last)) = split(path) else { return Stat::of_name(path) };
+        if self.path != head {
+            self.path = head.to_vec();
+            let open = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(as_path(head));
+            self.handle = open.ok();
+        }
+        match &self.handle {
+            Some(directory) => stat_at(directory, last).map(|raw| Stat::from(&raw)),
+            None => Stat::of_name(path),
+        }
+    }
+}
+
+impl From<&libc::stat> for Stat {
+    #[allow(clippy::unnecessary_cast)] // the widths of these fields differ between machines
+    fn from(raw: &libc::stat) -> Stat {
+        Stat {
+            dev: raw.st_dev as u64,
+            ino: raw.st_ino as u64,
+            size: raw.st_size as u64,
+            mtime_ns: raw.st_mtime as i64 * 1_000_000_000 + raw.st_mtime_nsec as i64,
+            ctime_ns: raw.st_ctime as i64 * 1_000_000_000 + raw.st_ctime_nsec as i64,
+            mode: raw.st_mode as u32,
+            nlink: raw.st_nlink as u64,
+            uid: raw.st_uid as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn both_ways_of_looking_agree() {
+        let own = std::env::current_exe().unwrap();
+        let own = own.as_os_str().as_bytes();
+        let mut last = LastDirectory::default();
+        for _ in 0..2 {
+            assert_eq!(last.stat(own), Stat::of_name(own));
+        }
+        assert_eq!(last.stat(b"/nonexistent/x"), Err(libc::ENOENT));
+        assert_eq!(last.stat(b"/"), Stat::of_name(b"/"));
     }
 }

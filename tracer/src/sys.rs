@@ -130,6 +130,18 @@ pub fn may_read(path: &[u8]) -> bool {
     unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::R_OK, libc::AT_EACCESS) == 0 }
 }
 
+/// What `name` in an open directory is; a symbolic link is not followed.
+pub fn stat_at(directory: &File, name: &[u8]) -> Result<libc::stat, Errno> {
+    let name = CString::new(name).map_err(|_| libc::EINVAL)?;
+    // SAFETY: the structure is plain numbers, all zeroes are a valid value.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    // SAFETY: `name` and `stat` live through the call.
+    let result = unsafe {
+        libc::fstatat(directory.as_raw_fd(), name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW)
+    };
+    check(i64::from(result)).map(|_| stat)
+}
+
 #[repr(C)]
 struct OpenHow {
     flags: u64,
