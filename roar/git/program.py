@@ -74,9 +74,8 @@ def ask(args: list[str], *, cwd: str | None = None, stdin: bytes | None = None) 
     """The output of ``git ARGS``. Raises ``GitError`` with git's own last line when it fails."""
     done = call(args, cwd=cwd, stdin=stdin)
     if done.returncode:
-        raise GitError(
-            f"git {' '.join(a for a in args[:4] if not a.startswith('--git-dir'))}: {last_line(done.stderr)}"
-        )
+        verb = next((word for word in args if not word.startswith("--")), "")
+        raise GitError(f"git {verb}: {last_line(done.stderr)}")
     return done.stdout
 
 

@@ -95,10 +95,13 @@ def unpushed(repo: Repository, remote: str) -> int:
 
 
 def on_no_remote_branch(repo: Repository, commits: list[str]) -> list[str]:
-    """Those of the commits that no remote-tracking branch holds, or that are gone altogether."""
+    """Those of the commits that no remote-tracking branch holds."""
     if not commits:
         return []
-    stdin = "".join(f"{oid}\n" for oid in commits).encode() + b"--not\n--remotes\n"
+    # options such as --remotes are not taken from standard input before git 2.42
+    held = refs.listing(repo, "refs/remotes/").values()
+    names = [*commits, *(f"^{oid}" for oid in set(held))]
+    stdin = "".join(f"{name}\n" for name in names).encode()
     missing = set(repo.ask("rev-list", "--ignore-missing", "--stdin", stdin=stdin).decode().split())
     return [oid for oid in commits if oid in missing]
 

@@ -111,7 +111,7 @@ class Chain:
         return objects.Commit(found[2]).date if found and found[0] == "commit" else 0
 
     def _note(self, commit: str, line: str, who: str) -> None:
-        """Notes are derived: one that cannot be written now is written by ``roar cache rebuild --notes``."""
+        """Notes are derived from the records: one that cannot be written is no loss, and no reason to fail."""
         ref = NOTES + self.writer
         try:
             for _ in range(3):

@@ -18,9 +18,10 @@ Draft = Callable[[int, str], Record]
 class Entry:
     """A sealed record: its bytes are final, so is its id. ``tree`` maps each path in its commit's tree to bytes."""
 
-    __slots__ = ("body", "commit", "identifier", "message", "note", "tree")
+    __slots__ = ("body", "commit", "identifier", "message", "note", "record", "tree")
 
     def __init__(self, record: Record, beside: dict[bytes, bytes]) -> None:
+        self.record = record
         self.body = codec.encode(record)
         self.identifier = codec.identify(record, self.body)
         self.tree = {RECORD: self.body, **beside}

@@ -15,9 +15,6 @@ from roar.paths import hostname
 
 def writer_name(repo: Repository) -> str:
     """The name of this clone, made on the first call. To be called under the journal's lock."""
-    override = os.environ.get("ROAR_WRITER")
-    if override:
-        return "".join(c if c.isalnum() and c.isascii() else "-" for c in override.lower()).strip("-")[:64] or "writer"
     path = os.path.join(repo.own_dir, "writer")
     place = _place(repo)
     try:

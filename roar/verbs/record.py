@@ -72,7 +72,8 @@ def record(run: Run, report: Report) -> tuple[str, Job]:
     except (OSError, RoarError) as error:
         sealed = Entry(draft(report.end.get("time_ns", 0) // 1_000_000, "aside"), beside)
         raise SavedAsideError(*_save_aside(repo, sealed, error)) from error
-    return entry.identifier, draft(0, "x")
+    assert isinstance(entry.record, Job)
+    return entry.identifier, entry.record
 
 
 def _after(run: Run) -> int:
