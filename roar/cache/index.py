@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Select, case, func, literal, or_, select
 
@@ -79,6 +79,13 @@ class Index:
         if not isinstance(record, Job):
             raise NotFoundError(f"{identifier} is a {record.kind}, not a job", "roar log")
         return record
+
+    def kind_of(self, identifier: str) -> Literal["job", "session"]:
+        """What kind of record has this id. Raises ``NotFoundError``."""
+        kind = self._first(select(_R.kind).where(_R.id == identifier))
+        if kind is None:
+            raise NotFoundError(f"no record has the id {identifier}", "roar log")
+        return "job" if kind[0] == "job" else "session"
 
     def commit_of(self, identifier: str) -> str:
         """The id of the journal's commit that holds a record. Raises ``NotFoundError``."""

@@ -1,0 +1,1 @@
+"""Pictures of a lineage graph: pure layout, no records and no terminal."""

@@ -1,0 +1,61 @@
+"""The pipeline of a session: its steps, what each depends on, how it stands."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from roar.cache.index import Index
+from roar.git.repository import Repository
+from roar.records.job import Job
+from roar.verbs.stale import State, states
+
+
+class Node(NamedTuple):
+    """A step with its latest job."""
+
+    state: State
+    job: Job
+
+
+class Flow(NamedTuple):
+    """A file of the pipeline: who wrote it, who reads it, by the numbers of the steps."""
+
+    path: str
+    hash: str | None
+    size: int
+    made_by: int | None
+    used_by: list[int]
+
+
+class Dag(NamedTuple):
+    """All steps of a session in order, and the files that connect them."""
+
+    session: str
+    nodes: list[Node]
+    flows: list[Flow]
+
+    @property
+    def stale_count(self) -> int:
+        """How many steps are stale."""
+        return sum(node.state.state == "stale" for node in self.nodes)
+
+
+def dag(index: Index, repo: Repository, session: str) -> Dag:
+    """The pipeline of a session. Raises ``RoarError`` where there is no work tree to compare it with."""
+    found = states(index, repo, session)
+    nodes = [Node(state, index.load_job(state.step.job)) for state in found]
+    return Dag(session, nodes, _flows(found))
+
+
+def _flows(found: list[State]) -> list[Flow]:
+    """Data only: code is everywhere, and known to git."""
+    flows: dict[tuple[str, str | None], Flow] = {}
+    for state in found:
+        for use in state.outputs:
+            flows[use.path, use.hash] = Flow(use.path, use.hash, use.size, state.step.number, [])
+    for state in found:
+        for use in state.inputs:
+            if not use.code:
+                flow = flows.setdefault((use.path, use.hash), Flow(use.path, use.hash, use.size, None, []))
+                flow.used_by.append(state.step.number)
+    return sorted(flows.values(), key=lambda flow: (flow.made_by or 0, flow.path))

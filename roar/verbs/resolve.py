@@ -1,0 +1,188 @@
+"""From what a person typed to the recorded thing it means.
+
+A job's id or the beginning of one, the first digits (four or more) of an artifact's hash or of a commit, a file's
+path, a step ``@N`` of the session, or any name git knows for a commit. What could be two things is refused with
+the candidates; a file on the disk is looked up by its content, so a path means the bytes that are there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Literal, NamedTuple
+
+from roar.cache.index import Index
+from roar.errors import AmbiguousError, NotFoundError, RoarError, UsageError
+from roar.git import program, transport
+from roar.git.repository import Repository
+from roar.hashing import digest_files, digest_link
+from roar.paths import below, from_fs
+from roar.records import ids
+from roar.records.summary import command_line, printable
+from roar.stamps import Stamps
+from roar.verbs.steps import session_asked, steps_of
+
+SHORTEST = 4
+"""Digits that a hash or a commit needs at least."""
+SHORT_ID = 12
+"""Characters of a record id that tell records apart unless two were written in the same millisecond."""
+SHORT_HASH = 12
+_MOST = 5
+_HEX = re.compile(r"[0-9a-fA-F]+")
+
+
+class Target(NamedTuple):
+    """A recorded thing: its kind, its whole id or hash, and for an artifact the path by which it was asked for."""
+
+    kind: Literal["job", "session", "artifact", "commit"]
+    id: str
+    path: str | None = None
+
+
+def resolve(index: Index, repo: Repository, text: str, cwd: str) -> Target:
+    """What ``text`` means, typed in the folder ``cwd``.
+
+    Raises ``NotFoundError`` when nothing recorded answers to it, ``AmbiguousError`` when several things do, and
+    ``UsageError`` when it cannot be the name of anything.
+    """
+    if not text or "\0" in text:
+        raise UsageError("an empty name means nothing", "roar log")
+    if text.startswith("@"):
+        return Target("job", step(index, repo, text))
+    found = _by_digits(index, text)
+    path = None if len(found) == 1 and len(text) >= ids.LENGTH else _recorded_path(index, repo, text, cwd)
+    if path is not None:
+        found.append(path)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise _ambiguous(index, text, found)
+    revision = _by_revision(index, repo, text)
+    if revision is None:
+        raise _refusal(repo, text, cwd)
+    return revision
+
+
+def step(index: Index, repo: Repository, text: str) -> str:
+    """The latest job of the step ``@N`` of the session asked about. Raises ``UsageError`` or ``NotFoundError``."""
+    digits = text[1:]
+    if not (digits.isascii() and digits.isdigit() and int(digits[:9]) > 0):
+        raise UsageError(f"{printable(text)} is no step: a step is @1, @2 and so on", "roar dag")
+    session = session_asked(index, repo)
+    steps = steps_of(index, session) if session else []
+    if int(digits) > len(steps):
+        count = f"has {len(steps)} step" + "s" * (len(steps) != 1) if steps else "has no steps"
+        raise NotFoundError(f"there is no step {text}: the session {count}", "roar dag" if steps else "roar run CMD")
+    return steps[int(digits) - 1].job
+
+
+def _by_digits(index: Index, text: str) -> list[Target]:
+    """Jobs, sessions, artifacts and commits whose ids begin so."""
+    found: list[Target] = []
+    canonical = ids.normalise(text)
+    if canonical is not None and len(canonical) >= SHORTEST:
+        found += [Target(index.kind_of(identifier), identifier) for identifier in index.find_ids(canonical)]
+    if _HEX.fullmatch(text) and len(text) >= SHORTEST:
+        found += [Target("artifact", content) for content in index.find_hashes(text.lower())]
+        found += [Target("commit", commit) for commit in index.code_commits(text.lower())]
+    exact = [target for target in found if target.id in (canonical, text.lower())]
+    return exact or found
+
+
+def _recorded_path(index: Index, repo: Repository, text: str, cwd: str) -> Target | None:
+    """The artifact at a path: the bytes on the disk, else the latest recorded version. None when no job met it.
+
+    Raises ``NotFoundError`` for a file whose present content no job knows although other versions are recorded.
+    """
+    top = repo.work_tree
+    asked = os.path.normpath(os.path.join(cwd, text))
+    where = os.path.join(os.path.realpath(os.path.dirname(asked)), os.path.basename(asked))
+    name = _as_recorded(where, top)
+    content = content_at(repo, where)
+    for known in content:
+        if index.names(known):
+            return Target("artifact", known, name)
+    versions = index.versions(name) or index.readers_of_path(name)
+    if not versions and os.path.islink(where):
+        name = _as_recorded(os.path.realpath(where), top)
+        versions = index.versions(name) or index.readers_of_path(name)
+    if not versions:
+        return None
+    if content:
+        many = len(set(versions))
+        raise NotFoundError(
+            f"{printable(text)} was changed since: no job read or wrote its present content {content[-1][:SHORT_HASH]}"
+            f" ({many} other version{'s' * (many > 1)} of it recorded)",
+            f"roar show {versions[0][0][:SHORT_HASH]}",
+        )
+    return Target("artifact", versions[0][0], name)
+
+
+def content_at(repo: Repository, path: str) -> list[str]:
+    """The hashes by which the file at an absolute path may be recorded: of a link's target, and of the content."""
+    found = []
+    if os.path.islink(path):
+        found.append(digest_link(path))
+    if os.path.isfile(path):
+        memo = Stamps(repo.own_dir)
+        digest = digest_files([path], memo)[path]
+        memo.close()
+        if isinstance(digest, OSError):
+            raise NotFoundError(f"{printable(path)} cannot be read: {digest.strerror}") from digest
+        found.append(digest.hash)
+    return found
+
+
+def _as_recorded(path: str, top: str | None) -> str:
+    text = from_fs(path)
+    inside = below(text, top) if top else None
+    return text if inside is None else inside
+
+
+def _by_revision(index: Index, repo: Repository, text: str) -> Target | None:
+    """The commit that git knows by this name. Raises ``NotFoundError`` when no job ran there."""
+    if "\n" in text:
+        return None
+    words = ["rev-parse", "--verify", "--quiet", "--end-of-options", text + "^{commit}"]
+    commit = program.call([*repo.args(), *words]).stdout.decode().strip()
+    if not commit:
+        return None
+    if not index.jobs_at(commit):
+        raise NotFoundError(f"no recorded job ran at commit {commit[:SHORT_HASH]}", "roar log")
+    return Target("commit", commit)
+
+
+def _refusal(repo: Repository, text: str, cwd: str) -> RoarError:
+    shown = printable(text)
+    if os.path.isdir(os.path.join(cwd, text)):
+        return NotFoundError(f"{shown} is a folder; lineage is kept of files", "name a file in it")
+    if os.path.lexists(os.path.join(cwd, text)):
+        return NotFoundError(f"no recorded job read or wrote {shown}", "roar run CMD, with the command that makes it")
+    if _HEX.fullmatch(text) and len(text) < SHORTEST:
+        return UsageError(f"{shown} is too short for a hash: type {SHORTEST} digits or more", "roar log")
+    if _HEX.fullmatch(text):
+        what = f"no job, artifact or commit begins with {shown}"
+    elif ids.normalise(text) is not None and len(text) >= SHORT_ID:
+        what = f"no job begins with {shown}"
+    else:
+        what = f"{shown} is no recorded job, file, step or commit"
+    return NotFoundError(what, "roar sync, if somebody else recorded it" if transport.remotes(repo) else "roar log")
+
+
+def _ambiguous(index: Index, text: str, found: list[Target]) -> AmbiguousError:
+    shown = ", ".join(_describe(index, target) for target in found[:_MOST])
+    more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    path = next((t for t in found if t.path is not None), None)
+    hint = "type ./ before a file's name, or more digits" if path else "type more of it"
+    return AmbiguousError(f"{printable(text)} may be {shown}{more}", hint)
+
+
+def _describe(index: Index, target: Target) -> str:
+    if target.path is not None:
+        return f"the file {printable(target.path)}"
+    if target.kind == "job":
+        return f"job {target.id} ({command_line(index.load_job(target.id).command.argv, 30)})"
+    if target.kind == "artifact":
+        names = index.names(target.id)
+        return f"{target.id[:16]} ({printable(names[0].path)})" if names else target.id[:16]
+    return f"{target.kind} {target.id[: ids.LENGTH]}"

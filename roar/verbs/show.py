@@ -1,0 +1,98 @@
+"""Everything known of one recorded thing: a job, an artifact, the jobs of a commit or of a session."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from roar.cache.index import Index
+from roar.errors import NotFoundError
+from roar.lineage import Use, origins
+from roar.records.job import File, Job, Session
+from roar.verbs.resolve import Target
+from roar.verbs.steps import steps_of
+
+MOST = 20
+"""Jobs of a list that are read; the others are known by their ids."""
+
+
+class JobShown(NamedTuple):
+    """A job with all of its files.
+
+    ``made_by`` maps each input's path to the job that made it; ``step`` is its number in its session.
+    """
+
+    id: str
+    job: Job
+    inputs: list[File]
+    outputs: list[File]
+    made_by: dict[str, str]
+    step: int | None
+    reproduced_by: list[str]
+
+
+class ArtifactShown(NamedTuple):
+    """A content: the names it was seen under, and the jobs that wrote and read it, newest first.
+
+    ``jobs`` holds the newest of them.
+    """
+
+    hash: str
+    size: int
+    names: list[Use]
+    made_by: list[str]
+    used_by: list[str]
+    jobs: dict[str, Job]
+
+
+class GroupShown(NamedTuple):
+    """The jobs of a code commit, or of a session, newest first. ``jobs`` holds the newest of them."""
+
+    id: str
+    session: Session | None
+    ran: list[str]
+    jobs: dict[str, Job]
+
+
+def show(index: Index, target: Target) -> JobShown | ArtifactShown | GroupShown:
+    """What there is to say of a target. Raises ``RoarError`` when its record cannot be read any more."""
+    if target.kind == "job":
+        return show_job(index, target.id)
+    if target.kind == "artifact":
+        return _show_artifact(index, target)
+    if target.kind == "commit":
+        return _group(index, target.id, None, index.jobs_at(target.id))
+    session = index.load(target.id)
+    if not isinstance(session, Session):
+        raise NotFoundError(f"{target.id} is no session", "roar log")
+    return _group(index, target.id, session, index.jobs(session=target.id))
+
+
+def show_job(index: Index, identifier: str) -> JobShown:
+    """A job with all of its files."""
+    job = index.load_job(identifier)
+    inputs, outputs = index.files(identifier)
+    steps = steps_of(index, job.session) if job.session else []
+    makers = {use.path: maker for use, maker in origins(index, [identifier])[identifier] if maker and not use.code}
+    return JobShown(
+        identifier,
+        job,
+        inputs,
+        outputs,
+        makers,
+        next((step.number for step in steps if identifier in step.jobs), None),
+        index.reproductions(identifier),
+    )
+
+
+def _show_artifact(index: Index, target: Target) -> ArtifactShown:
+    names = index.names(target.id)
+    if target.path is not None:
+        names.sort(key=lambda use: use.path != target.path)
+    made_by, used_by = index.producers(target.id), index.consumers(target.id)
+    size = names[0].size if names else 0
+    newest = made_by[:MOST] + used_by[:MOST]
+    return ArtifactShown(target.id, size, names, made_by, used_by, {job: index.load_job(job) for job in newest})
+
+
+def _group(index: Index, identifier: str, session: Session | None, ran: list[str]) -> GroupShown:
+    return GroupShown(identifier, session, ran, {job: index.load_job(job) for job in ran[:MOST]})

@@ -1,0 +1,37 @@
+"""The steps of a session. A job is one run; a step is a command in a place, so a repeat is the same step again."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from roar.cache.index import Index
+from roar.git.repository import Repository
+from roar.verbs import sessions
+
+
+class Step(NamedTuple):
+    """A step: its number (from 1, by first appearance) and its jobs, oldest first, with whether each went well."""
+
+    number: int
+    jobs: list[str]
+    ok: list[bool]
+
+    @property
+    def job(self) -> str:
+        """The latest job, which stands for the step."""
+        return self.jobs[-1]
+
+
+def session_asked(index: Index, repo: Repository) -> str | None:
+    """The session that questions are about: the work tree's active one, else the latest that is somebody's work."""
+    return sessions.active(repo) or index.latest_session()
+
+
+def steps_of(index: Index, session: str) -> list[Step]:
+    """The steps of a session in order of their numbers."""
+    found: dict[str, Step] = {}
+    for run in index.steps(session):
+        step = found.setdefault(run.key, Step(len(found) + 1, [], []))
+        step.jobs.append(run.job)
+        step.ok.append(run.ok)
+    return list(found.values())
