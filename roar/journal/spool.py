@@ -21,14 +21,18 @@ def save(parent: str, entry: Entry) -> str:
     if os.path.isdir(folder):
         return folder
     temporary = f"{folder}.tmp{os.getpid()}"
-    for path, data in entry.tree.items():
-        target = os.path.join(os.fsencode(temporary), b"tree", path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with open(target, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    os.rename(temporary, folder)
+    try:
+        for path, data in entry.tree.items():
+            target = os.path.join(os.fsencode(temporary), b"tree", path)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        os.rename(temporary, folder)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     return folder
 
 

@@ -16,6 +16,8 @@ SYSTEM = (
 )  # fmt: skip
 KERNEL = ("/dev", "/proc", "/sys", "/run", "/var/run")
 KERNEL_BUT_FILES = ("/dev/shm",)  # noqa: S108  people keep data there
+TOOL_CACHES = ("fontconfig", "matplotlib", "mesa_shader_cache", "pip", "uv")
+"""Folders of ``~/.cache`` that programs fill for themselves; others there hold data, such as models of a hub."""
 
 
 class Scope:
@@ -24,8 +26,9 @@ class Scope:
     All paths are ``os`` path strings.
     """
 
-    def __init__(self, root: str, git_dirs: Iterable[str], packages: Iterable[str] = ()) -> None:
+    def __init__(self, root: str, git_dirs: Iterable[str], packages: Iterable[str] = (), home: str = "") -> None:
         self.root = root
+        self._home = home
         self._git = tuple(dict.fromkeys(git_dirs))
         self._packages = tuple(packages)
         self._memo: dict[str, str | None] = {}
@@ -42,6 +45,8 @@ class Scope:
         reason = self._memo[folder]
         if reason is None and path in self._git:  # the .git file of a linked worktree
             return "git"
+        if reason is None and folder == self._home != self.root and path.startswith(folder + "/."):
+            return "user settings"
         if reason is None and path.endswith(".pyc") and folder.endswith("/__pycache__"):
             return "bytecode"
         return reason
@@ -59,4 +64,14 @@ class Scope:
             return "device"
         if any(below(folder, prefix) is not None for prefix in SYSTEM):
             return "system"
-        return None
+        return self._home_rule(folder)
+
+    def _home_rule(self, folder: str) -> str | None:
+        """The user's own settings and programs, in hidden folders of the home folder."""
+        relative = below(folder, self._home) if self._home not in ("", "/") else None
+        if relative is None or not relative.startswith("."):
+            return None
+        parts = relative.split("/")
+        if parts[0] != ".cache":
+            return "user settings"
+        return "cache" if len(parts) > 1 and parts[1] in TOOL_CACHES else None

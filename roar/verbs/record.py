@@ -108,7 +108,8 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         read = [fs(f["path"]) for f in report.files if f.get("read")]
         programs = [(fs(a), fs(p)) for a, p in report.programs]
         pythons, package_folders = python.describe_pythons(programs, read, root, stamps)
-        scope = Scope(root, (repo.git_dir, repo.common_dir, os.path.join(root, ".git")), package_folders)
+        home = os.path.realpath(os.path.expanduser("~"))
+        scope = Scope(root, (repo.git_dir, repo.common_dir, os.path.join(root, ".git")), package_folders, home)
         seen = observe(report, scope, stamps, report.start.get("time_ns", 0))
     finally:
         stamps.close()
