@@ -1,0 +1,137 @@
+"""Where the inputs of a step can be had here, found by their hash.
+
+Whatever is found was read and hashed: a record's word is not taken for it. Absolute paths are only ever read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
+
+from roar.git import worktree
+from roar.git.objects import Reader
+from roar.git.repository import Repository
+from roar.hashing import digest_bytes, digest_files
+from roar.paths import fs, is_safe_relative
+from roar.records.job import File
+from roar.stamps import Stamps
+
+Kind = Literal["step", "commit", "overlay", "work tree", "given", "in place", "cache", "unknown", "missing"]
+"""How an input is had:
+
+``step``: made by an earlier step of the plan · ``commit``: checked out · ``overlay``: kept beside the record ·
+``work tree``: copied from the user's · ``given``: copied from where ``--input`` says · ``in place``: outside of the
+repository, and there · ``cache``: a program's own cache outside, not there, which it makes again · ``unknown``:
+the record does not know the content · ``missing``: nowhere.
+"""
+
+
+def is_outside(path: str) -> bool:
+    """True for a record's path that is absolute, which means outside of the repository."""
+    try:
+        return fs(path).startswith("/")
+    except ValueError:
+        return False
+
+
+class Source(NamedTuple):
+    """Where one input comes from. ``place`` is the absolute path to copy from, or the path in the producing step."""
+
+    kind: Kind
+    place: str = ""
+    step: int = 0
+    note: str = ""
+
+
+class Sources:
+    """What is here: the repository's blobs, the user's work tree, and files that the user named."""
+
+    def __init__(
+        self, repo: Repository, given: Mapping[str, str], known_paths: Callable[[str], list[str]], stamps: Stamps
+    ) -> None:
+        """``given`` maps a hash, or its beginning, to a path; ``known_paths`` a hash to the paths it was seen at."""
+        self._repo = repo
+        self._given = given
+        self._known_paths = known_paths
+        self._stamps = stamps
+        self._reader = Reader(repo)
+
+    def close(self) -> None:
+        """End the running git."""
+        self._reader.close()
+
+    def has_commit(self, commit: str) -> bool:
+        """True when the commit can be checked out here."""
+        found = self._reader.get(commit)
+        return found is not None and found[0] == "commit"
+
+    def body(self, blob: str) -> bytes | None:
+        """The bytes of a blob, or None when it is not here."""
+        found = self._reader.get(blob)
+        return found[2] if found is not None and found[0] == "blob" else None
+
+    def tracked(self, commit: str | None, files: list[File]) -> dict[str, str]:
+        """The blob of each file that the commit has, by path."""
+        paths = [f.path for f in files if is_safe_relative(f.path)]
+        blobs = worktree.blobs_at(self._repo, commit, [fs(p) for p in paths]) if commit and paths else {}
+        return {p: blobs[fs(p)] for p in paths if fs(p) in blobs}
+
+    def find(self, file: File, blob: str | None) -> Source:
+        """Where this input can be had, if it is not in the overlay. ``blob`` is what the step's commit has there."""
+        if file.hash is None:
+            return Source("unknown", note=file.unknown or "its content was not recorded")
+        if blob is not None and self._is_blob(file, blob):
+            return Source("commit")
+        if is_outside(file.path):
+            return self._outside(file, file.hash)
+        return self._inside(file, file.hash)
+
+    def _is_blob(self, file: File, blob: str) -> bool:
+        if file.blob == blob:  # through a filter its bytes may be others: looked at again once checked out
+            return True
+        body = self.body(blob)
+        return body is not None and digest_bytes(body) == file.hash
+
+    def _inside(self, file: File, content: str) -> Source:
+        top = self._repo.work_tree
+        note = ""
+        if top is not None:
+            for path in dict.fromkeys([file.path, *self._known_paths(content)]):
+                place = os.path.join(top, fs(path)) if is_safe_relative(path) else ""
+                found = self._hash(place, file.size) if place else None
+                if found == content:
+                    return Source("work tree", place)
+                if found is not None and path == file.path:
+                    note = "it has other content here"
+        return self._given_file(content) or Source("missing", note=note)
+
+    def _outside(self, file: File, content: str) -> Source:
+        found = self._hash(fs(file.path), None)
+        if found == content:
+            return Source("in place", fs(file.path))
+        given = self._given_file(content)
+        if given is not None and file.asked and is_safe_relative(file.asked):
+            return given  # a link in the work tree led to it: a copy in the link's place does as well
+        # by the XDG rules what lies in a cache is made again by its program when it is gone
+        if found is None and "/.cache/" in file.path:
+            return Source("cache", note="a program's cache, not here")
+        return Source("missing", note="it has other content here" if found else "")
+
+    def _given_file(self, content: str) -> Source | None:
+        for beginning, place in self._given.items():
+            if content.startswith(beginning):
+                if self._hash(place, None) != content:
+                    return Source("missing", note=f"{place} has other content")
+                return Source("given", place)
+        return None
+
+    def _hash(self, place: str, size: int | None) -> str | None:
+        """The BLAKE3 of a regular file; None when there is none, "" when its size alone says that it is another."""
+        try:
+            if size is not None and os.stat(place).st_size != size:
+                return ""
+        except (OSError, ValueError):
+            return None
+        digest = digest_files([place], self._stamps)[place]
+        return None if isinstance(digest, OSError) else digest.hash

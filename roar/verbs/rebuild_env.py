@@ -1,0 +1,285 @@
+"""The Python environments of a reproduction: the recorded interpreter and packages, in a virtual environment here.
+
+An environment is built once for its interpreter and pins, in the user's cache folder, and shared by whoever needs the
+same. It is built in its final place (the scripts in it name that place) under a lock, and counts only once the file
+that says so is written; half of one is thrown away. Names and versions come from records and are checked before an
+installer sees them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+from roar.errors import RoarError
+from roar.git.locks import exclusive
+from roar.hashing import digest_bytes
+from roar.paths import cache_folder
+from roar.records.job import Job, Package, Python
+from roar.records.summary import printable
+from roar.verbs.interpreters import Interpreter, clean_environment, find_interpreter
+from roar.verbs.translate import Tools
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]*")
+_URL = re.compile(r"(git\+)?https://[A-Za-z0-9][A-Za-z0-9._~:/?#@!&()*+,;=%-]*")
+_INSTALLERS = ("pip", "setuptools", "wheel", "uv")
+"""Part of nearly every environment; installed only when the job read them."""
+_COMPLETE = "complete"
+
+Progress = Callable[[str], None]
+Mode = Literal["rebuild", "current"]
+
+
+class Recipe(NamedTuple):
+    """What an environment is made of. ``required`` are requirements that the job read, ``others`` that were there."""
+
+    interpreter: Interpreter
+    required: tuple[str, ...]
+    others: tuple[str, ...]
+    projects: tuple[str, ...] = ()
+    """Names of distributions whose source is in the repository itself; installed from the work area."""
+
+    @property
+    def key(self) -> str:
+        """The name of the environment: equal recipes have the same."""
+        parts = [*self.interpreter, "/", *self.required, "/", *self.others, "/", *self.projects]
+        return digest_bytes("\n".join(parts).encode())[:20]
+
+
+class Built(NamedTuple):
+    """An environment that can be used. ``remarks`` tell what of the recipe is not in it."""
+
+    folder: str
+    remarks: list[str]
+
+    @property
+    def programs(self) -> str:
+        """The folder of its programs."""
+        return os.path.join(self.folder, "bin")
+
+
+class Planned(NamedTuple):
+    """How a recorded Python is to be had: built by a recipe, else the one at hand."""
+
+    python: Python
+    recipe: Recipe | None
+    remark: str = ""
+
+
+def planned(job: Job, mode: Mode) -> list[Planned]:
+    """How each Python of a job is to be had. Raises ``RoarError`` when one of them cannot.
+
+    One that read no package and stood in no virtual environment may also be another version, which is remarked.
+    """
+    if mode == "current":
+        return [Planned(python, None) for python in job.environment.pythons]
+    found = []
+    for python in job.environment.pythons:
+        try:
+            interpreter = find_interpreter(python)
+        except RoarError as error:
+            if python.read or python.prefix:
+                raise
+            found.append(Planned(python, None, error.message))
+            continue
+        exact = interpreter.version == python.version
+        remark = "" if exact else f"Python {interpreter.version} stands for the recorded {printable(python.version)}"
+        found.append(Planned(python, recipe(python, interpreter), remark))
+    return found
+
+
+def tools(wanted: Planned, area: str, folder: str, progress: Progress) -> tuple[Tools, list[str]]:
+    """The programs that stand for a recorded Python, built now when they have to be; and what is to be said of them.
+
+    Raises ``RoarError`` when they cannot be built.
+    """
+    python, remarks = wanted.python, [wanted.remark] if wanted.remark else []
+    if wanted.recipe is None:
+        short = ".".join(python.version.split(".")[:2])
+        program = shutil.which(f"python{short}") or shutil.which("python3") or shutil.which("python")
+        if program is None:
+            raise RoarError("there is no Python on PATH", "--env rebuild")
+        return Tools(python, program, os.path.dirname(program)), remarks
+    built = build(wanted.recipe, area, folder, progress)
+    return Tools(python, os.path.join(built.programs, "python"), built.programs, built.folder), remarks + built.remarks
+
+
+def recipe(python: Python, interpreter: Interpreter) -> Recipe:
+    """The recipe for a recorded Python.
+
+    Raises ``RoarError`` when the job read a package that cannot be had from an index or a https address.
+    """
+    required, projects = [], []
+    for package in python.read:
+        if package.source is not None and package.source.startswith("editable"):
+            projects.append(_checked(_NAME, package.name))
+        else:
+            required.append(requirement(package))
+    others = []
+    for package in python.installed if python.prefix else ():  # without one they are the system's, not on an index
+        plain = package.source is None or _URL.fullmatch(package.source)
+        if plain and package.name.lower() not in _INSTALLERS:
+            others.append(requirement(package))
+    return Recipe(interpreter, tuple(sorted(required)), tuple(sorted(others)), tuple(sorted(projects)))
+
+
+def requirement(package: Package) -> str:
+    """The line that pins a package. Raises ``RoarError`` when there is none that may be given to an installer."""
+    name = _checked(_NAME, package.name)
+    if package.source is None:
+        return f"{name}=={_checked(_VERSION, package.version)}"
+    if not _URL.fullmatch(package.source) or "@-" in package.source:
+        origin = f"{name} {printable(package.version)} was installed from {printable(package.source)}"
+        raise RoarError(f"{origin}, which cannot be had from here", "install it by hand and use --env current")
+    return f"{name} @ {package.source}"
+
+
+def _checked(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text) or len(text) > 200:
+        shown = repr(printable(text[:200]))
+        raise RoarError(f"a record names a package that cannot exist: {shown}", "roar reproduce --env current")
+    return text
+
+
+def build(recipe: Recipe, area: str, folder: str, progress: Progress) -> Built:
+    """The environment of a recipe: as it is in the cache, else built now.
+
+    With ``projects`` it is built in ``folder`` instead, from the sources in ``area``, since it belongs to these
+    files alone. ``progress`` gets lines for people. Raises ``RoarError`` when it cannot be built.
+    """
+    private = bool(recipe.projects)
+    place = os.path.join(folder if private else os.path.join(cache_folder(), "environments"), recipe.key)
+    try:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+    except OSError as error:
+        raise RoarError(f"cannot make an environment in {place}: {error.strerror}", "set XDG_CACHE_HOME") from error
+    with exclusive(place + ".lock"):
+        built = _known(place)
+        if built is None:
+            count = len(recipe.required) + len(recipe.others)
+            progress(f"building an environment: {recipe.interpreter.words}, {count} packages")
+            try:
+                built = _build(recipe, area, place, progress)
+            except BaseException:
+                shutil.rmtree(place, ignore_errors=True)
+                raise
+    return built
+
+
+def _known(place: str) -> Built | None:
+    """The finished environment in a place, or None; what is half finished is removed."""
+    try:
+        with open(os.path.join(place, _COMPLETE), encoding="utf-8") as file:
+            remarks = json.load(file)
+    except (OSError, ValueError):
+        shutil.rmtree(place, ignore_errors=True)
+        return None
+    return Built(place, [str(remark) for remark in remarks])
+
+
+def _build(recipe: Recipe, area: str, place: str, progress: Progress) -> Built:
+    found = shutil.which("uv")
+    for uv in [found, None] if found else [None]:
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            remarks = _fill(recipe, area, place, uv, progress)
+            break
+        except RoarError as error:
+            if uv is None:
+                raise
+            progress(f"{error.message}; once more with pip")  # uv reads another configuration of indexes than pip
+    with open(os.path.join(place, _COMPLETE), "w", encoding="utf-8") as file:
+        json.dump(remarks, file)
+    return Built(place, remarks)
+
+
+def _fill(recipe: Recipe, area: str, place: str, uv: str | None, progress: Progress) -> list[str]:
+    """Make the environment and install what it is made of; gives remarks on what could not be."""
+    interpreter = recipe.interpreter.path
+    if uv:
+        _run([uv, "venv", "--quiet", "--no-project", f"--python={interpreter}", place], place, progress)
+        install = [uv, "pip", "install", f"--python={place}/bin/python", "--no-deps"]
+    else:
+        _run([interpreter, "-m", "venv", place], place, progress)
+        install = [
+            f"{place}/bin/python",
+            "-m",
+            "pip",
+            "--no-input",
+            "--disable-pip-version-check",
+            "install",
+            "--no-deps",
+        ]
+    if recipe.required:
+        _run([*install, "-r", _listed(place, recipe.required)], place, progress)
+    for name in recipe.projects:
+        _run([*install, "-e", _project(area, name)], place, progress)
+    if recipe.others:
+        try:
+            _run([*install, "-r", _listed(place, recipe.others)], place, progress)
+        except RoarError as error:
+            return [f"{len(recipe.others)} packages that the job did not read are left out: {error.message}"]
+    return []
+
+
+def _listed(place: str, requirements: Iterable[str]) -> str:
+    path = os.path.join(place, "requirements.txt")
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in requirements)
+    return path
+
+
+def _project(area: str, name: str) -> str:
+    """The folder in the work area that holds the source of a distribution. Raises ``RoarError``."""
+    wanted = _normal(name)
+    for folder, folders, files in os.walk(area):
+        folders[:] = [f for f in folders if not f.startswith(".") and f not in ("node_modules", "build", "dist")]
+        if folder.count(os.sep) - area.count(os.sep) > 3:
+            folders.clear()
+        for file in ("pyproject.toml", "setup.cfg", "setup.py"):
+            if file in files and wanted in _names_in(os.path.join(folder, file)):
+                return folder
+    raise RoarError(f"{name} was installed from a folder that is not in the repository", "use --env current")
+
+
+def _names_in(path: str) -> set[str]:
+    """The names that a project's file gives, read without running it."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.read(1 << 20)
+    return {_normal(m) for m in re.findall(r"""^[\s\w.(]*?\bname\s*=\s*["']?([\w.-]+)""", text, re.MULTILINE)}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _run(words: list[str], place: str, progress: Progress) -> None:
+    """Run an installer, its lines to ``progress``. Raises ``RoarError`` with the line that says why it failed."""
+    said: list[str] = []
+    try:
+        with subprocess.Popen(
+            words,
+            cwd=os.path.dirname(place),
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as installer:
+            assert installer.stdout
+            for line in installer.stdout:
+                said.append(line.strip())
+                progress(printable(line.strip()))
+    except OSError as error:
+        raise RoarError(f"{words[0]} cannot be run: {error.strerror}") from error
+    if installer.returncode:
+        telling = [line for line in said if line.lower().startswith(("error", "×")) or "ensurepip" in line]
+        why = printable((telling or said or ["it failed without a word"])[0])
+        raise RoarError(f"the environment cannot be built: {why}", "install what it needs, or use --env current")

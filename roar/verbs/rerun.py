@@ -1,0 +1,209 @@
+"""Running one step of a plan again: its files put in place and verified, its command under the tracer, its record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from roar.errors import RoarError, SavedAsideError
+from roar.git.objects import Reader
+from roar.git.repository import Repository
+from roar.hashing import digest_bytes
+from roar.paths import fs, is_safe_relative
+from roar.records.job import Exit, Job
+from roar.records.summary import printable
+from roar.trace import report as reports
+from roar.trace.report import Report
+from roar.trace.start import open_report, tracer_path
+from roar.verbs import translate
+from roar.verbs.inputs import is_outside
+from roar.verbs.plan import Need, Step
+from roar.verbs.record import Run, record
+from roar.verbs.workspace import Workspace
+
+_PATIENCE_SECONDS = 5
+
+
+class Ran(NamedTuple):
+    """What a step's second run was: how it ended, the record of it, and what else is to be said."""
+
+    exit: Exit
+    identifier: str | None
+    """None when the record could not be put into git; ``remark`` then says where it is."""
+    job: Job | None
+    remark: str = ""
+
+
+def lay_out(step: Step, area: Workspace, repo: Repository, laid: set[str]) -> set[str]:
+    """Put everything in place that the step met; gives the overlay's paths, which the next step must take away.
+
+    ``laid`` are those of the step before. Raises ``RoarError`` when an input does not have the recorded content.
+    """
+    keep = set(step.keep)
+    commit = step.job.code.commit
+    if commit is not None:
+        area.check_out(commit, [fs(path) for path in keep])
+    overlay = {entry.path for entry, _ in step.lay}
+    area.restore(fs(path) for path in laid - overlay - keep)
+    with Reader(repo) as reader:
+        for entry, blob in step.lay:
+            if entry.state == "deleted":
+                area.files.remove(entry.path)
+            else:
+                area.files.write(entry.path, reader.body(blob, "blob"), entry.mode)
+    for move in step.moves:
+        area.files.copy(move.path, os.path.join(area.spare.top, _spare(move.step, move.place)), 0o644)
+    read = {need.file.path for need in step.needs}
+    for file in step.outputs:  # what lies there already must not pass for what the step is going to write
+        if file.path not in read and not is_outside(file.path):
+            area.files.remove(file.path)
+    for need in step.needs:
+        _put(need, area)
+    _make_folders(step, area)
+    return overlay
+
+
+def _put(need: Need, area: Workspace) -> None:
+    """Make sure that an input is there with the recorded content."""
+    file, source = need
+    path = file.path
+    if is_outside(path):
+        if source.kind == "given" and file.asked and is_safe_relative(file.asked):
+            area.files.copy(file.asked, source.place, file.mode, file.hash)
+        return
+    if source.kind not in ("step", "unknown") and area.files.digest(path) != file.hash:
+        if source.kind in ("work tree", "given"):
+            area.files.copy(path, source.place, file.mode, file.hash)
+        else:
+            area.restore([fs(path)])
+            if area.files.digest(path) != file.hash:
+                raise RoarError(
+                    f"{printable(path)} comes out of the commit with other content than the job read",
+                    "git config --get-regexp 'core.autocrlf|filter.*'",
+                )
+    asked = file.asked
+    if asked and is_safe_relative(asked) and not os.path.lexists(area.files.name(asked)):
+        target = os.path.relpath(area.files.name(path), os.path.dirname(area.files.name(asked)))
+        area.files.link(asked, os.fsencode(target))
+
+
+def _make_folders(step: Step, area: Workspace) -> None:
+    """The folders that git does not keep: where the step runs, and where it writes unless it looked for them first."""
+    area.files.folder(step.job.command.cwd)
+    for file in step.outputs:
+        folder = file.path.rpartition("/")[0] if not file.path.startswith("//") else ""
+        if folder and not is_outside(file.path) and folder not in step.job.not_found:
+            area.files.folder(folder)
+
+
+def set_aside(step: Step, area: Workspace) -> None:
+    """Keep what a later step needs and something else will lie on by then."""
+    for place in step.set_aside:
+        path = fs(place) if is_outside(place) else area.files.name(place)
+        with contextlib.suppress(FileNotFoundError):  # not made: that is the verdict's matter
+            area.spare.copy(_spare(step.number, place), path, 0o644)
+
+
+def _spare(step: int, place: str) -> str:
+    return f"{step}-{digest_bytes(place.encode())[:32]}"
+
+
+def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str, output: int) -> Ran:
+    """Run the step's command in the area under the tracer, its output to a descriptor, and record that.
+
+    Raises ``RoarError`` when it cannot be started or recorded. When interrupted, the command is ended first.
+    """
+    command = step.job.command
+    argv = translate.words(command, area.top, tools)
+    environ = translate.variables(step.job, tools)
+    cwd = area.files.folder(command.cwd)
+    _link_environments(area, tools)
+    environ["PWD"] = cwd
+    report = _trace(argv, cwd, environ, step.job.environment.umask, output)
+    if not report.started:
+        why = report.end.get("error") or "it cannot be executed"
+        raise RoarError(f"@{step.number} could not be started: {printable(str(why))}")
+    ended = Exit(code=report.end.get("exit_code"), signal=report.end.get("signal"))
+    what = Run(
+        area.repository(),
+        argv,
+        cwd,
+        None,  # no branch: the area's HEAD is detached
+        step.job.code.commit,
+        environ,
+        name=command.name,
+        role=step.job.role,
+        session=session,
+        reproduces=step.identifier,
+    )
+    try:
+        return Ran(ended, *record(what, report))
+    except SavedAsideError as error:
+        return Ran(ended, None, None, error.message)
+
+
+def _link_environments(area: Workspace, tools: list[translate.Tools]) -> None:
+    """Where scripts and makefiles look for the recorded environment by its place in the work tree."""
+    for tool in tools:
+        prefix = tool.python.prefix
+        if tool.folder and prefix and is_safe_relative(prefix) and not os.path.lexists(area.files.name(prefix)):
+            area.files.link(prefix, os.fsencode(tool.folder))
+
+
+def _trace(argv: list[str], cwd: str, environ: dict[str, str], umask: int | None, output: int) -> Report:
+    """The report of a command. It gets a session of its own: no terminal, and no signal of it, reaches it."""
+    tracer = tracer_path()
+    report = open_report()
+    try:
+        with _ended_with_us(
+            subprocess.Popen(
+                [tracer, "--report-fd", str(report), "--", *argv],
+                cwd=cwd,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(report,),
+                start_new_session=True,
+                umask=-1 if umask is None else umask & 0o777,
+            )
+        ) as process:
+            process.wait()
+        with os.fdopen(os.dup(report), "rb") as file:
+            file.seek(0)
+            return reports.read(file)
+    finally:
+        os.close(report)
+
+
+@contextlib.contextmanager
+def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does not outlive the block: asked to end first, then made to."""
+    try:
+        yield process
+    except BaseException:
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, name)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_PATIENCE_SECONDS)
+                break
+        raise
+
+
+def same_end(now: Exit, before: Exit) -> bool:
+    """True when a command ended as the record says it did. A record that does not know says nothing."""
+    if before.code is None and before.signal is None:
+        return True
+    return (now.code, now.signal) == (before.code, before.signal)
+
+
+def end_words(end: Exit) -> str:
+    """How a command ended, for people."""
+    if end.signal is not None:
+        return f"it was killed by signal {end.signal}"
+    return f"it ended with {end.code}" if end.code is not None else "it is not known how it ended"
