@@ -53,25 +53,35 @@ def compile_tracer(root: str) -> str:
             "the tracer is a Rust program and `cargo` is not installed: install Rust (https://rustup.rs, "
             f"or your system's `cargo` package), {WAY_OUT}"
         )
-    manifest = os.path.join(root, "tracer", "Cargo.toml")
-    command = [cargo, "build", "--release", "--locked", "--manifest-path", manifest]
-    command += ["--message-format", "json-render-diagnostics"]  # errors to stderr, what was built to stdout
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
+    folder = os.path.join(root, "tracer")  # cargo reads the folder's .cargo/config.toml only from inside
+    environment = dict(os.environ)
+    if "CARGO_TARGET_DIR" in environment:
+        environment["CARGO_TARGET_DIR"] = os.path.abspath(environment["CARGO_TARGET_DIR"])
+    built = run_cargo(cargo, folder, environment)
+    if built.returncode != 0:  # linked statically unless the system has no static C library
+        built = run_cargo(cargo, folder, environment | {"RUSTFLAGS": "-C target-feature=-crt-static"})
+    if built.returncode != 0:
+        print(built.stderr, file=sys.stderr)
         raise BuildError(
-            f"cargo did not build the tracer and says above why; it needs Rust {needed_rust(manifest)} or newer, a C "
+            f"cargo did not build the tracer and says above why; it needs Rust {needed_rust(folder)} or newer, a C "
             f"compiler as linker, and the crates of tracer/Cargo.lock: see to that, {WAY_OUT}"
         )
-    for line in done.stdout.splitlines():
+    for line in built.stdout.splitlines():
         artifact = json.loads(line) if line.startswith("{") else {}
         if artifact.get("executable") and artifact["target"]["name"] == PROGRAM:
             return os.path.abspath(str(artifact["executable"]))
-    raise BuildError(f"cargo built no program named {PROGRAM} from {manifest}")
+    raise BuildError(f"cargo built no program named {PROGRAM} in {folder}")
 
 
-def needed_rust(manifest: str) -> str:
+def run_cargo(cargo: str, folder: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """One build: what went wrong in its stderr, what was built in its stdout, one JSON object a line."""
+    command = [cargo, "build", "--release", "--locked", "--message-format", "json-render-diagnostics"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def needed_rust(folder: str) -> str:
     """The ``rust-version`` that the manifest names ("?" when it names none)."""
-    with open(manifest, encoding="utf-8") as lines:
+    with open(os.path.join(folder, "Cargo.toml"), encoding="utf-8") as lines:
         for line in lines:
             if line.startswith("rust-version"):
                 return str(line.split('"')[1])
