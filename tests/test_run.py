@@ -241,6 +241,21 @@ def test_files_rewritten_renamed_and_removed_during_the_run(roar: Roar, tree: Pa
     assert job.temporaries >= 1
 
 
+def test_redirections_by_the_users_shell(tree: Path, tmp_path: Path) -> None:
+    (tree / "in.txt").write_text("b\na\n")
+    log = tmp_path / "long.log"
+    log.write_text("begun before\n")
+    roar = f"{sys.executable} -m roar run -q"
+    script = f"{roar} sort < in.txt > out.txt; {roar} sort < in.txt > {tmp_path}/far.txt; {roar} sort in.txt >> {log}"
+    subprocess.run(["sh", "-c", script], cwd=tree, check=True)
+    near, far, logged = (job for _, job in jobs(tree))
+    assert by_path(near.inputs)["in.txt"].hash == b3(b"b\na\n")
+    assert by_path(near.outputs)["out.txt"].hash == b3(b"a\nb\n")
+    assert by_path(far.outputs)[f"{tmp_path}/far.txt"].hash == b3(b"a\nb\n")
+    assert logged.outputs == []
+    assert [item.count for item in logged.left_out if item.reason.startswith("log")] == [1]
+
+
 def test_the_repository_wins_over_every_filter(tmp_path: Path, git: Git) -> None:
     place = Path("/tmp") / f"roar-test-{os.getpid()}" / "venv-like" / "site-packages"
     place.mkdir(parents=True)

@@ -47,6 +47,8 @@ class SeenFile(TypedDict, total=False):
     before_hash: str
     before_unknown: str
     renamed_from: str
+    inherited: bool
+    opens: int
     asked: list[str]
     link_target: str
 

@@ -65,7 +65,7 @@ def observe(report: Report, scope: Scope, stamps: Stamps, began_ns: int) -> Obse
         path = fs(file["path"])
         relative = scope.inside(path)
         is_input, is_output = _is_input(file, moved), _is_output(file, began_ns)
-        reason = scope.left_out(path) or (None if file.get("type") in ("file", "symlink") else "device")
+        reason = scope.left_out(path) or _no_artifact(file, inside=relative is not None)
         if reason is not None:
             if is_input or is_output:
                 tally.add(reason + (", written" if is_output else ""), relative)
@@ -79,6 +79,17 @@ def observe(report: Report, scope: Scope, stamps: Stamps, began_ns: int) -> Obse
             seen.outputs.append(_output(file, name, stamps, seen.incomplete))
     seen.left_out.extend(tally.result())
     return seen
+
+
+def _no_artifact(file: SeenFile, *, inside: bool) -> str | None:
+    """Why a file that is in scope is still no artifact of the job."""
+    if file.get("type") not in ("file", "symlink"):
+        return "device"
+    # Standard output may go to a log that was begun before the job and that others write, too. One that the shell
+    # made for this command (`> out.csv`) was empty at the start.
+    before = file.get("before")
+    handed_down = file.get("inherited") and not file.get("opens") and file.get("written")
+    return "log" if handed_down and not inside and before is not None and before["size"] > 0 else None
 
 
 def _is_input(file: SeenFile, moved: dict[str, SeenFile]) -> bool:
