@@ -54,10 +54,10 @@ def prose(words: str) -> Iterator[str]:
 
 
 def options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """One tagged paragraph per option."""
+    """One tagged paragraph per option, and per argument that says more than its name."""
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None:
+        if record is not None and (record[1] or isinstance(parameter, click.Option)):
             yield from (".TP", f"\\fB{text(record[0])}\\fR", text(record[1]) or "\\&")
 
 
@@ -70,12 +70,12 @@ def subcommands(group: click.Group, context: click.Context, path: str) -> Iterat
         full = f"{path} {name}"
         yield full, command
         if isinstance(command, click.Group):
-            yield from subcommands(command, click.Context(command, context, full), full)
+            yield from subcommands(command, click.Context(command, context, full, **command.context_settings), full)
 
 
 def page(group: click.Group, name: str = "roar") -> str:
     """The whole page in man(7)."""
-    context = click.Context(group, info_name=name)
+    context = click.Context(group, info_name=name, **group.context_settings)
     out = [
         f'.TH {name.upper()} 1 "" "{name} {__version__}" "{name}"',
         ".SH NAME",
@@ -91,7 +91,7 @@ def page(group: click.Group, name: str = "roar") -> str:
         ".SH COMMANDS",
     ]
     for full, command in subcommands(group, context, name):
-        inner = click.Context(command, context, full)
+        inner = click.Context(command, context, full, **command.context_settings)
         usage = " ".join(command.collect_usage_pieces(inner))
         out += [f".SS {text(full)}", f"\\fB{text(full)}\\fR {text(usage)}"]
         out += [*prose(command.help or command.get_short_help_str(200)), *options(command, inner)]
