@@ -171,7 +171,7 @@ def _refusal(repo: Repository, text: str, cwd: str) -> RoarError:
 
 def _ambiguous(index: Index, text: str, found: list[Target]) -> AmbiguousError:
     shown = ", ".join(_describe(index, target) for target in found[:_MOST])
-    more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    more = " and others" if len(found) > _MOST else ""
     path = next((t for t in found if t.path is not None), None)
     hint = "type ./ before a file's name, or more digits" if path else "type more of it"
     return AmbiguousError(f"{printable(text)} may be {shown}{more}", hint)

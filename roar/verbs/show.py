@@ -12,7 +12,7 @@ from roar.verbs.resolve import Target
 from roar.verbs.steps import steps_of
 
 MOST = 20
-"""Jobs of a list that are read; the others are known by their ids."""
+"""Jobs of a list that are read when not everything is asked for; the others are known by their ids."""
 
 
 class JobShown(NamedTuple):
@@ -53,18 +53,19 @@ class GroupShown(NamedTuple):
     jobs: dict[str, Job]
 
 
-def show(index: Index, target: Target) -> JobShown | ArtifactShown | GroupShown:
+def show(index: Index, target: Target, *, everything: bool = False) -> JobShown | ArtifactShown | GroupShown:
     """What there is to say of a target. Raises ``RoarError`` when its record cannot be read any more."""
+    most = None if everything else MOST
     if target.kind == "job":
         return show_job(index, target.id)
     if target.kind == "artifact":
-        return _show_artifact(index, target)
+        return _show_artifact(index, target, most)
     if target.kind == "commit":
-        return _group(index, target.id, None, index.jobs_at(target.id))
+        return _group(index, target.id, None, index.jobs_at(target.id), most)
     session = index.load(target.id)
     if not isinstance(session, Session):
         raise NotFoundError(f"{target.id} is no session", "roar log")
-    return _group(index, target.id, session, index.jobs(session=target.id))
+    return _group(index, target.id, session, index.jobs(session=target.id), most)
 
 
 def show_job(index: Index, identifier: str) -> JobShown:
@@ -84,15 +85,15 @@ def show_job(index: Index, identifier: str) -> JobShown:
     )
 
 
-def _show_artifact(index: Index, target: Target) -> ArtifactShown:
+def _show_artifact(index: Index, target: Target, most: int | None) -> ArtifactShown:
     names = index.names(target.id)
     if target.path is not None:
         names.sort(key=lambda use: use.path != target.path)
     made_by, used_by = index.producers(target.id), index.consumers(target.id)
     size = names[0].size if names else 0
-    newest = made_by[:MOST] + used_by[:MOST]
+    newest = made_by[:most] + used_by[:most]
     return ArtifactShown(target.id, size, names, made_by, used_by, {job: index.load_job(job) for job in newest})
 
 
-def _group(index: Index, identifier: str, session: Session | None, ran: list[str]) -> GroupShown:
-    return GroupShown(identifier, session, ran, {job: index.load_job(job) for job in ran[:MOST]})
+def _group(index: Index, identifier: str, session: Session | None, ran: list[str], most: int | None) -> GroupShown:
+    return GroupShown(identifier, session, ran, {job: index.load_job(job) for job in ran[:most]})

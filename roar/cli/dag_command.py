@@ -1,0 +1,117 @@
+"""``roar dag``: the steps of the session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from roar.cache.index import open_index
+from roar.cli import present
+from roar.cli.boundary import say
+from roar.cli.say import Style
+from roar.git.repository import discover
+from roar.records.summary import command_line, outcome, printable
+from roar.verbs.dag import Dag, Node, dag
+from roar.verbs.steps import session_asked
+
+_MOST_REASONS = 4
+_MOST_NEEDS = 6
+
+
+@click.command("dag", epilog="\b\nExamples:\n  git roar dag\n  git roar dag --json")
+@click.option("--json", "as_json", is_flag=True, help="Write nodes and artifacts as JSON.")
+def command(*, as_json: bool) -> None:
+    """Show the steps of the session, what each depends on, and how it stands.
+
+    A step is active when what it read and wrote is still what is there, stale when it is not or when a step that it
+    depends on is stale or failed, superseded when other steps have written all of its outputs anew, and failed when
+    its latest job was not successful.
+    """
+    repo = discover()
+    with open_index(repo) as index:
+        session = session_asked(index, repo)
+        found = dag(index, repo, session) if session else None
+    if as_json:
+        present.write_json(_fields(found))
+    elif found is None or not found.nodes:
+        say(present.NO_JOBS)
+    else:
+        present.write(_lines(found, present.style()))
+
+
+def painted(state: str, style: Style) -> str:
+    """A state in its colour."""
+    return {"active": style.green, "stale": style.yellow, "failed": style.red}.get(state.strip(), style.dim)(state)
+
+
+def _lines(found: Dag, style: Style) -> Iterator[str]:
+    yield (
+        style.bold(f"session {found.session}")
+        + f": {present.count(len(found.nodes), 'step')}, {found.stale_count} stale"
+    )
+    yield ""
+    cells = [_cells(node) for node in found.nodes]
+    paints = [None, lambda state: painted(state, style), style.dim, style.dim, None]
+    header = ["STEP", "STATE", "RUNS", "NEEDS", "COMMAND"]
+    lines = present.table(header, cells, paints, cut=present.fit, columns=present.width())
+    yield lines[0]
+    for node, text in zip(found.nodes, lines[1:], strict=True):
+        yield text
+        for reason in node.state.reasons[:_MOST_REASONS]:
+            yield f"      {reason.text}"
+        more = len(node.state.reasons) - _MOST_REASONS
+        if more > 0:
+            yield f"      and {more} more reasons"
+
+
+def _cells(node: Node) -> list[str]:
+    state = node.state
+    name = f"{printable(node.job.command.name)}: " if node.job.command.name else ""
+    place = f"  (in {printable(node.job.command.cwd)})" if node.job.command.cwd else ""
+    needs = " ".join(f"@{number}" for number in state.needs[:_MOST_NEEDS])
+    if len(state.needs) > _MOST_NEEDS:
+        needs += f" +{len(state.needs) - _MOST_NEEDS}"
+    words = name + command_line(node.job.command.argv) + place
+    return [f"@{state.step.number}", state.state, str(len(state.step.jobs)), needs, words]
+
+
+def _fields(found: Dag | None) -> dict[str, Any]:
+    if found is None:
+        return {"session_id": None, "total_steps": 0, "stale_count": 0, "nodes": [], "artifacts": []}
+    return {
+        "session_id": found.session,
+        "total_steps": len(found.nodes),
+        "stale_count": found.stale_count,
+        "nodes": [_node(node) for node in found.nodes],
+        "artifacts": [flow._asdict() for flow in found.flows],
+    }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    job, state = node.job, node.state
+    return {
+        "step_number": state.step.number,
+        "command": command_line(job.command.argv),
+        "argv": job.command.argv,
+        "cwd": job.command.cwd,
+        "name": job.command.name,
+        "job_id": state.step.job,
+        "state": state.state,
+        "reasons": [reason._asdict() for reason in state.reasons],
+        "dependencies": state.needs,
+        "inputs": [{"path": use.path, "hash": use.hash, "size": use.size} for use in state.inputs],
+        "outputs": [{"path": use.path, "hash": use.hash, "size": use.size} for use in state.outputs],
+        "metrics": {
+            "runs": len(state.step.jobs),
+            "outcome": outcome(job),
+            "exit_code": present.exit_code(job),
+            "started_ns": job.started_ns,
+            "duration_ns": job.duration_ns,
+            "cpu_ns": job.cpu_ns,
+            "peak_bytes": job.peak_bytes,
+            "input_count": len(state.inputs),
+            "output_count": len(state.outputs),
+        },
+    }

@@ -1,0 +1,131 @@
+"""``roar lineage``: a picture of the jobs, and the files with who made them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from roar.cache.index import open_index
+from roar.cli import present
+from roar.cli.log_command import as_fields, line
+from roar.cli.say import Style
+from roar.draw import rows
+from roar.errors import UsageError
+from roar.git.repository import discover
+from roar.lineage import Use
+from roar.records.summary import printable
+from roar.verbs.ancestry import Ancestry, Product, ancestry
+from roar.verbs.resolve import Target, resolve
+
+_NARROWEST = 24
+"""Columns that a job keeps beside the picture."""
+
+
+@click.command(
+    "lineage", epilog="\b\nExamples:\n  git roar lineage metrics.json\n  git roar lineage data/raw.csv --down --depth 2"
+)
+@click.argument("what", metavar="X")
+@click.option("--up", "up", is_flag=True, help="Where it came from (the default).")
+@click.option("--down", "down", is_flag=True, help="What was made of it.")
+@click.option("--depth", type=click.IntRange(min=1), metavar="N", help="At most N jobs away.")
+@click.option("--json", "as_json", is_flag=True, help="Write jobs and artifacts as JSON.")
+def command(what: str, *, up: bool, down: bool, depth: int | None, as_json: bool) -> None:
+    """Show where X came from, or what was made of it.
+
+    X is what `roar show` takes: a job, an artifact's hash, a path, a step @N, a commit.
+    """
+    if up and down:
+        raise UsageError("--up and --down are two questions", "roar lineage X --up")
+    repo = discover()
+    with open_index(repo) as index:
+        target = resolve(index, repo, what, os.getcwd())
+        found = ancestry(index, target, down=down, depth=depth)
+    if as_json:
+        present.write_json(_fields(target, found, down=down))
+    else:
+        present.write(_lines(target, found, present.style(), down=down, depth=depth))
+
+
+def _lines(target: Target, found: Ancestry, style: Style, *, down: bool, depth: int | None) -> Iterator[str]:
+    yield style.bold(f"{'Made of' if down else 'Lineage of'} {_name(target, found)}")
+    yield ""
+    if found.jobs:
+        yield from _picture(found, style)
+    else:
+        yield "no recorded job read it" if down else "no recorded job made it"
+    if found.lineage.cut:
+        yield style.red(
+            f"cut by --depth {depth}: {present.count(len(found.lineage.cut), 'job')} right"
+            f" {'after' if down else 'before'} these, and what lies beyond"
+        )
+    yield ""
+    yield from _table(found.products, style)
+    code = {use.path for inputs, _ in found.uses.values() for use in inputs if use.code}
+    if code:
+        yield style.dim(f"and {present.count(len(code), 'file')} of code, in git")
+
+
+def _name(target: Target, found: Ancestry) -> str:
+    if target.kind != "artifact":
+        return f"{target.kind} {target.id}"
+    path = target.path or next((p.use.path for p in found.products if p.use.hash == target.id), "")
+    return f"{printable(path)} {present.short_hash(target.id)}".strip()
+
+
+def _picture(found: Ancestry, style: Style) -> Iterator[str]:
+    """Newest first, so that a file's maker stands below its readers, as a commit's parents do in git log."""
+    parents: dict[str, list[str]] = {}
+    for edge in found.lineage.edges:
+        parents.setdefault(edge.consumer, []).append(edge.producer)
+    columns = present.width()
+    for row in rows.layout(found.lineage.jobs[::-1], parents):
+        graph = rows.text(row)
+        if row.node is None:
+            yield graph
+        else:
+            room = max(columns - len(graph) - 2, _NARROWEST) if columns else 0
+            yield f"{graph}  {line(row.node, found.jobs[row.node], style, room)}"
+
+
+def _table(products: list[Product], style: Style) -> list[str]:
+    lines = [
+        [
+            printable(product.use.path),
+            present.short_hash(product.use.hash),
+            present.size(product.use.size),
+            present.short_id(product.made_by) if product.made_by else "no recorded job",
+        ]
+        for product in products
+    ]
+    paints = [None, style.cyan, None, style.yellow]
+    return present.table(["FILE", "HASH", "SIZE", "MADE BY"], lines, paints, shrink=0, columns=present.width())
+
+
+def _fields(target: Target, found: Ancestry, *, down: bool) -> dict[str, Any]:
+    makers = {(edge.consumer, edge.path): edge.producer for edge in found.lineage.edges}
+
+    def part(use: Use, made_by: str | None) -> dict[str, Any]:
+        return {"path": use.path, "hash": use.hash, "size": use.size, "code": use.code, "made_by": made_by}
+
+    jobs = []
+    for identifier, job in found.jobs.items():
+        inputs, outputs = found.uses.get(identifier, ([], []))
+        files = {
+            "inputs": [part(use, makers.get((identifier, use.path))) for use in inputs],
+            "outputs": [part(use, identifier) for use in outputs],
+        }
+        jobs.append({**as_fields(identifier, job), **files})
+    return {
+        "target": {"kind": target.kind, "id": target.id, "path": target.path},
+        "direction": "down" if down else "up",
+        "jobs": jobs,
+        "artifacts": [
+            {"path": p.use.path, "hash": p.use.hash, "size": p.use.size, "made_by": p.made_by, "used_by": p.used_by}
+            for p in found.products
+        ],
+        "truncated": bool(found.lineage.cut),
+        "beyond": found.lineage.cut,
+    }

@@ -1,0 +1,103 @@
+"""``roar log``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from roar.cache.index import open_index
+from roar.cli import present
+from roar.cli.boundary import say
+from roar.cli.say import Style
+from roar.git.repository import discover
+from roar.records.job import Job
+from roar.records.summary import command_line, duration, outcome, output_words, printable
+from roar.verbs.history import history
+
+DEFAULT = 20
+_MOST_OUTPUTS = 4
+
+
+@click.command("log", epilog="\b\nExamples:\n  git roar log\n  git roar log --oneline -n 50")
+@click.option("-n", "limit", type=click.IntRange(min=0), default=DEFAULT, metavar="N", help="At most N (0: all) [20].")
+@click.option("--oneline", is_flag=True, help="One line a job.")
+@click.option("--json", "as_json", is_flag=True, help="Write the jobs as JSON.")
+def command(limit: int, *, oneline: bool, as_json: bool) -> None:
+    """List recorded jobs, newest first."""
+    with open_index(discover()) as index:
+        found = history(index, limit or None)
+    if as_json:
+        present.write_json({"total": found.total, "jobs": [as_fields(i, job) for i, job in found.jobs]})
+        return
+    if not found.jobs:
+        say(present.NO_JOBS)
+        return
+    style = present.style()
+    if oneline:
+        present.write(line(identifier, job, style, present.width()) for identifier, job in found.jobs)
+    else:
+        for number, (identifier, job) in enumerate(found.jobs):
+            present.write([""] * bool(number) + list(entry(identifier, job, style)))
+    left = found.total - len(found.jobs)
+    if left:
+        say(f"{present.count(left, 'older job')} (next: roar log -n 0)")
+
+
+def line(identifier: str, job: Job, style: Style, columns: int = 0) -> str:
+    """A job in one line that fits into so many columns (0: any number)."""
+    result = outcome(job)
+    head = f"{present.short_id(identifier)}  {result}  {duration(job.duration_ns)}  "
+    made = output_words(job, 2)
+    words = command_line(job.command.argv) + (f" -> {made}" if made else "")
+    words = present.fit(words, max(20, columns - len(head)) if columns else 0)
+    start = style.yellow(present.short_id(identifier))
+    return f"{start}  {present.painted_outcome(result, style)}  {duration(job.duration_ns)}  {words}"
+
+
+def entry(identifier: str, job: Job, style: Style) -> Iterator[str]:
+    """A job in a few lines, in the manner of git log."""
+    yield (
+        f"{style.yellow('job ' + identifier)}  {present.painted_outcome(outcome(job), style)}"
+        f"  {duration(job.duration_ns)}"
+    )
+    yield f"Date:  {present.when(job.started_ns)}"
+    yield f"Code:  {present.code_state(job)}"
+    if job.reproduces:
+        yield f"Again: {job.reproduces}"
+    if job.incomplete:
+        yield style.red(f"Incomplete: {present.count(len(job.incomplete), 'gap')} in what is known")
+    yield ""
+    yield (
+        "    " + command_line(job.command.argv) + (f"    (in {printable(job.command.cwd)})" if job.command.cwd else "")
+    )
+    for file in job.outputs[:_MOST_OUTPUTS]:
+        yield f"    -> {style.cyan(present.short_hash(file.hash))}  {printable(file.path)}"
+    for shard in job.output_shards[:_MOST_OUTPUTS]:
+        yield f"    -> {present.count(shard.count, 'file')} in {printable(shard.directory) or '.'}"
+    more = len(job.outputs[_MOST_OUTPUTS:]) + sum(shard.count for shard in job.output_shards[_MOST_OUTPUTS:])
+    if more:
+        yield f"    -> and {more} more"
+
+
+def as_fields(identifier: str, job: Job) -> dict[str, Any]:
+    """A job in short, for JSON."""
+    return {
+        "id": identifier,
+        "command": command_line(job.command.argv),
+        "argv": job.command.argv,
+        "cwd": job.command.cwd,
+        "outcome": outcome(job),
+        "exit_code": present.exit_code(job),
+        "started_ns": job.started_ns,
+        "duration_ns": job.duration_ns,
+        "user": job.user,
+        "session": job.session,
+        "commit": job.code.commit,
+        "branch": job.code.branch,
+        "reproduces": job.reproduces,
+        "incomplete": len(job.incomplete),
+        "output_count": len(job.outputs) + sum(shard.count for shard in job.output_shards),
+        "outputs": [{"path": f.path, "hash": f.hash, "size": f.size} for f in job.outputs],
+    }

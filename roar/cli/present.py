@@ -1,0 +1,145 @@
+"""How answers look: times, sizes, short hashes, tables that fit the terminal, colour only where a person reads it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import orjson
+
+from roar.cli.say import Style
+from roar.records.job import Job
+from roar.records.summary import printable
+from roar.verbs.resolve import SHORT_HASH, SHORT_ID
+
+Paint = Callable[[str], str]
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB")
+
+NO_JOBS = "no jobs recorded yet (next: roar run CMD)"
+
+
+def style() -> Style:
+    """The style of standard output."""
+    return Style.of(1)
+
+
+def write(lines: Iterable[str]) -> None:
+    """Write lines to standard output, whatever characters its encoding lacks."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+    for line in lines:
+        sys.stdout.write(line + "\n")
+
+
+def write_json(value: Any) -> None:
+    """Write a value to standard output as JSON."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def width() -> int:
+    """The columns of the terminal; 0, for any width, when standard output is none."""
+    try:
+        return os.get_terminal_size(1).columns if os.isatty(1) else 0
+    except OSError:
+        return 0
+
+
+def fit(text: str, columns: int) -> str:
+    """The text, its end cut off with ``…`` when it has more characters than ``columns`` (0: any number)."""
+    return text if columns <= 0 or len(text) <= columns else text[: max(columns - 1, 0)] + "…"
+
+
+def fit_path(path: str, columns: int) -> str:
+    """The same for a path, whose end says more than its beginning."""
+    return path if columns <= 0 or len(path) <= columns else "…" + path[len(path) - max(columns - 1, 0) :]
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    paints: Sequence[Paint | None] | None = None,
+    *,
+    shrink: int = -1,
+    cut: Callable[[str, int], str] = fit_path,
+    columns: int = 0,
+) -> list[str]:
+    """Rows in aligned columns, two spaces apart, without one at the end of a line.
+
+    When they are wider than ``columns`` (0: any width), the column ``shrink`` is cut by ``cut``. A header of empty texts is left
+    out. ``paints`` colours whole columns.
+    """
+    head = [list(header)] if any(header) else []
+    cells = [*head, *(list(row) for row in rows)]
+    if not cells:
+        return []
+    widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
+    shrink %= len(widths)
+    over = sum(widths) + 2 * (len(widths) - 1) - columns
+    if columns > 0 and over > 0:
+        widths[shrink] = max(8, widths[shrink] - over)
+    lines = []
+    for number, row in enumerate(cells):
+        text = ""
+        for k, cell in enumerate(row):
+            shown = cut(cell, widths[k]) if k == shrink else cell
+            padding = "" if k == len(row) - 1 else " " * (widths[k] - len(shown) + 2)
+            paint = paints[k] if paints and number >= len(head) else None
+            text += (paint(shown) if paint else shown) + padding
+        lines.append(text.rstrip())
+    if head:
+        lines[0] = style().dim(lines[0])
+    return lines
+
+
+def when(time_ns: int) -> str:
+    """A time since the epoch as local time: ``2025-01-01 13:00:00 +0100``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(time_ns // 1_000_000_000))
+
+
+def size(count: int) -> str:
+    """A number of bytes for people: ``312 B``, ``4.2 KiB``, ``1.5 GiB``."""
+    if count < 1024:
+        return f"{count} B"
+    power = min((count.bit_length() - 1) // 10, len(_UNITS))
+    return f"{count / 1024**power:.1f} {_UNITS[power - 1]}"
+
+
+def short_hash(content: str | None) -> str:
+    """The first digits of a hash; ``unknown`` for content that is not known."""
+    return content[:SHORT_HASH] if content else "unknown"
+
+
+def short_id(identifier: str) -> str:
+    """The beginning of a record's id."""
+    return identifier[:SHORT_ID]
+
+
+def count(number: int, thing: str, things: str | None = None) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
+
+
+def code_state(job: Job) -> str:
+    """The code that a job ran: ``3fa9c0d1e2f3 (main), 2 files changed``."""
+    code = job.code
+    text = code.commit[:SHORT_HASH] if code.commit else "no commit yet"
+    if code.branch:
+        text += f" ({printable(code.branch)})"
+    return text + (f", {count(len(code.overlay), 'file')} changed" if code.overlay else "")
+
+
+def exit_code(job: Job) -> int | None:
+    """The exit status as a shell gives it: 128 and the signal's number for a killed one; None when never started."""
+    if not job.exit.started:
+        return None
+    return 128 + job.exit.signal if job.exit.signal is not None else job.exit.code
+
+
+def painted_outcome(text: str, style: Style) -> str:
+    """``ok`` in green, anything else in red."""
+    return style.green(text) if text == "ok" else style.red(text)

@@ -1,0 +1,209 @@
+"""``roar show``: what matters most stands first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from roar.cache.index import open_index
+from roar.cli import present
+from roar.cli.log_command import as_fields, line
+from roar.cli.say import Style
+from roar.git.repository import discover
+from roar.records.job import File, Job
+from roar.records.summary import command_line, duration, outcome, printable
+from roar.verbs.resolve import resolve
+from roar.verbs.show import ArtifactShown, GroupShown, JobShown, show
+
+_MOST_FILES = 12
+_MOST_WORDS = 8
+
+
+@click.command(
+    "show",
+    epilog="\b\nExamples:\n  git roar show @2\n  git roar show 3fa9c0\n  git roar show model.pkl\n  git roar show HEAD",
+)
+@click.argument("what", metavar="X")
+@click.option("--files", "all_files", is_flag=True, help="List every file, and every job.")
+@click.option("--json", "as_json", is_flag=True, help="Write all of it as JSON.")
+def command(what: str, *, all_files: bool, as_json: bool) -> None:
+    """Show a recorded thing.
+
+    X is a job's id, the first digits (4 or more) of an artifact's hash or of a git commit, a file's path, a step @N
+    of the session, or a name of a commit such as HEAD.
+    """
+    repo = discover()
+    with open_index(repo) as index:
+        found = show(index, resolve(index, repo, what, os.getcwd()), everything=all_files or as_json)
+    if as_json:
+        present.write_json(_fields(found))
+        return
+    style = present.style()
+    if isinstance(found, JobShown):
+        present.write(_job(found, style, most=0 if all_files else _MOST_FILES))
+    elif isinstance(found, ArtifactShown):
+        present.write(_artifact(found, style))
+    else:
+        present.write(_group(found, style))
+
+
+def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
+    job = found.job
+    yield style.yellow(f"job {found.id}")
+    yield f"    {command_line(job.command.argv)}"
+    yield f"    {present.painted_outcome(outcome(job), style)} in {duration(job.duration_ns)}"
+    if job.incomplete:
+        yield ""
+        yield style.red("INCOMPLETE: this record does not know everything")
+        for gap in job.incomplete:
+            times = f" ({gap.count} times)" if gap.count > 1 else ""
+            yield style.red(f"    {printable(gap.reason)}: {printable(gap.detail)}{times}")
+    yield ""
+    yield from _circumstances(found, style)
+    yield ""
+    yield from _files("Inputs", found.inputs, found.made_by, style, most)
+    yield from _files("Outputs", found.outputs, {}, style, most)
+    yield ""
+    yield from _surroundings(job)
+
+
+def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
+    job = found.job
+    yield f"When     {present.when(job.started_ns)}, by {printable(job.user)}"
+    host = job.environment.machine.hostname
+    place = printable(job.command.cwd) or "the top of the work tree"
+    yield f"Where    {place}" + (f", on {printable(host)}" if host else "")
+    yield f"Code     {present.code_state(job)}"
+    for file in job.code.overlay:
+        yield f"             {file.state:<9}  {style.cyan(present.short_hash(file.hash))}  {printable(file.path)}"
+    if job.session:
+        name = f" ({printable(job.command.name)})" if job.command.name else ""
+        yield f"Step     {f'@{found.step}' if found.step else 'none'}{name} of session {job.session}"
+    if job.role != "run":
+        yield f"Role     {job.role}"
+    if job.reproduces:
+        yield f"Again    runs {job.reproduces} again"
+    if found.reproduced_by:
+        shown = ", ".join(found.reproduced_by[:3])
+        more = len(found.reproduced_by) - 3
+        yield f"Again    was run again by {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def _files(title: str, files: list[File], made_by: dict[str, str], style: Style, most: int) -> Iterator[str]:
+    """Data first: what is in git is known anyway."""
+    total = sum(file.size for file in files)
+    yield f"{title}   none" if not files else style.bold(f"{title} ({len(files)}, {present.size(total)})")
+    named = sorted(files, key=lambda f: (f.blob is not None, f.path))
+    rows = [
+        [present.short_hash(f.hash), present.size(f.size), printable(f.path), _origin(f, made_by)]
+        for f in named[: most or None]
+    ]
+    paints = [style.cyan, None, None, style.dim]
+    for text in present.table([], rows, paints, shrink=2, columns=present.width() - 4 if present.width() else 0):
+        yield "    " + text
+    if most and len(named) > most:
+        yield f"    and {len(named) - most} more (--files)"
+
+
+def _origin(file: File, made_by: dict[str, str]) -> str:
+    if file.hash is None:
+        return f"unknown: {printable(file.unknown or 'no reason given')}"
+    if file.path in made_by:
+        return f"by {present.short_id(made_by[file.path])}"
+    if file.blob is not None:
+        return "in git"
+    return file.change or ""
+
+
+def _surroundings(job: Job) -> Iterator[str]:
+    for python in job.environment.pythons:
+        read = [f"{printable(p.name)} {printable(p.version)}" for p in python.read]
+        yield f"Python   {printable(python.version)} ({printable(python.executable)})" + (
+            f", read {_some(read)}" if read else ""
+        )
+    machine = job.environment.machine
+    parts = [machine.system, machine.architecture, machine.cpu or ""]
+    parts += [f"{machine.cores} cores"] if machine.cores else []
+    parts += [present.size(machine.memory_bytes)] if machine.memory_bytes else []
+    parts += [gpu.name for gpu in machine.gpus] + ([f"container {machine.container}"] if machine.container else [])
+    yield "Machine  " + ", ".join(printable(part) for part in parts if part)
+    if job.network:
+        yield "Network  connected to " + _some([f"{printable(e.address)}:{e.port}" for e in job.network])
+    inside = [f"{item.count} {printable(item.reason)}" for item in job.left_out if item.inside]
+    outside = [f"{item.count} {printable(item.reason)}" for item in job.left_out if not item.inside]
+    if inside:
+        yield "Left out inside the repository: " + _some(inside)
+    if outside or job.temporaries:
+        yield "Left out " + _some(outside + ([f"{job.temporaries} temporary"] if job.temporaries else []))
+
+
+def _some(words: list[str]) -> str:
+    more = len(words) - _MOST_WORDS
+    return ", ".join(words[:_MOST_WORDS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _artifact(found: ArtifactShown, style: Style) -> Iterator[str]:
+    yield style.cyan(f"artifact {found.hash}")
+    yield f"    {present.size(found.size)}"
+    for use in found.names:
+        yield f"    {printable(use.path)}"
+    for title, jobs in (("Made by", found.made_by), ("Used by", found.used_by)):
+        yield ""
+        yield style.bold(f"{title} {present.count(len(jobs), 'job')}" if jobs else f"{title} no recorded job")
+        yield from _jobs(jobs, found.jobs, style)
+
+
+def _group(found: GroupShown, style: Style) -> Iterator[str]:
+    if found.session is None:
+        yield style.yellow(f"commit {found.id}")
+    else:
+        name = f" {printable(found.session.name)}" if found.session.name else ""
+        yield style.yellow(f"session {found.id}") + name
+        yield f"    {found.session.purpose}, begun by {printable(found.session.user)}"
+    yield ""
+    yield style.bold(present.count(len(found.ran), "job"))
+    yield from _jobs(found.ran, found.jobs, style)
+
+
+def _jobs(asked: list[str], known: dict[str, Job], style: Style) -> Iterator[str]:
+    shown = [job for job in asked if job in known]
+    columns = present.width()
+    for identifier in shown:
+        yield "    " + line(identifier, known[identifier], style, columns - 4 if columns else 0)
+    if len(asked) > len(shown):
+        yield f"    and {len(asked) - len(shown)} older (--files)"
+
+
+def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
+    if isinstance(found, JobShown):
+        whole = found.job.model_dump(mode="json", exclude_none=True)
+        inputs, outputs = (
+            [file.model_dump(mode="json", exclude_none=True) for file in files]
+            for files in (found.inputs, found.outputs)
+        )
+        for part in inputs:
+            part["made_by"] = found.made_by.get(part["path"])
+        return {
+            **as_fields(found.id, found.job),
+            "kind": "job",
+            "inputs": inputs,
+            "outputs": outputs,
+            "step": found.step,
+            "reproduced_by": found.reproduced_by,
+            "record": whole,
+        }
+    jobs = [as_fields(identifier, job) for identifier, job in found.jobs.items()]
+    if isinstance(found, ArtifactShown):
+        return {
+            "kind": "artifact",
+            "hash": found.hash,
+            "size": found.size,
+            "names": [use.path for use in found.names],
+            "made_by": found.made_by,
+            "used_by": found.used_by,
+            "jobs": jobs,
+        }
+    return {"kind": "session" if found.session else "commit", "id": found.id, "ran": found.ran, "jobs": jobs}

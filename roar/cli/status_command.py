@@ -1,0 +1,129 @@
+"""``roar status``: one line for what is well, a reason and a next step for what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from roar.cache.index import open_index
+from roar.cli import present
+from roar.cli.log_command import line
+from roar.cli.say import Style
+from roar.errors import EXIT_NO, EXIT_OK
+from roar.git.repository import discover
+from roar.records.summary import printable
+from roar.verbs.stale import State
+from roar.verbs.status import Status, status
+
+_MOST = 5
+
+
+@click.command("status", epilog="\b\nExamples:\n  git roar status\n  git roar status --check && make publish")
+@click.option("--check", is_flag=True, help="Exit with 3 when something is stale.")
+@click.option("--json", "as_json", is_flag=True, help="Write it as JSON.")
+def command(*, check: bool, as_json: bool) -> int:
+    """Say what is out of date and why, what is not shared, and what is not known.
+
+    Outputs of the session's steps are compared with the files that are there: an output is stale when an input or
+    the code changed, when it was modified or is gone, or when a step before it is stale.
+    """
+    repo = discover()
+    with open_index(repo) as index:
+        found = status(index, repo)
+    if as_json:
+        present.write_json(_fields(found))
+    else:
+        present.write(_lines(found, present.style()))
+    return EXIT_NO if check and found.stale else EXIT_OK
+
+
+def _lines(found: Status, style: Style) -> Iterator[str]:
+    if found.last is None:
+        yield present.NO_JOBS
+    else:
+        steps = present.count(len(found.states), "step")
+        if found.session:
+            yield f"session {found.session}: {present.count(found.session_jobs, 'job')}, {steps}"
+        columns = present.width()
+        yield f"last job {line(*found.last, style, columns - 9 if columns else 0)}"
+        yield ""
+        yield from _stale(found, style)
+        failed = [state for state in found.states if state.state == "failed"]
+        for state in failed[-_MOST:]:
+            yield style.red(f"failed: @{state.step.number}") + f" (next: roar show @{state.step.number})"
+    yield from _unshared(found, style)
+    yield from _unknown(found, style)
+
+
+def _stale(found: Status, style: Style) -> Iterator[str]:
+    if not found.stale:
+        yield style.green("nothing is stale")
+        return
+    outputs = sum(len(state.outputs) for state in found.stale)
+    head = f"{present.count(outputs, 'output')} of {present.count(len(found.stale), 'step')} stale:"
+    yield style.yellow(head)
+    for state in found.stale:
+        yield f"  @{state.step.number}  {_names(state)}"
+        for reason in state.reasons[:_MOST]:
+            yield f"        {reason.text}"
+        if len(state.reasons) > _MOST:
+            yield f"        and {len(state.reasons) - _MOST} more reasons (roar dag)"
+
+
+def _names(state: State) -> str:
+    names = [printable(use.path) for use in state.outputs]
+    more = len(names) - 3
+    return (", ".join(names[:3]) or "(no outputs)") + (f" and {more} more" if more > 0 else "")
+
+
+def _unshared(found: Status, style: Style) -> Iterator[str]:
+    for remote, number in found.unpushed.items():
+        text = f"{present.count(number, 'record')} not on {printable(remote)}"
+        yield style.yellow(text) + f" (next: roar sync {printable(remote)})"
+    if found.loose:
+        shown = ", ".join(present.short_hash(oid) for oid in found.loose[:3])
+        more = f" and {len(found.loose) - 3} more" if len(found.loose) > 3 else ""
+        one = len(found.loose) == 1
+        text = (
+            f"commit{'' if one else 's'} {shown}{more}, which jobs ran on, {'is' if one else 'are'} on no remote branch"
+        )
+        yield style.yellow(text) + " (next: git push)"
+
+
+def _unknown(found: Status, style: Style) -> Iterator[str]:
+    if found.gaps:
+        one = len(found.gaps) == 1
+        text = (
+            f"{present.count(len(found.gaps), 'record')} of the session {'does' if one else 'do'} not know everything"
+        )
+        yield style.red(text) + f" (next: roar show {present.short_id(found.gaps[0])})"
+    if found.broken:
+        oid, reason = found.broken[0]
+        text = f"{present.count(len(found.broken), 'object')} under refs/roar cannot be read"
+        yield style.red(text) + f": {printable(oid[:12])}: {printable(reason)}"
+
+
+def _fields(found: Status) -> dict[str, Any]:
+    return {
+        "session_id": found.session,
+        "session_jobs": found.session_jobs,
+        "total_jobs": found.total_jobs,
+        "last_job": found.last[0] if found.last else None,
+        "stale_count": len(found.stale),
+        "stale": [
+            {
+                "step_number": state.step.number,
+                "job_id": state.step.job,
+                "outputs": [{"path": use.path, "hash": use.hash} for use in state.outputs],
+                "reasons": [reason._asdict() for reason in state.reasons],
+            }
+            for state in found.stale
+        ],
+        "states": {f"@{state.step.number}": state.state for state in found.states},
+        "unpushed": found.unpushed,
+        "commits_on_no_remote_branch": found.loose,
+        "incomplete": found.gaps,
+        "broken": [{"object": oid, "reason": reason} for oid, reason in found.broken],
+    }

@@ -1,0 +1,80 @@
+"""The lineage of a recorded thing, upwards to where it came from or downwards to what was made of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from roar.cache.index import Index
+from roar.lineage import External, Lineage, Use, downstream, upstream
+from roar.records.job import Job
+from roar.verbs.resolve import Target
+
+
+class Product(NamedTuple):
+    """A file of a lineage: who made it, if any recorded job did, and which jobs of the lineage read it."""
+
+    use: Use
+    made_by: str | None
+    used_by: list[str]
+
+
+class Ancestry(NamedTuple):
+    """Jobs in order of dependency with their files, what connects them, and every data file among them.
+
+    ``lineage.cut`` holds the jobs that the limit on depth left out.
+    """
+
+    lineage: Lineage
+    jobs: dict[str, Job]
+    uses: dict[str, tuple[list[Use], list[Use]]]
+    products: list[Product]
+
+
+def ancestry(index: Index, target: Target, *, down: bool = False, depth: int | None = None) -> Ancestry:
+    """The lineage of a target. ``depth`` counts jobs from it, 1 being the nearest.
+
+    Upwards an artifact begins with the job that made it, the newest when several did; downwards with the jobs that
+    read it.
+    """
+    roots = _roots(index, target, down=down)
+    lineage = (downstream if down else upstream)(index, roots, depth)
+    uses = index.uses(lineage.jobs)
+    products = _products(lineage, uses)
+    if target.kind == "artifact" and not any(product.use.hash == target.id for product in products):
+        products[:0] = [Product(use, None, []) for use in index.names(target.id)[:1]]
+    return Ancestry(lineage, {job: index.load_job(job) for job in lineage.jobs}, uses, products)
+
+
+def _roots(index: Index, target: Target, *, down: bool) -> list[str]:
+    if target.kind == "job":
+        return [target.id]
+    if target.kind == "session":
+        return index.jobs(session=target.id)
+    if target.kind == "commit":
+        return index.jobs_at(target.id)
+    if down:
+        return index.consumers(target.id)
+    makers = index.producers(target.id)
+    again = {job for job, span in index.spans(makers).items() if span.again}
+    return sorted(makers, key=lambda job: job in again)[:1]
+
+
+def _products(lineage: Lineage, uses: dict[str, tuple[list[Use], list[Use]]]) -> list[Product]:
+    """In order of dependency: what no recorded job made, then the outputs of each job."""
+    found: dict[tuple[str | None, str, str | None], Product] = {}
+    for item in _data(lineage.external):
+        use = Use(item.path, item.hash, item.size)
+        found.setdefault((None, use.path, use.hash), Product(use, None, [])).used_by.append(item.consumer)
+    readers: dict[tuple[str, str], list[str]] = {}
+    for edge in lineage.edges:
+        readers.setdefault((edge.producer, edge.hash), []).append(edge.consumer)
+    for job in lineage.jobs:
+        for use in uses.get(job, ([], []))[1]:
+            used_by = readers.get((job, use.hash), []) if use.hash else []
+            found[job, use.path, use.hash] = Product(use, job, list(dict.fromkeys(used_by)))
+    return list(found.values())
+
+
+def _data(external: list[External]) -> list[External]:
+    """Without code, which git knows."""
+    return sorted((item for item in external if not item.code), key=lambda item: (item.path, item.consumer))
