@@ -86,6 +86,7 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option
     let observer = Arc::new(Mutex::new(Observer::new(options.hash_limit, reads, sys::effective_user())));
     watch_root(&mut locked(&observer), &started, time_ns);
     scan_inherited(&mut locked(&observer));
+    sys::let_go_of_streams();
     let mut follower = Follower::new(Arc::clone(&observer), report, Arc::new(Signals::default()), root);
     follower.recorder = options.wait_for;
     follower.signals.follow(root);

@@ -205,6 +205,16 @@ pub fn socket_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 }
 
 /// The flags of an open descriptor (`O_RDWR`, `O_APPEND`, ...).
+/// Lets go of standard input and output, which are the command's: a pipe must end when the command
+/// closes it, not when we do. They lead to the null device from here on.
+pub fn let_go_of_streams() {
+    let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") else { return };
+    for stream in [libc::STDIN_FILENO, libc::STDOUT_FILENO] {
+        // SAFETY: both descriptors are plain numbers, and nothing here owns the standard ones.
+        unsafe { libc::dup2(null.as_raw_fd(), stream) };
+    }
+}
+
 pub fn descriptor_flags(fd: RawFd) -> Result<i32, Errno> {
     // SAFETY: F_GETFL on a closed number fails and touches nothing.
     check(i64::from(unsafe { libc::fcntl(fd, libc::F_GETFL) })).map(|flags| flags as i32)
