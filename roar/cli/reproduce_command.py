@@ -63,7 +63,7 @@ def command(  # noqa: PLR0913  one for each option
 
     made = reproduce.prepare(repo, reproduce.Wish(name, os.getcwd(), _places(given), mode), say)
     show_on_stdout = only_plan and not as_json
-    for line in plan_lines(made, mode, Style.of(1) if show_on_stdout else style):
+    for line in plan_lines(made, Style.of(1) if show_on_stdout else style):
         click.echo(line, err=not show_on_stdout)
     if as_json and (only_plan or made.stops):
         click.echo(orjson.dumps(_plan_data(made)))
@@ -118,19 +118,19 @@ def _first_stop(made: Plan) -> tuple[str, str | None]:
 # The plan
 
 
-def plan_lines(made: Plan, mode: Mode, style: Style) -> list[str]:
+def plan_lines(made: Plan, style: Style) -> list[str]:
     """The plan for people."""
     count = len(made.steps)
     text = [f"{style.bold('reproduce')} {printable(made.asked.name)}: {count} step{'s' * (count != 1)}"]
     for step in made.steps:
-        text += ["", *_step_lines(made, step, mode, style)]
+        text += ["", *_step_lines(made, step, style)]
     text.append("")
     for stop in made.stops:
         text += _stop_lines(stop, style)
     return text
 
 
-def _step_lines(made: Plan, step: Step, mode: Mode, style: Style) -> list[str]:
+def _step_lines(made: Plan, step: Step, style: Style) -> list[str]:
     job = step.job
     where = f"  (in {printable(job.command.cwd)})" if job.command.cwd else ""
     text = [
@@ -139,7 +139,7 @@ def _step_lines(made: Plan, step: Step, mode: Mode, style: Style) -> list[str]:
     ]
     kept = f" with {len(step.lay)} changed or untracked file{'s' * (len(step.lay) != 1)}" if step.lay else ""
     text.append(f"    {style.dim('code')}    {style.yellow((job.code.commit or 'no commit')[:_SHORT])}{kept}")
-    text += [f"    {style.dim('python')}  {_python(env, mode)}" for env in step.environments]
+    text += [f"    {style.dim('python')}  {_python(env)}" for env in step.environments]
     text += _some(step.needs, "in", lambda need: _need(need, style), style)
     text += _some(step.outputs, "out", lambda file: _output(made, step, file, style), style)
     if step.elsewhere:
@@ -156,11 +156,10 @@ def _some(items: list[Any], title: str, words: Any, style: Style) -> list[str]:
     return [*text, f"    {' ' * 6}  … and {more} more"] if more > 0 else text
 
 
-def _python(env: Planned, mode: Mode) -> str:
+def _python(env: Planned) -> str:
     python = env.python
     if env.recipe is None:
-        why = env.remark or "as it is on PATH"
-        return f"{printable(python.version)} recorded; {why}" if mode == "current" else why
+        return f"{env.program}; {env.remark or f'recorded was {printable(python.version)}'}"
     others = f" and {len(env.recipe.others)} that it did not" if env.recipe.others else ""
     packages = f"{len(env.recipe.required) + len(env.recipe.projects)} packages that it read{others}"
     return f"{env.recipe.interpreter.version}, {packages}" + (f"; {env.remark}" if env.remark else "")

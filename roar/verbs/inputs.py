@@ -17,13 +17,12 @@ from roar.paths import fs, is_safe_relative
 from roar.records.job import File
 from roar.stamps import Stamps
 
-Kind = Literal["step", "commit", "overlay", "work tree", "given", "in place", "cache", "unknown", "missing"]
+Kind = Literal["step", "commit", "overlay", "work tree", "given", "in place", "unknown", "missing"]
 """How an input is had:
 
 ``step``: made by an earlier step of the plan · ``commit``: checked out · ``overlay``: kept beside the record ·
 ``work tree``: copied from the user's · ``given``: copied from where ``--input`` says · ``in place``: outside of the
-repository, and there · ``cache``: a program's own cache outside, not there, which it makes again · ``unknown``:
-the record does not know the content · ``missing``: nowhere.
+repository, and there · ``unknown``: the record does not know the content · ``missing``: nowhere.
 """
 
 
@@ -113,9 +112,6 @@ class Sources:
         given = self._given_file(content)
         if given is not None and file.asked and is_safe_relative(file.asked):
             return given  # a link in the work tree led to it: a copy in the link's place does as well
-        # by the XDG rules what lies in a cache is made again by its program when it is gone
-        if found is None and "/.cache/" in file.path:
-            return Source("cache", note="a program's cache, not here")
         return Source("missing", note="it has other content here" if found else "")
 
     def _given_file(self, content: str) -> Source | None:

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from roar.errors import RoarError
 from roar.git.locks import exclusive
 from roar.hashing import digest_bytes
-from roar.paths import cache_folder
+from roar.paths import cache_folder, fs
 from roar.records.job import Job, Package, Python
 from roar.records.summary import printable
 from roar.verbs.interpreters import Interpreter, clean_environment, find_interpreter
@@ -65,33 +65,46 @@ class Built(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """How a recorded Python is to be had: built by a recipe, else the one at hand."""
+    """How a recorded Python is to be had: built by a recipe, else ``program``, which is here."""
 
     python: Python
     recipe: Recipe | None
+    program: str = ""
     remark: str = ""
 
 
-def planned(job: Job, mode: Mode) -> list[Planned]:
+def planned(job: Job, mode: Mode, work_tree: str | None) -> list[Planned]:
     """How each Python of a job is to be had. Raises ``RoarError`` when one of them cannot.
 
     One that read no package and stood in no virtual environment may also be another version, which is remarked.
     """
-    if mode == "current":
-        return [Planned(python, None) for python in job.environment.pythons]
     found = []
     for python in job.environment.pythons:
         try:
-            interpreter = find_interpreter(python)
+            found.append(_at_hand(python, work_tree) if mode == "current" else _to_build(python))
         except RoarError as error:
-            if python.read or python.prefix:
+            if mode == "current" or python.read or python.prefix:
                 raise
-            found.append(Planned(python, None, error.message))
-            continue
-        exact = interpreter.version == python.version
-        remark = "" if exact else f"Python {interpreter.version} stands for the recorded {printable(python.version)}"
-        found.append(Planned(python, recipe(python, interpreter), remark))
+            found.append(_at_hand(python, work_tree)._replace(remark=error.message))
     return found
+
+
+def _to_build(python: Python) -> Planned:
+    interpreter = find_interpreter(python)
+    exact = interpreter.version == python.version
+    remark = "" if exact else f"Python {interpreter.version} stands for the recorded {printable(python.version)}"
+    return Planned(python, recipe(python, interpreter), remark=remark)
+
+
+def _at_hand(python: Python, work_tree: str | None) -> Planned:
+    """The recorded program where it is here too, also in the user's own work tree; else what is on PATH."""
+    own = os.path.join(work_tree or "/", fs(python.executable))
+    short = ".".join(python.version.split(".")[:2])
+    for name in (own, f"python{short}", "python3", "python"):
+        program = shutil.which(name)
+        if program is not None:
+            return Planned(python, None, program)
+    raise RoarError("there is no Python on PATH", "roar reproduce --env rebuild")
 
 
 def tools(wanted: Planned, area: str, folder: str, progress: Progress) -> tuple[Tools, list[str]]:
@@ -99,15 +112,12 @@ def tools(wanted: Planned, area: str, folder: str, progress: Progress) -> tuple[
 
     Raises ``RoarError`` when they cannot be built.
     """
-    python, remarks = wanted.python, [wanted.remark] if wanted.remark else []
+    remarks = [wanted.remark] if wanted.remark else []
     if wanted.recipe is None:
-        short = ".".join(python.version.split(".")[:2])
-        program = shutil.which(f"python{short}") or shutil.which("python3") or shutil.which("python")
-        if program is None:
-            raise RoarError("there is no Python on PATH", "--env rebuild")
-        return Tools(python, program, os.path.dirname(program)), remarks
+        return Tools(wanted.python, wanted.program, os.path.dirname(wanted.program)), remarks
     built = build(wanted.recipe, area, folder, progress)
-    return Tools(python, os.path.join(built.programs, "python"), built.programs, built.folder), remarks + built.remarks
+    program = os.path.join(built.programs, "python")
+    return Tools(wanted.python, program, built.programs, built.folder), remarks + built.remarks
 
 
 def recipe(python: Python, interpreter: Interpreter) -> Recipe:

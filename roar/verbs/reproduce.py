@@ -128,7 +128,7 @@ def _prepare(repo: Repository, wish: Wish) -> Plan:
         finally:
             sources.close()
             stamps.close()
-    return _with_environments(made, wish.mode)
+    return _with_environments(made, wish.mode, repo.work_tree)
 
 
 def find(index: Index, repo: Repository, text: str, cwd: str) -> Asked:
@@ -164,12 +164,12 @@ def last_seen(index: Index, content: str) -> str:
     return f"{host}, {when} UTC, {users[0]} {command_line(job.command.argv, 50)}"
 
 
-def _with_environments(made: Plan, mode: Mode) -> Plan:
+def _with_environments(made: Plan, mode: Mode, work_tree: str | None) -> Plan:
     """The plan with the environment that each step gets, and with a stop where one cannot be had."""
     steps, stops = [], list(made.stops)
     for step in made.steps:
         try:
-            step = step._replace(environments=tuple(rebuild_env.planned(step.job, mode)))  # noqa: PLW2901
+            step = step._replace(environments=tuple(rebuild_env.planned(step.job, mode, work_tree)))  # noqa: PLW2901
         except RoarError as error:
             stops.append(Stop(step.number, error.message, error.hint))
         stops += [

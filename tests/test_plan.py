@@ -1,0 +1,382 @@
+"""Plans, the words of a record on this machine, recipes of environments, and the folder that nothing leaves."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import make
+import pytest
+
+from roar.errors import RoarError
+from roar.git.repository import Repository
+from roar.records.job import Command, Job, Package, Python
+from roar.stamps import Stamps
+from roar.verbs import interpreters, rebuild_env, translate
+from roar.verbs.confined import Confined
+from roar.verbs.inputs import Sources
+from roar.verbs.plan import Asked, Chosen, Plan, plan
+
+
+def chosen(name: str, values: dict[str, Any], overlay: dict[str, str] | None = None) -> Chosen:
+    job = make.draft(values, 1, "w")
+    return Chosen(name, job, job.inputs, job.outputs, overlay or {})
+
+
+def planned(repo: Repository, asked: Asked, *lineage: Chosen, given: dict[str, str] | None = None) -> Plan:
+    sources = Sources(repo, given or {}, lambda content: [], Stamps(None))
+    try:
+        return plan(asked, list(lineage), sources, lambda content: "somewhere")
+    finally:
+        sources.close()
+
+
+# What is needed, and from where
+
+
+def test_only_what_leads_to_the_artifact_is_run(repo: Repository) -> None:
+    made = planned(
+        repo,
+        Asked("c", "C", make.digest("c")),
+        chosen("A", make.fields("a", {}, {"a": "a"})),
+        chosen("X", make.fields("x", {}, {"x": "x"})),
+        chosen("C", make.fields("c", {"a": "a"}, {"c": "c", "log": "log"})),
+    )
+    assert [(s.number, s.identifier) for s in made.steps] == [(1, "A"), (2, "C")]
+    assert made.steps[1].waits_for == {1}
+    assert made.is_asked(made.steps[1], made.steps[1].outputs[0])
+    assert not made.is_asked(made.steps[1], made.steps[1].outputs[1])
+    assert not made.stops
+
+
+def test_an_empty_file_leads_nowhere(repo: Repository) -> None:
+    made = planned(
+        repo,
+        Asked("c", "C"),
+        chosen("A", make.fields("a", {}, {"empty.log": ""})),
+        chosen("C", make.fields("c", {"pkg/__init__.py": ""}, {"c": "c"})),
+    )
+    assert [s.identifier for s in made.steps] == ["C"]
+    assert [stop.file and stop.file.path for stop in made.stops] == ["pkg/__init__.py"]
+
+
+def test_sources_of_inputs(repo: Repository, tree: Path) -> None:
+    (tree / "here").write_text("here")
+    (tree / "changed").write_text("is now other")
+    elsewhere = tree.parent / "elsewhere"
+    elsewhere.write_text("given")
+    outside = tree.parent / "outside"
+    outside.write_text("outside")
+    inputs = {
+        "README": "a project\n",
+        "here": "here",
+        "changed": "was other",
+        "given": "given",
+        str(outside): "outside",
+        "/nowhere/at/all": "gone",
+        "unknown": None,
+        "made": "made",
+    }
+    head = (tree / ".git/refs/heads/main").read_text().strip()
+    made = planned(
+        repo,
+        Asked("c", "C"),
+        chosen("A", make.fields("a", {}, {"made": "made"})),
+        chosen("C", make.fields("c", inputs, {"c": "c"}, code={"commit": head})),
+        given={make.digest("given")[:8]: str(elsewhere)},
+    )
+    kinds = {need.file.path: need.source.kind for need in made.steps[1].needs}
+    assert kinds == {
+        "README": "commit",
+        "here": "work tree",
+        "changed": "missing",
+        "given": "given",
+        str(outside): "in place",
+        "/nowhere/at/all": "missing",
+        "unknown": "unknown",
+        "made": "step",
+    }
+    reasons = {stop.file.path: stop.reason for stop in made.stops if stop.file}
+    assert reasons == {"changed": "it has other content here", "/nowhere/at/all": "it is not here"}
+    assert all(stop.last_seen == "somewhere" for stop in made.stops)
+
+
+def test_a_given_file_is_hashed(repo: Repository, tree: Path) -> None:
+    (tree.parent / "wrong").write_text("wrong")
+    made = planned(
+        repo,
+        Asked("c", "C"),
+        chosen("C", make.fields("c", {"in": "right"}, {"c": "c"})),
+        given={make.digest("right"): str(tree.parent / "wrong")},
+    )
+    assert "has other content" in made.stops[0].reason
+
+
+def test_a_version_that_is_written_over_is_set_aside(repo: Repository) -> None:
+    made = planned(
+        repo,
+        Asked("d", "D"),
+        chosen("A", make.fields("a", {}, {"x": "first"})),
+        chosen("B", make.fields("b", {"x": "first"}, {"x": "second"})),
+        chosen("C", make.fields("c", {"x": "first"}, {"c": "c"})),
+        chosen("D", make.fields("d", {"x": "second", "c": "c", "renamed": "first"}, {"d": "d"})),
+    )
+    a, b, c, d = made.steps
+    assert a.set_aside == ["x"] and b.set_aside == ["x"]
+    assert b.moves == []
+    assert [(m.step, m.place, m.path) for m in c.moves] == [(1, "x", "x")]
+    assert [(m.step, m.place, m.path) for m in d.moves] == [(1, "x", "renamed"), (2, "x", "x")]
+    assert d.keep == ["x", "c"]
+
+
+def test_overlay_of_what_a_step_makes_is_not_laid(repo: Repository, tree: Path, git: Any) -> None:
+    (tree / "blob").write_text("params")
+    blob = git(tree, "hash-object", "-w", "blob")
+    overlay = [
+        {"path": "params.json", "state": "untracked", "hash": make.digest("params"), "size": 6},
+        {"path": "code.py", "state": "untracked", "hash": make.digest("params"), "size": 6},
+        {"path": "gone.py", "state": "deleted"},
+    ]
+    made = planned(
+        repo,
+        Asked("c", "C"),
+        chosen("A", make.fields("a", {}, {"params.json": "params"})),
+        chosen(
+            "C",
+            make.fields("c", {"params.json": "params", "code.py": "params"}, {"c": "c"}, code={"overlay": overlay}),
+            {"params.json": blob, "code.py": blob},
+        ),
+    )
+    assert [entry.path for entry, _ in made.steps[1].lay] == ["code.py", "gone.py"]
+    assert {n.file.path: n.source.kind for n in made.steps[1].needs} == {"params.json": "step", "code.py": "overlay"}
+    assert not made.stops
+
+
+def test_outputs_outside_count_when_they_are_read_or_asked_for(repo: Repository) -> None:
+    made = planned(
+        repo,
+        Asked("c", "C", make.digest("c")),
+        chosen("A", make.fields("a", {}, {"/nowhere/read": "read", "/nowhere/left": "left", "in": "in"})),
+        chosen("C", make.fields("c", {"/nowhere/read": "read"}, {"/nowhere/c": "c"})),
+    )
+    assert [f.path for f in made.steps[0].outputs] == ["/nowhere/read", "in"]
+    assert [f.path for f in made.steps[0].elsewhere] == ["/nowhere/left"]
+    assert [f.path for f in made.steps[1].outputs] == ["/nowhere/c"]
+
+
+def test_code_that_is_not_here(repo: Repository) -> None:
+    overlay = [{"path": "code.py", "state": "modified", "hash": make.digest("code"), "size": 4}]
+    made = planned(repo, Asked("c", "C"), chosen("C", make.fields("c", code={"commit": "ab" * 20, "overlay": overlay})))
+    assert [(s.reason, s.hint) for s in made.stops] == [
+        ("its commit abababababab is not in this repository", "git fetch --all"),
+        ("the kept copy of code.py is missing", "git fsck"),
+    ]
+
+
+# Records that come from anybody
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"cwd": ".."},
+        {"cwd": "a/../../b"},
+        {"cwd": "/etc"},
+        {"cwd": ".git"},
+        {"argv": []},
+        {"argv": ["sh", "//bytes/%zz"]},
+        {"argv": ["sh", "a\0b"]},
+        {"inputs": {"../x": "x"}},
+        {"inputs": {"//bytes//../%FF": "x"}},
+        {"inputs": {".git/config": "x"}},
+        {"outputs": {"a/../../x": "x"}},
+        {"outputs": {".GIT/hooks/post-checkout": "x"}},
+        {"outputs": {"": "x"}},
+        {"code": {"overlay": [{"path": "../../x", "state": "untracked", "hash": "0" * 64}]}},
+        {"code": {"overlay": [{"path": "/etc/passwd", "state": "deleted"}]}},
+        {"code": {"overlay": [{"path": ".git/hooks/pre-commit", "state": "untracked", "hash": "0" * 64}]}},
+    ],
+    ids=str,
+)
+def test_a_record_that_would_leave_the_work_area_is_refused(repo: Repository, more: dict[str, Any]) -> None:
+    values = make.fields(
+        more.get("argv", ["true"]),
+        more.get("inputs"),
+        more.get("outputs"),
+        cwd=more.get("cwd", ""),
+        **({"code": more["code"]} if "code" in more else {}),
+    )
+    made = planned(repo, Asked("c", "C"), chosen("C", values))
+    assert made.stops
+
+
+# Words and variables
+
+
+def python(**more: Any) -> Python:
+    values = {"version": "3.11.7", "implementation": "CPython", "executable": ".venv/bin/python", "prefix": ".venv"}
+    return Python.model_validate(values | more)
+
+
+def here(python: Python, tmp_path: Path) -> translate.Tools:
+    (tmp_path / "bin").mkdir()
+    return translate.Tools(python, str(tmp_path / "bin/python"), str(tmp_path / "bin"), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("word", "cwd", "expected"),
+    [
+        ("python", "", "python"),
+        (".venv/bin/python", "", "HERE/bin/python"),
+        ("../.venv/bin/python", "src", "HERE/bin/python"),
+        ("/work/p/.venv/bin/python", "src", "HERE/bin/python"),
+        (".venv/bin/python3.11", "", "HERE/bin/python"),
+        (".venv/bin/black", "", "HERE/bin/black"),
+        (".venv/bin/python", "src", ".venv/bin/python"),
+        ("/work/p/data/x.csv", "", "AREA/data/x.csv"),
+        ("--out=/work/p/out", "", "--out=AREA/out"),
+        ("/work/p", "", "AREA"),
+        ("/work/project2/x", "", "/work/project2/x"),
+        ("/work/p-2/x", "", "/work/p-2/x"),
+        ("/old/work/p/x", "", "/old/work/p/x"),
+        ("cat /work/p/a '/work/p/b c' >/work/p/d", "", "cat AREA/a 'AREA/b c' >AREA/d"),
+        ("//bytes/caf%E9", "", "caf\udce9"),
+    ],
+)
+def test_words_of_the_recording_machine(tmp_path: Path, word: str, cwd: str, expected: str) -> None:
+    command = Command(argv=[word], cwd=cwd, root="/work/p")
+    (found,) = translate.words(command, "/area", [here(python(), tmp_path)])
+    assert found == expected.replace("HERE", str(tmp_path)).replace("AREA", "/area")
+
+
+def test_an_interpreter_outside_of_the_repository(tmp_path: Path) -> None:
+    tool = here(python(executable="/opt/env/bin/python3", prefix="/opt/env"), tmp_path)
+    command = Command(argv=["/opt/env/bin/python3", "/opt/env/bin/tool", "/opt/env/bin2/tool"])
+    expected = [str(tmp_path / "bin/python"), str(tmp_path / "bin/tool"), "/opt/env/bin2/tool"]
+    assert translate.words(command, "/area", [tool]) == expected
+
+
+def test_only_harmless_variables_are_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("GIT_DIR", "/mine/.git")
+    hostile = {
+        "LD_PRELOAD": "x.so",
+        "GIT_SSH_COMMAND": "x",
+        "PATH": "/x",
+        "PYTHONPATH": "/x",
+        "PYTHONSTARTUP": "x.py",
+        "BASH_ENV": "x",
+        "TZ": "/etc/passwd",
+        "LC_ALL": "../../x",
+        "MPLBACKEND": "module://x",
+    }
+    harmless = {"PYTHONHASHSEED": "0", "LANG": "de_DE.UTF-8", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    values = make.fields("true")
+    values["environment"] = values["environment"] | {"variables": hostile | harmless}
+    job: Job = make.draft(values, 1, "w")
+    found = translate.variables(job, [here(python(), tmp_path)])
+    assert {name: found.get(name) for name in harmless} == harmless
+    assert not {name for name, value in hostile.items() if found.get(name) == value}
+    assert "OMP_NUM_THREADS" not in found, "it was not set when the job ran"
+    assert "PYTHONPATH" not in found and "GIT_DIR" not in found
+    assert found["PATH"].startswith(str(tmp_path / "bin") + os.pathsep)
+    assert found["VIRTUAL_ENV"] == str(tmp_path)
+
+
+# Environments
+
+
+def test_requirements() -> None:
+    assert rebuild_env.requirement(Package(name="numpy", version="1.26.4")) == "numpy==1.26.4"
+    assert rebuild_env.requirement(Package(name="torch", version="2.1.0+cu118")) == "torch==2.1.0+cu118"
+    url = "git+https://example.org/a/b@0123456789abcdef"
+    assert rebuild_env.requirement(Package(name="b", version="1", source=url)) == f"b @ {url}"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "source"),
+    [
+        ("-r/etc/passwd", "1", None),
+        ("a b", "1", None),
+        ("a\n--index-url=https://x", "1", None),
+        ("a", "1 ; x", None),
+        ("a", "1\n--pre", None),
+        ("a", "1", "file:///etc"),
+        ("a", "1", "git+ssh://x/y"),
+        ("a", "1", "git+https://x/y@--upload-pack=z"),
+        ("a", "1", "https://x/${HOME}"),
+        ("a", "1", "https://x/y --pre"),
+    ],
+)
+def test_no_installer_sees_what_a_record_made_up(name: str, version: str, source: str | None) -> None:
+    with pytest.raises(RoarError):
+        rebuild_env.requirement(Package(name=name, version=version, source=source))
+
+
+def test_recipe_leaves_installers_and_the_systems_packages_out() -> None:
+    interpreter = interpreters.Interpreter("/usr/bin/python3", "CPython", "3.11.7")
+    read = [
+        Package(name="b", version="2"),
+        Package(name="a", version="1"),
+        Package(name="own", version="0", source="editable"),
+    ]
+    installed = [Package(name="pip", version="24"), Package(name="c", version="3")]
+    recipe = rebuild_env.recipe(python(read=read, installed=installed), interpreter)
+    assert recipe[1:] == (("a==1", "b==2"), ("c==3",), ("own",))
+    assert rebuild_env.recipe(python(read=read, installed=installed, prefix=None), interpreter).others == ()
+
+
+def test_the_interpreter_is_found_or_missed_in_one_sentence() -> None:
+    exact = ".".join(map(str, sys.version_info[:3]))
+    implementation = sys.implementation.name
+    assert interpreters.find_interpreter(python(version=exact, implementation=implementation)).version == exact
+    near = interpreters.find_interpreter(python(version=f"3.{sys.version_info[1]}.99", implementation=implementation))
+    assert near.version.startswith(f"3.{sys.version_info[1]}.")
+    for version in ("2.99.1", "3/../../x", "; rm"):
+        with pytest.raises(RoarError, match="is on this machine"):
+            interpreters.find_interpreter(python(version=version))
+
+
+# The folder that nothing leaves
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    top, victim = tmp_path / "top", tmp_path / "victim"
+    top.mkdir()
+    victim.mkdir()
+    (victim / "file").write_text("precious")
+    (top / "folder").symlink_to(victim)
+    (top / "file").symlink_to(victim / "file")
+    files = Confined(str(top))
+    for call in (
+        lambda: files.write("folder/file", b"x", 0o644),
+        lambda: files.write("folder/deep/file", b"x", 0o644),
+        lambda: files.remove("folder/file"),
+        lambda: files.folder("folder"),
+        lambda: files.folder("folder/sub"),
+        lambda: files.copy("folder/file", str(victim / "file"), 0o644),
+        lambda: files.link("folder/link", b"/"),
+        lambda: files.write("../victim/file", b"x", 0o644),
+        lambda: files.write("a/.git/config", b"x", 0o644),
+    ):
+        with pytest.raises(RoarError):
+            call()
+    files.write("file", b"new", 0o4755)
+    assert (victim / "file").read_text() == "precious"
+    assert sorted(os.listdir(victim)) == ["file"]
+    assert not (top / "file").is_symlink() and (top / "file").stat().st_mode & 0o7777 == 0o755
+    assert files.digest("folder/file") is None
+    assert files.digest("file") == make.digest("new")
+    assert [name for name in os.listdir(top) if name.startswith(".roar")] == []
+
+
+def test_a_copy_is_verified(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("other")
+    (tmp_path / "top").mkdir()
+    files = Confined(str(tmp_path / "top"))
+    with pytest.raises(RoarError, match="has changed"):
+        files.copy("a/b", str(tmp_path / "source"), 0o644, make.digest("expected"))
+    assert os.listdir(tmp_path / "top/a") == []
