@@ -80,6 +80,14 @@ class Index:
             raise NotFoundError(f"{identifier} is a {record.kind}, not a job", "roar log")
         return record
 
+    def load_jobs(self, identifiers: Iterable[str]) -> dict[str, Job]:
+        """The jobs with these ids, in this order; unknown ones are absent."""
+        wanted = list(dict.fromkeys(identifiers))
+        found = select(_R.id, _R.blob, _R.start, _R.length).where(_R.kind == "job")
+        places = {row[0]: row[1:] for row in self._for_each(found, _R.id, wanted)}
+        records = {i: read.record(self._reader, *places[i]) for i in wanted if i in places}
+        return {identifier: record for identifier, record in records.items() if isinstance(record, Job)}
+
     def kind_of(self, identifier: str) -> Literal["job", "session"]:
         """What kind of record has this id. Raises ``NotFoundError``."""
         kind = self._first(select(_R.kind).where(_R.id == identifier))

@@ -59,7 +59,7 @@ def fit_path(path: str, columns: int) -> str:
     return path if columns <= 0 or len(path) <= columns else "…" + path[len(path) - max(columns - 1, 0) :]
 
 
-def table(
+def table(  # noqa: PLR0913  what to show, and how
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     paints: Sequence[Paint | None] | None = None,
@@ -70,10 +70,10 @@ def table(
 ) -> list[str]:
     """Rows in aligned columns, two spaces apart, without one at the end of a line.
 
-    When they are wider than ``columns`` (0: any width), the column ``shrink`` is cut by ``cut``. A header of empty texts is left
-    out. ``paints`` colours whole columns.
+    When they are wider than ``columns`` (0: any width), the column ``shrink`` is cut by ``cut``. An empty header is
+    left out. ``paints`` colours whole columns.
     """
-    head = [list(header)] if any(header) else []
+    head = [list(header)] if header else []
     cells = [*head, *(list(row) for row in rows)]
     if not cells:
         return []

@@ -42,7 +42,7 @@ def ancestry(index: Index, target: Target, *, down: bool = False, depth: int | N
     products = _products(lineage, uses)
     if target.kind == "artifact" and not any(product.use.hash == target.id for product in products):
         products[:0] = [Product(use, None, []) for use in index.names(target.id)[:1]]
-    return Ancestry(lineage, {job: index.load_job(job) for job in lineage.jobs}, uses, products)
+    return Ancestry(lineage, index.load_jobs(lineage.jobs), uses, products)
 
 
 def _roots(index: Index, target: Target, *, down: bool) -> list[str]:

@@ -43,7 +43,8 @@ class Dag(NamedTuple):
 def dag(index: Index, repo: Repository, session: str) -> Dag:
     """The pipeline of a session. Raises ``RoarError`` where there is no work tree to compare it with."""
     found = states(index, repo, session)
-    nodes = [Node(state, index.load_job(state.step.job)) for state in found]
+    jobs = index.load_jobs(state.step.job for state in found)
+    nodes = [Node(state, jobs[state.step.job]) for state in found]
     return Dag(session, nodes, _flows(found))
 
 

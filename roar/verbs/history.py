@@ -19,4 +19,4 @@ def history(index: Index, limit: int | None = None) -> History:
     """The newest jobs, at most ``limit`` of them."""
     found = index.jobs(limit=limit)
     total = len(found) if limit is None or len(found) < limit else index.count_jobs()
-    return History([(identifier, index.load_job(identifier)) for identifier in found], total)
+    return History(list(index.load_jobs(found).items()), total)

@@ -92,8 +92,8 @@ def _show_artifact(index: Index, target: Target, most: int | None) -> ArtifactSh
     made_by, used_by = index.producers(target.id), index.consumers(target.id)
     size = names[0].size if names else 0
     newest = made_by[:most] + used_by[:most]
-    return ArtifactShown(target.id, size, names, made_by, used_by, {job: index.load_job(job) for job in newest})
+    return ArtifactShown(target.id, size, names, made_by, used_by, index.load_jobs(newest))
 
 
 def _group(index: Index, identifier: str, session: Session | None, ran: list[str], most: int | None) -> GroupShown:
-    return GroupShown(identifier, session, ran, {job: index.load_job(job) for job in ran[:most]})
+    return GroupShown(identifier, session, ran, index.load_jobs(ran[:most]))
