@@ -154,8 +154,8 @@ impl Observer {
         if cached {
             if let Some(known) = self.names.known(&name) {
                 if let Some(record) = self.files.recall(known) {
-                    record.note_read();
                     record.content.opens += 1;
+                    self.files.note_read(known.file);
                     return Next::Go;
                 }
                 self.names.forget(&name);
@@ -163,8 +163,6 @@ impl Observer {
         }
         let found = match self.look(who, &name, follow) {
             Ok(found) => found,
-            // Too long for us as an absolute name, but perhaps not for the process.
-            Err(libc::ENAMETOOLONG) => return self.uncertain(who, name, flags, None),
             Err(errno) if who.other_rights && errno == libc::EACCES => {
                 return self.uncertain(who, name, flags, None)
             }
@@ -191,8 +189,8 @@ impl Observer {
 
     fn opened_to_read(&mut self, name: &[u8], found: &Found, cached: bool) {
         let Some(id) = self.record(Some(name), &found.path, Some(found.stat)) else { return };
+        self.files.note_read(id);
         if let Some(record) = self.files.get_mut(id) {
-            record.note_read();
             record.content.opens += 1;
         }
         if cached && !found.path.starts_with(b"/proc/") {
@@ -205,6 +203,8 @@ impl Observer {
     /// Under ptrace the result is awaited. A notification has no result: then our own rights
     /// decide, and in doubt the file was read.
     fn uncertain(&mut self, who: Who, name: Vec<u8>, flags: u32, found: Option<Found>) -> Next {
+        // Whoever notifies us and is then let go may wait on, for the other end of a fifo, say.
+        self.may_wait = true;
         if self.reads == Reads::Trace {
             let before = found.ok_or(0);
             return Next::AwaitResult(Pending::Open { name: Some(name), flags, before });

@@ -92,12 +92,21 @@ pub struct Files {
     by_path: BTreeMap<Path, FileId>,
     /// Files that the job made and removed again.
     pub temporaries: u64,
+    /// Directories from before the job under their present names, and those from before.
+    pub(crate) moved: Vec<(Path, Path)>,
     hash_limit: u64,
 }
 
 impl Files {
     pub fn new(hash_limit: u64) -> Files {
-        Files { records: Vec::new(), free: Vec::new(), by_path: BTreeMap::new(), temporaries: 0, hash_limit }
+        Files {
+            records: Vec::new(),
+            free: Vec::new(),
+            by_path: BTreeMap::new(),
+            temporaries: 0,
+            moved: Vec::new(),
+            hash_limit,
+        }
     }
 
     pub fn get(&self, id: FileId) -> Option<&Record> {
@@ -180,6 +189,23 @@ impl Files {
         }
     }
 
+    /// An open that can read.
+    pub fn note_read(&mut self, id: FileId) {
+        let Some(record) = self.get_mut(id) else { return };
+        let content = &mut record.content;
+        match (record.kind, record.original) {
+            (Kind::Directory, _) => content.listed = true,
+            (_, true) => content.read = true,
+            (_, false) => {
+                content.read_back = true;
+                // It was there before the job, under another name.
+                if let Some(origin) = content.origin.and_then(|origin| self.get_mut(origin)) {
+                    origin.content.read = true;
+                }
+            }
+        }
+    }
+
     /// To be called while the process still waits to make its change: keeps the digest of the
     /// content before the job, where that content has been or may yet be read.
     ///
@@ -204,17 +230,6 @@ impl Files {
 }
 
 impl Record {
-    /// An open that can read.
-    pub fn note_read(&mut self) {
-        if self.kind == Kind::Directory {
-            self.content.listed = true;
-        } else if self.original {
-            self.content.read = true;
-        } else {
-            self.content.read_back = true;
-        }
-    }
-
     /// The content now under the name is no longer that of before the job.
     pub fn replaced(&mut self) {
         self.original = false;

@@ -339,11 +339,11 @@ fn inherited(observer: &mut Observer, fd: i32, flags: u32) {
     let writes = flags & libc::O_ACCMODE as u32 != libc::O_RDONLY as u32;
     if let Some(record) = observer.files.get_mut(id) {
         record.inherited = true;
-        crate::results::note_open(record, flags & !(libc::O_TRUNC as u32), false);
         if writes && stat.kind() == Kind::File && stat.size > MOST_HASHED_AT_START {
             record.before_unknown = Some("inherited and large");
         }
     }
+    observer.note_open(id, flags & !(libc::O_TRUNC as u32), false);
     if writes {
         observer.files.before_change(id, true);
     }

@@ -1,8 +1,12 @@
 //! Changes of names: rename, link, unlink, and what they do to the records.
 
 use crate::files::{Content, FileId, Files};
-use crate::paths::Path;
+use crate::paths::{is_within, Path};
 use crate::stat::{Kind, Stat};
+
+/// More renamed directories than this are not remembered: files found below them later are
+/// then taken to have been there all the time.
+const MOST_MOVED: usize = 1024;
 
 /// A name taking part in a change, and what was there just before.
 #[derive(Clone, Debug)]
@@ -40,8 +44,41 @@ impl Files {
         record.content = kept_after_removal(&record.content);
     }
 
+    /// The record of a file that is there now. If it came along with a directory from before the
+    /// job, unnoticed until now, it is caught up with.
+    pub fn arrive(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> FileId {
+        let is_news = self.find(path).and_then(|id| self.get(id)).is_none_or(|record| record.removed);
+        if is_news && stat.is_some() {
+            let came = self.moved.iter().rev().find(|(now, _)| is_within(path, now));
+            if let Some((now, before)) = came.filter(|(now, _)| now.len() < path.len()) {
+                let from = [before, &path[now.len()..]].concat().into();
+                let old = Place { path: from, stat };
+                if self.find(&old.path).is_none() {
+                    self.move_one(&old, &Place { path: path.clone(), stat: None }, now_ns);
+                }
+            }
+        }
+        self.touch(path, stat, now_ns)
+    }
+
+    fn note_moved_directory(&mut self, old: &Place, new: &Place) {
+        if !old.stat.is_some_and(|stat| stat.kind() == Kind::Directory) {
+            return;
+        }
+        let made_by_job = self.find(&old.path).and_then(|id| self.get(id)).is_some_and(|record| !record.existed);
+        for (now, _) in &mut self.moved {
+            if is_within(now, &old.path) {
+                *now = [&new.path, &now[old.path.len()..]].concat().into();
+            }
+        }
+        if !made_by_job && self.moved.len() < MOST_MOVED {
+            self.moved.push((new.path.clone(), old.path.clone()));
+        }
+    }
+
     /// `old` became `new`, with everything below it.
     pub fn renamed(&mut self, old: &Place, new: &Place, now_ns: u64) {
+        self.note_moved_directory(old, new);
         self.move_one(old, new, now_ns);
         for id in self.below(&old.path) {
             let Some(record) = self.get(id).filter(|record| !record.removed) else { continue };
@@ -104,8 +141,8 @@ impl Files {
     /// `new` is one more name of the file at `old`.
     pub fn linked(&mut self, old: &Place, new: &Place, now_ns: u64) {
         let source_id = self.touch(&old.path, old.stat, now_ns);
+        self.note_read(source_id);
         let Some(source) = self.get_mut(source_id) else { return };
-        source.note_read();
         let kind = source.kind;
         let origin = if source.original { Some(source_id) } else { source.content.origin };
         let id = self.made(new, kind, now_ns);
@@ -159,7 +196,7 @@ mod tests {
     fn a_renamed_input_has_two_lines() {
         let mut files = Files::new(0);
         let id = files.touch(&place("/w/in", None).path, Some(stat(1)), 1);
-        files.get_mut(id).unwrap().note_read();
+        files.note_read(id);
         files.renamed(&place("/w/in", Some(stat(1))), &place("/w/out", None), 2);
         let old = files.get(files.find(b"/w/in").unwrap()).unwrap();
         assert!(old.existed && old.removed && old.content.read);
@@ -174,7 +211,7 @@ mod tests {
         files.made(&place("/w/t", None), Kind::File, 1);
         files.renamed(&place("/w/t", Some(stat(2))), &place("/w/data", Some(stat(1))), 2);
         let id = files.find(b"/w/data").unwrap();
-        files.get_mut(id).unwrap().note_read();
+        files.note_read(id);
         let record = files.get(id).unwrap();
         assert!(record.existed && !record.content.read && record.content.read_back);
     }
@@ -199,6 +236,20 @@ mod tests {
         files.unlinked(&place("/w/old", Some(stat(2))), 3);
         assert_eq!(paths(&files), ["/w/old"]);
         assert!(files.iter().next().unwrap().has_facts());
+    }
+
+    #[test]
+    fn files_that_came_with_a_directory_are_inputs_under_their_old_names() {
+        let mut files = Files::new(0);
+        let directory = Stat { mode: libc::S_IFDIR | 0o755, ..stat(9) };
+        files.renamed(&place("/w/d", Some(directory)), &place("/w/e", None), 1);
+        files.renamed(&place("/w/e", Some(directory)), &place("/w/f", None), 2);
+        let id = files.arrive(&place("/w/f/in", None).path, Some(stat(1)), 3);
+        files.note_read(id);
+        assert_eq!(paths(&files), ["/w/d", "/w/d/in", "/w/f", "/w/f/in"]);
+        let old = files.get(files.find(b"/w/d/in").unwrap()).unwrap();
+        assert!(old.existed && old.removed && old.content.read);
+        assert_eq!(files.get(id).unwrap().content.renamed_from.as_deref(), Some(&b"/w/d/in"[..]));
     }
 
     #[test]

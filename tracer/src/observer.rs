@@ -15,6 +15,8 @@ use crate::tree::{Directory, Tree, View};
 use std::collections::HashSet;
 
 const PATH_MAX: usize = 4096;
+/// So much of a name that is too long is shown.
+const SHOWN: usize = 256;
 const DELETED: &[u8] = b" (deleted)";
 
 pub struct Observer {
@@ -94,7 +96,12 @@ impl Observer {
         if name.is_empty() {
             return Some(base.to_vec());
         }
-        Some(paths::join(&base, name))
+        let name = paths::join(&base, name);
+        if name.len() >= PATH_MAX {
+            // The process can reach it, we cannot say what it is called.
+            self.blinds.add("path_unreadable", &name[..SHOWN.min(name.len())]);
+        }
+        Some(name)
     }
 
     /// The path of an open descriptor; none if it is closed or no file.
@@ -159,7 +166,7 @@ impl Observer {
             return None;
         }
         let path = self.without_pid(path);
-        let id = self.files.touch(&path, stat, now_ns());
+        let id = self.files.arrive(&path, stat, now_ns());
         if let Some(name) = name.filter(|name| *name != &*path) {
             self.files.asked_as(id, &paths::normal(name));
         }

@@ -92,9 +92,8 @@ impl Observer {
 
     fn ran(&mut self, name: &[u8], found: &Found) -> Option<FileId> {
         let id = self.record(Some(name), &found.path, Some(found.stat))?;
-        let record = self.files.get_mut(id)?;
-        record.note_read();
-        record.content.executed = true;
+        self.files.note_read(id);
+        self.files.get_mut(id)?.content.executed = true;
         Some(id)
     }
 

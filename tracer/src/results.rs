@@ -1,6 +1,7 @@
 //! A traced call is done: what it did.
 
 use crate::calls::Pending;
+use crate::files::FileId;
 use crate::foreign;
 use crate::moves::Place;
 use crate::mounts;
@@ -137,8 +138,8 @@ impl Observer {
             if let (true, Ok(kind)) = (created, kind) {
                 record.kind = kind;
             }
-            note_open(record, flags, created);
         }
+        self.note_open(id, flags, created);
     }
 
     fn directory_changed(&mut self, who: Who) {
@@ -156,25 +157,27 @@ impl Observer {
         }
         self.directory_changed(who);
     }
-}
 
-/// What an open with these flags did to a file, and may do through the descriptor.
-pub fn note_open(record: &mut crate::files::Record, flags: u32, created: bool) {
-    let has = |bit: i32| flags & bit as u32 != 0;
-    let access = flags & libc::O_ACCMODE as u32;
-    let writes = access != libc::O_RDONLY as u32;
-    if created {
-        record.content.created = true;
-        record.replaced();
-    }
-    if has(libc::O_TRUNC) && record.kind == Kind::File {
-        record.content.truncated = true;
-        record.replaced();
-        record.content.origin = None;
-    }
-    record.content.written |= writes || created || (has(libc::O_TRUNC) && record.kind == Kind::File);
-    record.content.appended |= writes && has(libc::O_APPEND);
-    if access != libc::O_WRONLY as u32 {
-        record.note_read();
+    /// What an open with these flags did to a file, and may do through the descriptor.
+    pub fn note_open(&mut self, id: FileId, flags: u32, created: bool) {
+        let has = |bit: i32| flags & bit as u32 != 0;
+        let access = flags & libc::O_ACCMODE as u32;
+        let writes = access != libc::O_RDONLY as u32;
+        let Some(record) = self.files.get_mut(id) else { return };
+        let truncates = has(libc::O_TRUNC) && record.kind == Kind::File;
+        if created {
+            record.content.created = true;
+            record.replaced();
+        }
+        if truncates {
+            record.content.truncated = true;
+            record.content.origin = None;
+            record.replaced();
+        }
+        record.content.written |= writes || created || truncates;
+        record.content.appended |= writes && has(libc::O_APPEND);
+        if access != libc::O_WRONLY as u32 {
+            self.files.note_read(id);
+        }
     }
 }

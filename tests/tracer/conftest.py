@@ -1,0 +1,79 @@
+"""The tracer, its mechanisms, and small programs compiled on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path.insert(0, str(HERE))
+
+from tracing import Report, trace  # noqa: E402
+
+
+def find_tracer() -> Path | None:
+    given = os.environ.get("ROAR_TRACER")
+    built = Path(given) if given else ROOT / "roar" / "bin" / "roar-tracer"
+    return built if built.exists() else None
+
+
+TRACER = find_tracer()
+ABILITIES: dict[str, Any] = {}
+if TRACER is not None:
+    ABILITIES = json.loads(subprocess.run([TRACER, "--self-test"], capture_output=True, check=False).stdout or "{}")
+
+
+@pytest.fixture(scope="session")
+def tracer() -> Path:
+    if TRACER is None:
+        pytest.skip("no tracer: build it with tracer/build")
+    return TRACER
+
+
+@pytest.fixture(params=["ptrace", "notify"])
+def mechanism(request: pytest.FixtureRequest) -> str:
+    if TRACER is not None and ABILITIES.get(request.param) is not True:
+        pytest.skip(f"{request.param}: {ABILITIES.get(request.param)}")
+    return str(request.param)
+
+
+Traced = Callable[..., Report]
+
+
+@pytest.fixture
+def traced(tracer: Path, mechanism: str) -> Traced:
+    """Run a command under the mechanism at hand: traced(command, folder, *options, **subprocess_settings)."""
+    return lambda command, folder, *options, **how: trace(tracer, mechanism, command, folder, *options, **how)
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile the text of a C program once per session."""
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("programs")
+
+    def build(text: str, *flags: str) -> Path:
+        name = hashlib.sha256("\0".join((text, *flags)).encode()).hexdigest()[:16]
+        program = folder / name
+        if not program.exists():
+            source = folder / f"{name}.c"
+            source.write_text('#include "prelude.h"\n' + text)
+            words = ["cc", "-O1", "-w", f"-I{HERE}", "-o", str(program), str(source), "-lpthread", *flags]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode and ("-static" in flags or "-m32" in flags):
+                pytest.skip(f"cannot link with {flags}")
+            assert done.returncode == 0, done.stderr
+        return program
+
+    return build
