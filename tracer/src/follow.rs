@@ -1,25 +1,18 @@
 //! The loop over stops: keeps every task running, and the observer informed.
 
-use crate::bpf::Reads;
 use crate::calls::Next;
-use crate::names::link;
 use crate::observer::Observer;
-use crate::paths::Path;
 use crate::ptrace::{self, Registers};
 use crate::report::{now_ns, End, Report};
+use crate::restart;
 use crate::signals::{Signals, Verdict};
 use crate::stop::Stop;
 use crate::sys::{self, Waited};
-use crate::table::{lookup, Abi, Call};
+use crate::table::Abi;
 use crate::tree::{Directory, Ending, Process, View};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// A signal interrupted the call; whether it is made again depends on the handler.
-const ERESTARTSYS: i64 = -512;
-/// The call is made again whatever the handler says.
-const ERESTARTNOINTR: i64 = -513;
 
 /// How often to look for further stops before we stop ourselves along with the root.
 const QUIET_ROUNDS: u32 = 3;
@@ -176,9 +169,7 @@ impl Follower {
     }
 
     fn delivery(&mut self, observer: &Observer, tid: i32, signal: i32) {
-        if observer.reads == Reads::Notify {
-            restart_if_notified(observer, tid);
-        }
+        restart::mend(observer, tid, signal);
         let of_root = observer.tree.tasks.get(&tid).is_some_and(|task| task.process == self.root);
         if of_root && signal != libc::SIGCHLD {
             if let Ok(info) = ptrace::signal_info(tid) {
@@ -299,52 +290,5 @@ fn apply_flags(observer: &mut Observer, parent: i32, child: i32, flags: u64) {
             process.view = View::Foreign;
             process.other_rights = true;
         }
-    }
-}
-
-/// A notified open that a signal interrupts has not begun: natively no program ever sees EINTR
-/// from it. So it is begun again whatever the handler says, unless it was let go and may wait
-/// for reasons of its own (a fifo, a device).
-fn restart_if_notified(observer: &Observer, tid: i32) {
-    let Ok(mut registers) = Registers::of(tid) else { return };
-    let is_open = matches!(lookup(Abi::Native, registers.number()), Some(Call::Open | Call::Openat));
-    if is_open && registers.result() == ERESTARTSYS && !observer.waiting_opens.contains(&tid) {
-        registers.set_result(ERESTARTNOINTR);
-        let _ = registers.store(tid);
-    }
-}
-
-/// What the command was started with: files it may read or write without opening them.
-pub fn scan_inherited(observer: &mut Observer) {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
-    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    for fd in numbers.filter(|&fd| sys::is_inherited(fd)).collect::<Vec<_>>() {
-        if let Ok(flags) = sys::descriptor_flags(fd) {
-            inherited(observer, fd, flags as u32);
-        }
-    }
-}
-
-/// A log of gigabytes that a command is to append to must not delay its start.
-const MOST_HASHED_AT_START: u64 = 64 << 20;
-
-fn inherited(observer: &mut Observer, fd: i32, flags: u32) {
-    use crate::stat::{Kind, Stat};
-    let magic = format!("/proc/self/fd/{fd}");
-    let (Ok(path), Ok(stat)) = (link(&magic), Stat::of_target(magic.as_bytes())) else { return };
-    if flags & libc::O_PATH as u32 != 0 || matches!(stat.kind(), Kind::Directory | Kind::Socket) {
-        return;
-    }
-    let Some(id) = observer.record(None, &Path::from(path), Some(stat)) else { return };
-    let writes = flags & libc::O_ACCMODE as u32 != libc::O_RDONLY as u32;
-    if let Some(record) = observer.files.get_mut(id) {
-        record.inherited = true;
-        if writes && stat.kind() == Kind::File && stat.size > MOST_HASHED_AT_START {
-            record.before_unknown = Some("inherited and large");
-        }
-    }
-    observer.note_open(id, flags & !(libc::O_TRUNC as u32), false);
-    if writes {
-        observer.files.before_change(id, true);
     }
 }

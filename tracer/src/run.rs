@@ -2,14 +2,14 @@
 
 use crate::args::{Mechanism, Options};
 use crate::bpf::{self, Reads};
-use crate::follow::{scan_inherited, Follower};
+use crate::follow::Follower;
 use crate::observer::Observer;
 use crate::report::{now_ns, Report, Start};
 use crate::seccomp::Listener;
 use crate::signals::{self, Signals};
 use crate::spawn::{self, Refused, SignalState, Started};
 use crate::tree::{Directory, Ending, Process};
-use crate::{notify, selftest, sys};
+use crate::{inherited, notify, selftest, sys};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
@@ -85,7 +85,7 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option
     };
     let observer = Arc::new(Mutex::new(Observer::new(options.hash_limit, reads, sys::effective_user())));
     watch_root(&mut locked(&observer), &started, time_ns);
-    scan_inherited(&mut locked(&observer));
+    inherited::scan(&mut locked(&observer));
     sys::let_go_of_streams();
     let mut follower = Follower::new(Arc::clone(&observer), report, Arc::new(Signals::default()), root);
     follower.recorder = options.wait_for;
