@@ -266,7 +266,7 @@ def test_only_harmless_variables_are_believed(tmp_path: Path, monkeypatch: pytes
         "LD_PRELOAD": "x.so",
         "GIT_SSH_COMMAND": "x",
         "PATH": "/x",
-        "PYTHONPATH": "/x",
+        "PYTHONPATH": "/x:../y",
         "PYTHONSTARTUP": "x.py",
         "BASH_ENV": "x",
         "TZ": "/etc/passwd",
@@ -277,13 +277,23 @@ def test_only_harmless_variables_are_believed(tmp_path: Path, monkeypatch: pytes
     values = make.fields("true")
     values["environment"] = values["environment"] | {"variables": hostile | harmless}
     job: Job = make.draft(values, 1, "w")
-    found = translate.variables(job, [here(python(), tmp_path)])
+    found = translate.variables(job, "/area", [here(python(), tmp_path)])
     assert {name: found.get(name) for name in harmless} == harmless
     assert not {name for name, value in hostile.items() if found.get(name) == value}
     assert "OMP_NUM_THREADS" not in found, "it was not set when the job ran"
     assert "PYTHONPATH" not in found and "GIT_DIR" not in found
     assert found["PATH"].startswith(str(tmp_path / "bin") + os.pathsep)
     assert found["VIRTUAL_ENV"] == str(tmp_path)
+
+
+def test_recorded_module_folders_are_those_of_the_work_area(tmp_path: Path) -> None:
+    recorded = {"PYTHONPATH": "src:.:/work/p/lib:/work/p:/elsewhere:../..:", "CFLAGS": "-O3", "VIRTUAL_ENV": "/x"}
+    values = make.fields("true", cwd="sub", command={"root": "/work/p"})
+    values["environment"] = values["environment"] | {"variables": recorded}
+    job: Job = make.draft(values, 1, "w")
+    found = translate.variables(job, "/area", [here(python(), tmp_path)])
+    assert found["PYTHONPATH"] == "/area/sub/src:/area/sub:/area/lib:/area"
+    assert [item.partition("=")[0] for item in translate.not_believed(job, found)] == ["CFLAGS", "PYTHONPATH"]
 
 
 # Environments

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from roar.errors import RoarError
 from roar.git.locks import exclusive
 from roar.hashing import digest_bytes
-from roar.paths import cache_folder, fs
+from roar.paths import below, cache_folder, from_fs, fs, is_safe_relative
 from roar.records.job import Job, Package, Python
 from roar.records.summary import printable
 from roar.verbs.interpreters import Interpreter, clean_environment, find_interpreter
@@ -43,7 +43,8 @@ class Recipe(NamedTuple):
     required: tuple[str, ...]
     others: tuple[str, ...]
     projects: tuple[str, ...] = ()
-    """Names of distributions whose source is in the repository itself; installed from the work area."""
+    """What is in the repository itself and installed from the work area: names of distributions that were installed
+    to be edited, and paths that begin with ``./``."""
 
     @property
     def key(self) -> str:
@@ -127,8 +128,10 @@ def recipe(python: Python, interpreter: Interpreter) -> Recipe:
     """
     required, projects = [], []
     for package in python.read:
-        if package.source is not None and package.source.startswith("editable"):
+        if package.source == "editable":
             projects.append(_checked(_NAME, package.name))
+        elif package.source is not None and package.source.startswith("./"):
+            projects.append(package.source.partition("#")[0])
         else:
             required.append(requirement(package))
     others = []
@@ -229,7 +232,8 @@ def _fill(recipe: Recipe, area: str, place: str, uv: str | None, progress: Progr
     if recipe.required:
         _run([*install, "-r", _listed(place, recipe.required)], place, progress)
     for name in recipe.projects:
-        _run([*install, "-e", _project(area, name)], place, progress)
+        where = [_inside(area, name)] if name.startswith("./") else ["-e", _project(area, name)]
+        _run([*install, *where], place, progress)
     if recipe.others:
         try:
             _run([*install, "-r", _listed(place, recipe.others)], place, progress)
@@ -243,6 +247,17 @@ def _listed(place: str, requirements: Iterable[str]) -> str:
     with open(path, "w", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in requirements)
     return path
+
+
+def _inside(area: str, path: str) -> str:
+    """The folder or archive in the work area that a package was installed from. Raises ``RoarError``."""
+    inside = path.removeprefix("./").rstrip("/")
+    found = os.path.realpath(os.path.join(area, fs(inside))) if not inside or is_safe_relative(inside) else ""
+    if not os.path.exists(found) or below(from_fs(found), area) is None:
+        raise RoarError(
+            f"{printable(path)}, which a package was installed from, is not in the commit", "use --env current"
+        )
+    return found
 
 
 def _project(area: str, name: str) -> str:

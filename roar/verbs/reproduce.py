@@ -233,8 +233,7 @@ class _Runner:
             self.skip(step)
             return
         self.ran[step.number] = ran
-        if ran.remark:
-            self.remarks.append(ran.remark)
+        self.remarks += [f"@{step.number}: {remark}" for remark in ran.remarks]
         if not rerun.same_end(ran.exit, step.job.exit):
             self.failed[step.number] = f"{rerun.end_words(ran.exit)}; the record says {rerun.end_words(step.job.exit)}"
             self.stopped.add(step.number)

@@ -33,9 +33,9 @@ class Ran(NamedTuple):
 
     exit: Exit
     identifier: str | None
-    """None when the record could not be put into git; ``remark`` then says where it is."""
+    """None when the record could not be put into git; ``remarks`` then say where it is."""
     job: Job | None
-    remark: str = ""
+    remarks: list[str]
 
 
 def lay_out(step: Step, area: Workspace, repo: Repository, laid: set[str]) -> set[str]:
@@ -119,7 +119,7 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
     """
     command = step.job.command
     argv = translate.words(command, area.top, tools)
-    environ = translate.variables(step.job, tools)
+    environ = translate.variables(step.job, area.top, tools)
     cwd = area.files.folder(command.cwd)
     _link_environments(area, tools)
     environ["PWD"] = cwd
@@ -140,10 +140,11 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
         session=session,
         reproduces=step.identifier,
     )
+    remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, environ)]
     try:
-        return Ran(ended, *record(what, report))
+        return Ran(ended, *record(what, report), remarks)
     except SavedAsideError as error:
-        return Ran(ended, None, None, error.message)
+        return Ran(ended, None, None, [*remarks, error.message])
 
 
 def _link_environments(area: Workspace, tools: list[translate.Tools]) -> None:

@@ -12,24 +12,30 @@ import posixpath
 import re
 from typing import NamedTuple
 
-from roar.paths import below, from_fs, fs
+from roar.paths import below, from_fs, fs, is_safe_relative
 from roar.records.job import Command, Job, Python
 from roar.verbs.interpreters import clean_environment
 
 _HARMLESS = re.compile(
-    r"PYTHONHASHSEED|PYTHONDONTWRITEBYTECODE|PYTHONUNBUFFERED|PYTHONUTF8|PYTHONIOENCODING|PYTHONOPTIMIZE"
-    r"|LANG|LANGUAGE|LC_[A-Z]+|TZ|SOURCE_DATE_EPOCH|COLUMNS"
-    r"|(OMP|MKL|OPENBLAS|BLIS|VECLIB|VECLIB_MAXIMUM|NUMEXPR|NUMEXPR_MAX|NUMBA|TBB|RAYON|JULIA|POLARS_MAX)_NUM_THREADS"
-    r"|NUMEXPR_MAX_THREADS|VECLIB_MAXIMUM_THREADS|POLARS_MAX_THREADS|OMP_DYNAMIC|OMP_SCHEDULE|MKL_DYNAMIC|MKL_CBWR"
-    r"|CUDA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER|CUBLAS_WORKSPACE_CONFIG|HIP_VISIBLE_DEVICES|ROCR_VISIBLE_DEVICES"
-    r"|TF_DETERMINISTIC_OPS|TF_CUDNN_DETERMINISTIC|TF_ENABLE_ONEDNN_OPTS|TOKENIZERS_PARALLELISM"
-    r"|SKLEARN_SEED|MPLBACKEND"
+    r"LANG|LANGUAGE|LC_[A-Z]+|TZ|POSIXLY_CORRECT|SOURCE_DATE_EPOCH|COLUMNS"
+    r"|PYTHON(HASHSEED|OPTIMIZE|NOUSERSITE|SAFEPATH|UTF8|IOENCODING|DONTWRITEBYTECODE|UNBUFFERED|_GIL)"
+    r"|(OMP|MKL|OPENBLAS|BLIS|NUMEXPR|NUMBA|TBB|RAYON|JULIA)_NUM_THREADS"
+    r"|(VECLIB_MAXIMUM|NUMEXPR_MAX|POLARS_MAX)_THREADS|LOKY_MAX_CPU_COUNT"
+    r"|OMP_(DYNAMIC|SCHEDULE|PROC_BIND)|KMP_DETERMINISTIC_REDUCTION|MKL_(DYNAMIC|CBWR)|OPENBLAS_CORETYPE"
+    r"|NUMBA_DISABLE_JIT|ATEN_CPU_CAPABILITY|NPY_DISABLE_CPU_FEATURES|SKLEARN_ASSUME_FINITE|SCIPY_ARRAY_API"
+    r"|CUDA_(VISIBLE_DEVICES|DEVICE_ORDER|LAUNCH_BLOCKING)|(HIP|ROCR|NVIDIA)_VISIBLE_DEVICES|NVIDIA_TF32_OVERRIDE"
+    r"|CUBLAS_WORKSPACE_CONFIG|CUDNN_DETERMINISTIC|TORCH_(ALLOW_TF32_CUBLAS_OVERRIDE|DETERMINISTIC)"
+    r"|TF_(DETERMINISTIC_OPS|CUDNN_DETERMINISTIC|ENABLE_ONEDNN_OPTS)|JAX_(ENABLE_X64|DEFAULT_MATMUL_PRECISION)"
+    r"|TOKENIZERS_PARALLELISM|(HF_HUB|HF_DATASETS|TRANSFORMERS)_OFFLINE|MPLBACKEND|(PL_)?GLOBAL_SEED"
+    r"|RANK|WORLD_SIZE|LOCAL_RANK|SLURM_(ARRAY_TASK_ID|PROCID|NTASKS|CPUS_PER_TASK)|PBS_ARRAY_INDEX|SGE_TASK_ID"
 )
 """Names that change what numbers and texts come out, and cannot make a program load or overwrite anything."""
 _PLAIN = re.compile(r"(?!/)(?!module:)(?!.*\.\.)[\w.,:+@/ -]*")
 """Values of them that name no file and no module."""
 _SEED = re.compile(r"PYTHONHASHSEED|.*_NUM_THREADS|MKL_CBWR|SOURCE_DATE_EPOCH|TZ")
 """Of these it also matters that they were not set."""
+_OF_PLACE = re.compile(r"VIRTUAL_ENV|CONDA_.*|SLURM_.*|PBS_.*|LSB_.*|JOB_ID|OMPI_.*|PMI_.*")
+"""Names that tell where a job ran, rather than how."""
 
 
 class Tools(NamedTuple):
@@ -81,15 +87,37 @@ def _program(name: str, tool: Tools) -> str | None:
     return None
 
 
-def variables(job: Job, tools: list[Tools]) -> dict[str, str]:
-    """The environment for a step: ours, with the recorded harmless variables and the environments at hand in front."""
+def variables(job: Job, top: str, tools: list[Tools]) -> dict[str, str]:
+    """The environment for a step: ours, with the recorded harmless variables and the environments at hand in front.
+
+    Of a recorded PYTHONPATH the folders inside the work tree are kept, as those of the work area ``top``.
+    """
     recorded = job.environment.variables
-    env = clean_environment(of_python=any(tool.folder for tool in tools))
+    built = [tool for tool in tools if tool.folder]
+    env = clean_environment(of_python=bool(built))
     for name in [name for name in env if _SEED.fullmatch(name) and name not in recorded]:
         del env[name]
     env.update({k: v for k, v in recorded.items() if _HARMLESS.fullmatch(k) and _PLAIN.fullmatch(v)})
-    built = [tool for tool in tools if tool.folder]
+    modules = [_inside(folder, job.command, top) for folder in recorded.get("PYTHONPATH", "").split(":")]
+    if any(modules):
+        env["PYTHONPATH"] = ":".join(filter(None, modules))
     if built:
         env["VIRTUAL_ENV"] = str(built[0].folder)
         env["PATH"] = os.pathsep.join([*(tool.programs for tool in built), env.get("PATH", os.defpath)])
     return env
+
+
+def _inside(folder: str, command: Command, top: str) -> str | None:
+    """A recorded folder as one of the work area; None when it was not in the work tree."""
+    if not folder:
+        return None
+    name = _as_recorded(folder, command)
+    if name in ("", "."):
+        return top
+    return os.path.join(top, name) if is_safe_relative(from_fs(name)) else None
+
+
+def not_believed(job: Job, env: dict[str, str]) -> list[str]:
+    """The recorded variables that a step does not get as they were, each as ``NAME=value``."""
+    recorded = job.environment.variables
+    return [f"{k}={v}" for k, v in sorted(recorded.items()) if env.get(k) != v and not _OF_PLACE.fullmatch(k)]
