@@ -140,8 +140,8 @@ def test_installed_programs_answer(installed):
 def test_git_finds_the_manual(installed):
     path = {"PATH": f"{installed / 'bin'}:{ENV['PATH']}", "MANPAGER": "cat", "PAGER": "cat"}
     for name in ("roar", "git-roar"):
-        found = call("man", "-w", name, env=path).stdout.strip()
-        assert found == str(installed / f"share/man/man1/{name}.1")
+        found = call("man", "-w", name, env=path).stdout.strip()  # man follows the page that is only a ".so"
+        assert found in {str(installed / f"share/man/man1/{page}.1") for page in ("roar", name)}
     assert "lineage" in call("git", "roar", "--help", env=path).stdout
 
 
