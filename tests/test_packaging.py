@@ -104,9 +104,7 @@ def test_sdist_has_all_sources(sdist):
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = "pyproject.toml LICENSE README.md roar/__main__.py scripts/build_hook.py docs/man/roar.1"
     assert set(wanted.split()) | {"tracer/Cargo.toml", "tracer/Cargo.lock", "tracer/src/main.rs"} <= names
-    assert not [
-        name for name in names if "target/" in name or name.startswith((".git/", ".venv/", "roar/bin"))
-    ]
+    assert not [name for name in names if "target/" in name or name.startswith((".git/", ".venv/", "roar/bin"))]
 
 
 def test_wheel_fits_the_platform_and_any_python(wheel):
