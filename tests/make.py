@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
 from roar.journal import JOBS, RECORD, manifests
-from roar.journal.append import append
+from roar.journal.append import Chain, append
 from roar.journal.entry import Entry
 from roar.records.job import File, Job, Session
 
@@ -171,4 +172,15 @@ def bulk(repo: Repository, jobs: Iterable[dict[str, Any]], writer: str = "bulk")
         ids.append(entry.identifier)
     words = ["git", *repo.args(), "fast-import", "--quiet"]
     subprocess.run(words, input=b"\n".join(lines) + b"\n", check=True, capture_output=True)
+    return ids
+
+
+def on_chain(repo: Repository, writer: str, *records: Job | Session) -> list[str]:
+    """Put sealed records on the chain of any writer, as that writer's clone would, and give their ids."""
+    ids = []
+    with Reader(repo) as reader:
+        for record in records:
+            entry = Entry(record, {})
+            Chain(repo, reader, writer, START // 1_000_000).extend(entry)
+            ids.append(entry.identifier)
     return ids
