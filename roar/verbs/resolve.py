@@ -134,9 +134,8 @@ def content_at(repo: Repository, path: str) -> list[str]:
 
 
 def _as_recorded(path: str, top: str | None) -> str:
-    text = from_fs(path)
-    inside = below(text, top) if top else None
-    return text if inside is None else inside
+    inside = below(path, top) if top else None
+    return from_fs(path if inside is None else inside)
 
 
 def _by_revision(index: Index, repo: Repository, text: str) -> Target | None:

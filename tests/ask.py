@@ -1,0 +1,44 @@
+"""Asking questions in process, with the answers made fit to compare: ids and times replaced by names."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roar.cli.main import main
+
+
+class Ask:
+    """The program in a folder. ``names`` maps what differs from run to run to a word for it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.names: dict[str, str] = {}
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("TZ", "UTC")
+        time.tzset()
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        """What is printed, errors after answers."""
+        self._capsys.readouterr()
+        status = main(list(words))
+        out, err = self._capsys.readouterr()
+        assert status == code, (status, out, err)
+        text = out + err
+        for value, name in self.names.items():
+            text = text.replace(value, name).replace(value[:12], name)
+        assert "\t" not in text
+        return re.sub(r" +$", "", "\n" + text, flags=re.M)
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        """The answer to a question with ``--json``."""
+        self._capsys.readouterr()
+        status = main([*words, "--json"])
+        out, err = self._capsys.readouterr()
+        assert (status, err) == (code, "")
+        return json.loads(out)
