@@ -13,8 +13,9 @@ may be believed later only if every change after hashing shows in the times, so 
   time. Where the kernel cannot answer (not Linux, a file of another user, NFS), the times must be ten
   minutes old, by when any page has long gone to disk.
 
-What this cannot see: a clock set back so exactly that a nanosecond repeats; a network server whose clock lags
-and whose file is rewritten within one tick. Windows shows no ctime, so nothing is kept there.
+What this cannot see: a clock set back so exactly that a nanosecond repeats; a network server whose clock
+lags and whose file is rewritten within one tick; another user's mapping of a file on tmpfs. Windows shows
+no ctime, so nothing is kept there.
 
 Every row carries a seal over its key and value, so that a damaged database gives no answer rather than a
 wrong one; for this reason nothing waits for the disk (``synchronous=OFF``). The journal mode is SQLite's
@@ -48,6 +49,7 @@ KEEP = 200_000
 WAIT_MS = 250
 """How long a look-up or a write waits for another process before it gives up."""
 
+_REALTIME_COARSE = 5  # clock_gettime(2); the module time does not name it
 _TICK_NS = 10_000_000
 _WHOLE_SECONDS_NS = 2_000_000_000
 _UNKNOWN_NS = 600_000_000_000
@@ -75,8 +77,9 @@ class Digest(NamedTuple):
 
 def clock_ns() -> int:
     """Now, by the clock that stamps files, in nanoseconds since the epoch."""
-    coarse = getattr(time, "CLOCK_REALTIME_COARSE", None)
-    return time.time_ns() if coarse is None else time.clock_gettime_ns(coarse)
+    if sys.platform != "linux":
+        return time.time_ns()
+    return time.clock_gettime_ns(_REALTIME_COARSE)
 
 
 def is_settled(stat: os.stat_result, began_ns: int, writers: bool | None) -> bool:
@@ -119,6 +122,8 @@ def has_writers(fd: int, device: int) -> bool | None:
 
 def _is_nfs(device: int) -> bool:
     """Whether the device is an NFS mount, by proc_pid_mountinfo(5); False when that cannot be read."""
+    if sys.platform == "win32":
+        return False
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as lines:
