@@ -230,7 +230,7 @@ class Stamps:
         import sqlite3
 
         os.makedirs(self._folder or "", exist_ok=True)
-        database = sqlite3.connect(self._path(), WAIT_MS / 1000, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(self._path(), timeout=WAIT_MS / 1000, isolation_level=None, check_same_thread=False)
         try:
             database.execute("PRAGMA synchronous=OFF")
             if not database.execute("PRAGMA schema_version").fetchone()[0]:
