@@ -62,6 +62,7 @@ def build(tmp_path_factory):
     """The folder of everything built here. One cargo target for all builds."""
     folder = tmp_path_factory.mktemp("build")
     ENV["CARGO_TARGET_DIR"] = str(folder / "target")
+    ENV.update(CARGO_PROFILE_RELEASE_LTO="off", CARGO_PROFILE_RELEASE_OPT_LEVEL="0")  # built in a few seconds
     return folder
 
 

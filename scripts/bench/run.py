@@ -107,11 +107,13 @@ def workloads(bench: Bench) -> None:
     here = bench.repository
     big = f"{'/dev/shm' if os.path.isdir('/dev/shm') else bench.scratch}/roar-bench-{os.getpid()}"
     dd = f"dd if=/dev/zero of={big} bs=64k count=16384 status=none && dd if={big} of=/dev/null bs=64k status=none"
+    through = "dd if=/dev/zero of=/dev/null bs=64k count=524288 status=none"
     clean = functools.partial(inputs.clean_c_project, f"{here}/c")
     ways = {
         "scikit-learn: cross-validate and fit a forest": bench.ways([sys.executable, "train.py"], here),
         f"`make -j2`, {inputs.SOURCES} C files": bench.ways(["make", "-s", "-j2"], f"{here}/c", clean),
         "`dd bs=64k`, 1 GiB written and read": bench.ways(["sh", "-c", f"{dd}; rm {big}"], here),
+        "`dd bs=64k`, 32 GiB from zero to null": bench.ways(["sh", "-c", through], here),
     }
     rows = []
     for name, variants in ways.items():
@@ -119,8 +121,9 @@ def workloads(bench: Bench) -> None:
         base = found.pop("bare")
         for way, samples in found.items():
             costs = [f"{ratio(samples, base, what):.2f}" for what in (cpu, wall)]
-            rows.append((name, way, ms(median([*map(cpu, base)])), ms(median([*map(wall, base)])), *costs))
-    table("Work", ("command", "under", "bare CPU", "bare wall", "CPU ratio", "wall ratio"), rows)
+            added = ms(median([s.cpu - b.cpu for s, b in zip(samples, base, strict=True)]))
+            rows.append((name, way, ms(median([*map(cpu, base)])), ms(median([*map(wall, base)])), added, *costs))
+    table("Work", ("command", "under", "bare CPU", "bare wall", "added CPU", "CPU ratio", "wall ratio"), rows)
 
 
 # ------------------------------------------------------------------ after the command
