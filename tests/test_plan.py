@@ -128,7 +128,6 @@ def test_a_version_that_is_written_over_is_set_aside(repo: Repository) -> None:
     assert b.moves == []
     assert [(m.step, m.place, m.path) for m in c.moves] == [(1, "x", "x")]
     assert [(m.step, m.place, m.path) for m in d.moves] == [(1, "x", "renamed"), (2, "x", "x")]
-    assert d.keep == ["x", "c"]
 
 
 def test_overlay_of_what_a_step_makes_is_not_laid(repo: Repository, tree: Path, git: Any) -> None:

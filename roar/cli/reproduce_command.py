@@ -62,9 +62,9 @@ def command(  # noqa: PLR0913  one for each option
         click.echo(style.dim(f"  {line}"), err=True)
 
     made = reproduce.prepare(repo, reproduce.Wish(name, os.getcwd(), _places(given), mode), say)
-    show_on_stdout = only_plan and not as_json
-    for line in plan_lines(made, Style.of(1) if show_on_stdout else style):
-        click.echo(line, err=not show_on_stdout)
+    if not (as_json and (only_plan or yes)):
+        for line in plan_lines(made, Style.of(1) if only_plan else style):
+            click.echo(line, err=not only_plan)
     if as_json and (only_plan or made.stops):
         click.echo(orjson.dumps(_plan_data(made)))
     if made.stops:

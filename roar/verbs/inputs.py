@@ -70,11 +70,11 @@ class Sources:
         found = self._reader.get(blob)
         return found[2] if found is not None and found[0] == "blob" else None
 
-    def tracked(self, commit: str | None, files: list[File]) -> dict[str, str]:
+    def tracked(self, commit: str, paths: list[str]) -> dict[str, str]:
         """The blob of each file that the commit has, by path."""
-        paths = [f.path for f in files if is_safe_relative(f.path)]
-        blobs = worktree.blobs_at(self._repo, commit, [fs(p) for p in paths]) if commit and paths else {}
-        return {p: blobs[fs(p)] for p in paths if fs(p) in blobs}
+        inside = {fs(path): path for path in paths if is_safe_relative(path)}
+        blobs = worktree.blobs_at(self._repo, commit, list(inside)) if inside else {}
+        return {inside[name]: blob for name, blob in blobs.items()}
 
     def find(self, file: File, blob: str | None) -> Source:
         """Where this input can be had, if it is not in the overlay. ``blob`` is what the step's commit has there."""

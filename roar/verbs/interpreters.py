@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from roar.errors import RoarError
 from roar.records.job import Python
+from roar.records.summary import printable
 
 _MANAGED = (
     "~/.pyenv/versions/*/bin",
@@ -62,21 +64,28 @@ def find_interpreter(python: Python) -> Interpreter:
 
     Raises ``RoarError`` when there is none; the caller tells when the version is not exactly the recorded one.
     """
-    short = ".".join(python.version.split(".")[:2])
+    found = _find(python.version, python.implementation)
+    if found is None:
+        short = ".".join(python.version.split(".")[:2])
+        raise RoarError(
+            printable(f"no {python.implementation} {short} is on this machine; the job ran on {python.version}"),
+            "--env current, or install it",
+        )
+    return found
+
+
+@functools.lru_cache(maxsize=64)  # many steps share one
+def _find(version: str, implementation: str) -> Interpreter | None:
+    short = ".".join(version.split(".")[:2])
     best: Interpreter | None = None
-    for path in _candidates(short, python.version, python.implementation):
+    for path in _candidates(short, version, implementation):
         found = _ask(path)
-        if found is None or found.implementation.lower() != python.implementation.lower():
+        if found is None or found.implementation.lower() != implementation.lower():
             continue
-        if found.version == python.version:
+        if found.version == version:
             return found
         if found.version.startswith(short + ".") and (best is None or _order(found) > _order(best)):
             best = found
-    if best is None:
-        raise RoarError(
-            f"no {python.implementation} {short} is on this machine; the job ran on {python.version}",
-            f"uv python install {python.version}, or --env current",
-        )
     return best
 
 

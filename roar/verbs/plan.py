@@ -64,8 +64,6 @@ class Step(NamedTuple):
     """Those that are compared."""
     elsewhere: list[File]
     """Those outside of the repository that no later step reads: not compared."""
-    keep: list[str]
-    """Paths that hold what earlier steps have made."""
     moves: list[Move]
     set_aside: list[str]
     """Outputs that a later ``Move`` takes."""
@@ -123,12 +121,12 @@ def plan(asked: Asked, lineage: list[Chosen], sources: Sources, last_seen: Calla
             (entry, chosen.overlay.get(entry.path, "")) for entry in chosen.job.code.overlay if entry.path not in made
         ]
         stops += _missing(n, mine, last_seen) + _damaged(n, chosen, lay, sources)
-        steps.append(Step(n, chosen.identifier, chosen.job, mine, lay, chosen.outputs, [], [], [], []))
+        steps.append(Step(n, chosen.identifier, chosen.job, mine, lay, chosen.outputs, [], [], []))
     return Plan(asked, _arranged(asked, steps), stops)
 
 
 def _bare_steps(lineage: list[Chosen]) -> list[Step]:
-    return [Step(n, c.identifier, c.job, [], [], c.outputs, [], [], [], []) for n, c in enumerate(lineage, 1)]
+    return [Step(n, c.identifier, c.job, [], [], c.outputs, [], [], []) for n, c in enumerate(lineage, 1)]
 
 
 def _needs(asked: Asked, lineage: list[Chosen], sources: Sources) -> dict[int, list[Need]]:
@@ -139,12 +137,13 @@ def _needs(asked: Asked, lineage: list[Chosen], sources: Sources) -> dict[int, l
             if file.hash is not None:
                 makers.setdefault(file.hash, []).append((position, file.path))
     wanted = {position for position, chosen in enumerate(lineage) if chosen.identifier == asked.job}
+    blobs = _tracked(lineage, sources)
     found: dict[int, list[Need]] = {}
     for position in reversed(range(len(lineage))):  # consumers first: they say which producers are needed
         if position not in wanted:
             continue
         chosen = lineage[position]
-        tracked = sources.tracked(chosen.job.code.commit, chosen.inputs)
+        tracked = blobs.get(chosen.job.code.commit, {})
         kept = {e.path: e.hash for e in chosen.job.code.overlay if e.state != "deleted"}
         found[position] = []
         for file in chosen.inputs:
@@ -154,6 +153,15 @@ def _needs(asked: Asked, lineage: list[Chosen], sources: Sources) -> dict[int, l
             if source.kind == "step":
                 wanted.add(source.step)
     return found
+
+
+def _tracked(lineage: list[Chosen], sources: Sources) -> dict[str | None, dict[str, str]]:
+    """The blobs of all inputs that their jobs' commits have, by commit and path: one question a commit."""
+    asked: dict[str, dict[str, None]] = {}
+    for chosen in lineage:
+        if chosen.job.code.commit is not None:
+            asked.setdefault(chosen.job.code.commit, {}).update(dict.fromkeys(f.path for f in chosen.inputs))
+    return {commit: sources.tracked(commit, list(paths)) for commit, paths in asked.items()}
 
 
 def _source(file: File, makers: list[tuple[int, str]], kept: str | None, blob: str | None, sources: Sources) -> Source:
@@ -180,7 +188,6 @@ def _arranged(asked: Asked, steps: list[Step]) -> list[Step]:
     aside: dict[int, dict[str, None]] = {}
     arranged = []
     for step in steps:
-        keep = [path for path in holds if not is_outside(path)]
         for entry, _ in step.lay:
             holds.pop(entry.path, None)
         moves = []
@@ -195,7 +202,7 @@ def _arranged(asked: Asked, steps: list[Step]) -> list[Step]:
                 aside.setdefault(source.step, {})[source.place] = None
             holds[path] = made
         holds.update((file.path, (step.number, file.path)) for file in step.outputs)
-        arranged.append(step._replace(keep=keep, moves=moves))
+        arranged.append(step._replace(moves=moves))
     sources = [need.source for step in steps for need in step.needs]
     read = {(source.step, source.place) for source in sources if source.kind == "step"}
     return [_compared(asked, step, read)._replace(set_aside=list(aside.get(step.number, {}))) for step in arranged]

@@ -31,6 +31,8 @@ _URL = re.compile(r"(git\+)?https://[A-Za-z0-9][A-Za-z0-9._~:/?#@!&()*+,;=%-]*")
 _INSTALLERS = ("pip", "setuptools", "wheel", "uv")
 """Part of nearly every environment; installed only when the job read them."""
 _COMPLETE = "complete"
+_TELLING = ("Collecting ", "Building ", "Installing ", "Resolved ", "Prepared ", "Obtaining ")
+"""What installers' lines begin with that tell how far they are."""
 
 Progress = Callable[[str], None]
 Mode = Literal["rebuild", "current"]
@@ -301,7 +303,8 @@ def _run(words: list[str], place: str, progress: Progress) -> None:
             assert installer.stdout
             for line in installer.stdout:
                 said.append(line.strip())
-                progress(printable(line.strip()))
+                if line.startswith(_TELLING):
+                    progress(printable(line.strip().partition(" (from ")[0]))
     except OSError as error:
         raise RoarError(f"{words[0]} cannot be run: {error.strerror}") from error
     if installer.returncode:

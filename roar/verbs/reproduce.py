@@ -24,6 +24,7 @@ from roar.paths import fs
 from roar.records.job import Environment, File
 from roar.records.summary import command_line, printable
 from roar.stamps import Stamps
+from roar.trace.start import tracer_path
 from roar.verbs import rebuild_env, rerun, sessions, workspace
 from roar.verbs.inputs import Sources, is_outside
 from roar.verbs.plan import Asked, Chosen, Plan, Step, Stop, plan
@@ -149,8 +150,10 @@ def find(index: Index, repo: Repository, text: str, cwd: str) -> Asked:
 
 
 def _chosen(index: Index, identifier: str) -> Chosen:
-    inputs, outputs = index.files(identifier)
-    return Chosen(identifier, index.load_job(identifier), inputs, outputs, index.overlay(identifier))
+    job = index.load_job(identifier)
+    sharded = job.input_shards or job.output_shards
+    inputs, outputs = index.files(identifier) if sharded else (job.inputs, job.outputs)
+    return Chosen(identifier, job, inputs, outputs, index.overlay(identifier) if job.code.overlay else {})
 
 
 def last_seen(index: Index, content: str) -> str:
@@ -185,6 +188,7 @@ def reproduce(made: Plan, repo: Repository, audience: Audience, *, keep: bool = 
     """Run the plan. Raises ``RoarError`` when no work area or
     environment can be made; a step that fails is part of the outcome.
     """
+    tracer_path()  # where there is none, nothing needs to be built
     with _interruptible(), workspace.opened(repo, keep=keep) as area:
         runner = _Runner(made, repo, area, audience)
         runner.build_shared()
@@ -212,7 +216,7 @@ class _Runner:
         self._repo = repo
         self._area = area
         self._audience = audience
-        self._laid: set[str] = set()
+        self._stage = rerun.Stage(area, repo)
         self._session: str | None = None
 
     def build_shared(self) -> None:
@@ -224,7 +228,7 @@ class _Runner:
     def run(self, step: Step) -> None:
         """Run one step and compare what it made."""
         try:
-            self._laid = rerun.lay_out(step, self._area, self._repo, self._laid)
+            self._stage.lay_out(step)
             tools = self._tools(step)
             self._session = self._session or sessions.begin(self._repo, reproduction=True)
             ran = rerun.run(step, self._area, tools, self._session, self._audience.output)

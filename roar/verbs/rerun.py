@@ -38,33 +38,46 @@ class Ran(NamedTuple):
     remarks: list[str]
 
 
-def lay_out(step: Step, area: Workspace, repo: Repository, laid: set[str]) -> set[str]:
-    """Put everything in place that the step met; gives the overlay's paths, which the next step must take away.
+class Stage:
+    """A work area in which one step after the other finds what its first run met."""
 
-    ``laid`` are those of the step before. Raises ``RoarError`` when an input does not have the recorded content.
-    """
-    keep = set(step.keep)
-    commit = step.job.code.commit
-    if commit is not None:
-        area.check_out(commit, [fs(path) for path in keep])
-    overlay = {entry.path for entry, _ in step.lay}
-    area.restore(fs(path) for path in laid - overlay - keep)
-    with Reader(repo) as reader:
-        for entry, blob in step.lay:
-            if entry.state == "deleted":
-                area.files.remove(entry.path)
-            else:
-                area.files.write(entry.path, reader.body(blob, "blob"), entry.mode)
-    for move in step.moves:
-        area.files.copy(move.path, os.path.join(area.spare.top, _spare(move.step, move.place)), 0o644)
-    read = {need.file.path for need in step.needs}
-    for file in step.outputs:  # what lies there already must not pass for what the step is going to write
-        if file.path not in read and not is_outside(file.path):
-            area.files.remove(file.path)
-    for need in step.needs:
-        _put(need, area)
-    _make_folders(step, area)
-    return overlay
+    def __init__(self, area: Workspace, repo: Repository) -> None:
+        self._area = area
+        self._repo = repo
+        self._laid: set[str] = set()
+        """The overlay of the step before."""
+        self._made: set[str] = set()
+        """Paths that hold what earlier steps have made: no commit may change them."""
+
+    def lay_out(self, step: Step) -> None:
+        """Put everything in place for a step. Raises ``RoarError`` when an input is not what was recorded."""
+        area = self._area
+        commit = step.job.code.commit
+        if commit is not None:
+            area.check_out(commit, [fs(path) for path in self._made])
+        overlay = {entry.path for entry, _ in step.lay}
+        area.restore(fs(path) for path in self._laid - overlay - self._made)
+        self._lay(step)
+        self._laid = overlay
+        for move in step.moves:
+            area.files.copy(move.path, os.path.join(area.spare.top, _spare(move.step, move.place)), 0o644)
+        read = {need.file.path for need in step.needs}
+        outputs = {file.path for file in step.outputs if not is_outside(file.path)}
+        for path in outputs - read:  # what lies there already must not pass for what the step is going to write
+            area.files.remove(path)
+        for need in step.needs:
+            _put(need, area)
+        _make_folders(step, area)
+        by_step = {need.file.path for need in step.needs if need.source.kind == "step"}
+        self._made = self._made - overlay - read | {path for path in by_step if not is_outside(path)} | outputs
+
+    def _lay(self, step: Step) -> None:
+        with Reader(self._repo) as reader:
+            for entry, blob in step.lay:
+                if entry.state == "deleted":
+                    self._area.files.remove(entry.path)
+                else:
+                    self._area.files.write(entry.path, reader.body(blob, "blob"), entry.mode)
 
 
 def _put(need: Need, area: Workspace) -> None:

@@ -175,7 +175,7 @@ def _sweep(folder: str) -> None:
 
 def _try_lock(folder: str) -> int | None:
     """An open lock that the kernel frees when its holder dies, or None while somebody holds it."""
-    import fcntl  # noqa: PLC0415  not on Windows, where nothing can be traced
+    import fcntl
 
     fd = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
