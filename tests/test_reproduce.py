@@ -552,6 +552,50 @@ def test_the_recorded_packages_are_installed(tree: Path, roar: Roar, git: Git, p
     assert len(os.listdir(sealed / "cache/roar/environments")) == 2  # the environment and its lock
 
 
+BACKEND = """
+import os, zipfile
+
+def build_editable(folder, settings=None, metadata=None):
+    name = "own_tool-0.1-py3-none-any.whl"
+    files = {
+        "own_tool.pth": os.path.abspath("src") + "\\n",
+        "own_tool-0.1.dist-info/METADATA": "Metadata-Version: 2.1\\nName: own-tool\\nVersion: 0.1\\n",
+        "own_tool-0.1.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    }
+    record = "".join(f"{path},,\\n" for path in files) + "own_tool-0.1.dist-info/RECORD,,\\n"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as archive:
+        for path, text in {**files, "own_tool-0.1.dist-info/RECORD": record}.items():
+            archive.writestr(path, text)
+    return name
+"""
+
+
+@needs_tracer
+def test_a_project_installed_to_be_edited_comes_from_the_commit(
+    tree: Path, roar: Roar, git: Git, package: Path, sealed: Path
+) -> None:
+    (tree / "src").mkdir()
+    (tree / "src/own_tool.py").write_text("TEXT = 'as committed'\n")
+    (tree / "backend.py").write_text(BACKEND)
+    (tree / "pyproject.toml").write_text(
+        "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+        "[project]\nname = 'Own.Tool'\nversion = '0.1'\n"
+    )
+    (tree / "use.py").write_text("import own_tool, shout\nopen('used', 'w').write(shout.shout(own_tool.TEXT))\n")
+    (tree / ".gitignore").write_text(".venv/\n__pycache__/\n")
+    subprocess.run([sys.executable, "-m", "venv", tree / ".venv"], check=True)
+    own = tree / ".venv/bin/python"
+    subprocess.run([own, "-m", "pip", "install", "-q", "shout-tiny==1.0", "-e", tree], check=True)
+    commit(tree, git)
+    roar("run", "-q", ".venv/bin/python", "use.py", PYTHONPATH="")
+    read = jobs(tree)[0][1].environment.pythons[0].read
+    assert [(p.name, p.source) for p in read] == [("own-tool", "editable"), ("shout-tiny", None)]
+    clone = shared(tree, git)
+    (clone / "src/own_tool.py").write_text("TEXT = 'changed since'\n")
+    assert verdicts(Roar(clone)("reproduce", "-y", "--json", "used")) == {"used": "identical"}
+    assert not (sealed / "cache/roar/environments").exists(), "it belongs to these files alone"
+
+
 @needs_tracer
 def test_a_package_that_cannot_be_had(tree: Path, roar: Roar, git: Git, package: Path) -> None:
     head = commit(tree, git)

@@ -233,7 +233,8 @@ class _Runner:
             self._session = self._session or sessions.begin(self._repo, reproduction=True)
             ran = rerun.run(step, self._area, tools, self._session, self._audience.output)
         except (RoarError, OSError) as error:
-            self.failed[step.number] = str(error)
+            hint = error.hint if isinstance(error, RoarError) else None
+            self.failed[step.number] = f"{error} (next: {hint})" if hint else str(error)
             self.skip(step)
             return
         self.ran[step.number] = ran
