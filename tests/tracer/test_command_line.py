@@ -160,7 +160,7 @@ def test_inherited_descriptors(traced: Traced, tmp_path: Path) -> None:
 STATE = (
     "import os,signal\n"
     "print(sorted(os.listdir('/proc/self/fd')), os.getcwd(), sorted(os.environ), os.umask(0))\n"
-    "print([l for l in open('/proc/self/status') if l.startswith(('Sig','Shd','NoNew','Cap','Gid','Uid'))])\n"
+    "print([l for l in open('/proc/self/status') if l.startswith(('SigPnd','SigBlk','SigIgn','SigCgt','Shd','NoNew','Cap','Gid','Uid'))])\n"
     "print(os.getpgrp()==os.getpgid(os.getppid()), os.getsid(0)==os.getsid(os.getppid()))"
 )
 
