@@ -129,3 +129,8 @@ def test_help_loads_click_alone() -> None:
 
 def test_recording_loads_no_database_layer_and_no_click() -> None:
     assert loaded("import roar.cli.recorder") & (HEAVY - {"pydantic", "orjson", "blake3", "json", "sqlite3"}) == set()
+
+
+def test_building_records_does_not_search_for_plugins() -> None:
+    code = "from roar.records.job import Session; Session(clock=1, writer='a', user='a')"
+    assert "email" not in loaded(code)

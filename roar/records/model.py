@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+# When pydantic builds its first model it looks for plugins in the metadata of every installed distribution: 17 ms for
+# nothing, since roar uses none. A later pydantic that does without this module just does not find the stand-in.
+_NO_PLUGINS = ModuleType("pydantic.plugin._loader")
+_NO_PLUGINS.__dict__["get_plugins"] = tuple
+sys.modules.setdefault(_NO_PLUGINS.__name__, _NO_PLUGINS)
 
 FORMAT = 1
 """The major version of the record format; a reader refuses a larger one and keeps its bytes."""
