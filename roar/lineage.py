@@ -85,11 +85,14 @@ class External(NamedTuple):
 class Lineage(NamedTuple):
     """Jobs in order of dependency (a producer stands before its consumers, else by time) and what connects them.
 
-    ``cut`` holds the jobs that a limit on depth left out although they belong here.
+    Every input of these jobs is in one of three lists: in ``edges`` when one of them made it, in ``beyond`` when
+    another job did, in ``external`` when no recorded one did. ``cut`` holds the jobs that a limit on depth left out
+    although they belong here.
     """
 
     jobs: list[str]
     edges: list[Edge]
+    beyond: list[Edge]
     external: list[External]
     cut: list[str]
 
@@ -118,28 +121,17 @@ def upstream(records: Records, roots: Iterable[str], depth: int | None = None) -
     graph = _Graph(records)
     level = list(dict.fromkeys(roots))
     found = set(level)
-    edges: list[Edge] = []
-    external: list[External] = []
     cut: dict[str, None] = {}
     while level:
         graph.learn(level, down=False)
         depth = None if depth is None else depth - 1
-        following: dict[str, None] = {}
-        for job in level:
-            for use in graph.inputs(job):
-                producer = graph.producer(job, use)
-                if producer is None or use.hash is None:
-                    external.append(External(job, *use))
-                    continue
-                if producer not in found and depth == 0:
-                    cut[producer] = None
-                    continue
-                edges.append(Edge(producer, job, use.path, use.hash))
-                if producer not in found:
-                    following[producer] = None
+        makers = (graph.producer(job, use) for job in level for use in graph.inputs(job))
+        following = dict.fromkeys(maker for maker in makers if maker is not None and maker not in found)
+        if depth == 0:
+            cut, following = following, {}
         found.update(following)
         level = list(following)
-    return Lineage(_ordered(found, edges), edges, external, sorted(cut))
+    return _lineage(graph, found, cut)
 
 
 def downstream(records: Records, roots: Iterable[str], depth: int | None = None) -> Lineage:
@@ -151,30 +143,28 @@ def downstream(records: Records, roots: Iterable[str], depth: int | None = None)
     while level:
         graph.learn(level, down=True)
         depth = None if depth is None else depth - 1
-        following: dict[str, None] = {}
-        for job in level:
-            for consumer in graph.consumers(job):
-                if consumer not in found:
-                    following[consumer] = None
+        consumers = (consumer for job in level for consumer in graph.consumers(job))
+        following = dict.fromkeys(consumer for consumer in consumers if consumer not in found)
         if depth == 0:
             cut, following = following, {}
         found.update(following)
         level = list(following)
-    edges, external = _between(graph, found)
-    return Lineage(_ordered(found, edges), edges, external, sorted(cut))
+    return _lineage(graph, found, cut)
 
 
-def _between(graph: _Graph, jobs: set[str]) -> tuple[list[Edge], list[External]]:
-    """The edges among some jobs, and those of their inputs that no recorded job made."""
-    edges, external = [], []
+def _lineage(graph: _Graph, jobs: set[str], cut: Iterable[str]) -> Lineage:
+    """The jobs put in order, with where each of their inputs came from."""
+    edges: list[Edge] = []
+    beyond: list[Edge] = []
+    external: list[External] = []
     for job in sorted(jobs):
         for use in graph.inputs(job):
             producer = graph.producer(job, use)
             if producer is None or use.hash is None:
                 external.append(External(job, *use))
-            elif producer in jobs:
-                edges.append(Edge(producer, job, use.path, use.hash))
-    return edges, external
+            else:
+                (edges if producer in jobs else beyond).append(Edge(producer, job, use.path, use.hash))
+    return Lineage(_ordered(jobs, edges), edges, beyond, external, sorted(cut))
 
 
 def _ordered(jobs: set[str], edges: list[Edge]) -> list[str]:

@@ -105,7 +105,7 @@ def _table(products: list[Product], style: Style) -> list[str]:
 
 
 def _fields(target: Target, found: Ancestry, *, down: bool) -> dict[str, Any]:
-    makers = {(edge.consumer, edge.path): edge.producer for edge in found.lineage.edges}
+    makers = {(edge.consumer, edge.path): edge.producer for edge in found.lineage.edges + found.lineage.beyond}
 
     def part(use: Use, made_by: str | None) -> dict[str, Any]:
         return {"path": use.path, "hash": use.hash, "size": use.size, "code": use.code, "made_by": made_by}

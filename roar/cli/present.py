@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -94,6 +95,14 @@ def table(  # noqa: PLR0913  what to show, and how
     if head:
         lines[0] = style().dim(lines[0])
     return lines
+
+
+def folded(title: str, text: str) -> list[str]:
+    """A titled text, on as many lines as the terminal needs, those after the first indented below it."""
+    columns = width()
+    if not columns or len(title) + len(text) <= columns:
+        return [title + text]
+    return textwrap.wrap(title + text, max(columns, 40), subsequent_indent=" " * len(title))
 
 
 def when(time_ns: int) -> str:

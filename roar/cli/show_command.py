@@ -15,11 +15,11 @@ from roar.cli.say import Style
 from roar.git.repository import discover
 from roar.records.job import File, Job
 from roar.records.summary import command_line, duration, outcome, printable
-from roar.verbs.resolve import resolve
+from roar.verbs.resolve import SHORT_HASH, resolve
 from roar.verbs.show import ArtifactShown, GroupShown, JobShown, show
 
 _MOST_FILES = 12
-_MOST_WORDS = 8
+_MOST_WORDS = 5
 
 
 @click.command(
@@ -64,10 +64,12 @@ def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     yield ""
     yield from _circumstances(found, style)
     yield ""
-    yield from _files("Inputs", found.inputs, found.made_by, style, most)
+    origins = {file.path: "kept with the record" for file in job.code.overlay}
+    origins |= {path: f"by {present.short_id(maker)}" for path, maker in found.made_by.items()}
+    yield from _files("Inputs", found.inputs, origins, style, most)
     yield from _files("Outputs", found.outputs, {}, style, most)
     yield ""
-    yield from _surroundings(job)
+    yield from _surroundings(job, style)
 
 
 def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
@@ -78,7 +80,8 @@ def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
     yield f"Where    {place}" + (f", on {printable(host)}" if host else "")
     yield f"Code     {present.code_state(job)}"
     for file in job.code.overlay:
-        yield f"             {file.state:<9}  {style.cyan(present.short_hash(file.hash))}  {printable(file.path)}"
+        digits = f"{(file.hash or '')[:SHORT_HASH]:{SHORT_HASH}}"
+        yield f"             {file.state:<9}  {style.cyan(digits)}  {printable(file.path)}"
     if job.session:
         name = f" ({printable(job.command.name)})" if job.command.name else ""
         yield f"Step     {f'@{found.step}' if found.step else 'none'}{name} of session {job.session}"
@@ -92,13 +95,13 @@ def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
         yield f"Again    was run again by {shown}" + (f" and {more} more" if more > 0 else "")
 
 
-def _files(title: str, files: list[File], made_by: dict[str, str], style: Style, most: int) -> Iterator[str]:
+def _files(title: str, files: list[File], origins: dict[str, str], style: Style, most: int) -> Iterator[str]:
     """Data first: what is in git is known anyway."""
     total = sum(file.size for file in files)
     yield f"{title}   none" if not files else style.bold(f"{title} ({len(files)}, {present.size(total)})")
     named = sorted(files, key=lambda f: (f.blob is not None, f.path))
     rows = [
-        [present.short_hash(f.hash), present.size(f.size), printable(f.path), _origin(f, made_by)]
+        [present.short_hash(f.hash), present.size(f.size), printable(f.path), _origin(f, origins)]
         for f in named[: most or None]
     ]
     paints = [style.cyan, None, None, style.dim]
@@ -108,36 +111,37 @@ def _files(title: str, files: list[File], made_by: dict[str, str], style: Style,
         yield f"    and {len(named) - most} more (--files)"
 
 
-def _origin(file: File, made_by: dict[str, str]) -> str:
+def _origin(file: File, origins: dict[str, str]) -> str:
     if file.hash is None:
         return f"unknown: {printable(file.unknown or 'no reason given')}"
-    if file.path in made_by:
-        return f"by {present.short_id(made_by[file.path])}"
-    if file.blob is not None:
-        return "in git"
-    return file.change or ""
+    if file.path in origins:
+        return origins[file.path]
+    return "in git" if file.blob is not None else file.change or ""
 
 
-def _surroundings(job: Job) -> Iterator[str]:
+def _surroundings(job: Job, style: Style) -> Iterator[str]:
     for python in job.environment.pythons:
         read = [f"{printable(p.name)} {printable(p.version)}" for p in python.read]
-        yield f"Python   {printable(python.version)} ({printable(python.executable)})" + (
+        text = f"{printable(python.version)} ({printable(python.executable)})" + (
             f", read {_some(read)}" if read else ""
         )
+        yield from present.folded("Python   ", text)
     machine = job.environment.machine
     parts = [machine.system, machine.architecture, machine.cpu or ""]
     parts += [f"{machine.cores} cores"] if machine.cores else []
     parts += [present.size(machine.memory_bytes)] if machine.memory_bytes else []
     parts += [gpu.name for gpu in machine.gpus] + ([f"container {machine.container}"] if machine.container else [])
-    yield "Machine  " + ", ".join(printable(part) for part in parts if part)
+    yield from present.folded("Machine  ", ", ".join(printable(part) for part in parts if part))
     if job.network:
-        yield "Network  connected to " + _some([f"{printable(e.address)}:{e.port}" for e in job.network])
+        reached = [f"{printable(e.address)}:{e.port}" for e in job.network]
+        yield from present.folded("Network  ", "connected to " + _some(reached))
     inside = [f"{item.count} {printable(item.reason)}" for item in job.left_out if item.inside]
     outside = [f"{item.count} {printable(item.reason)}" for item in job.left_out if not item.inside]
     if inside:
-        yield "Left out inside the repository: " + _some(inside)
+        yield style.red("Left out inside the repository: " + _some(inside))
     if outside or job.temporaries:
-        yield "Left out " + _some(outside + ([f"{job.temporaries} temporary"] if job.temporaries else []))
+        temporary = [f"{job.temporaries} temporary"] if job.temporaries else []
+        yield from present.folded("Left out ", _some(outside + temporary))
 
 
 def _some(words: list[str]) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from roar.cache.index import Index
-from roar.lineage import External, Lineage, Use, downstream, upstream
+from roar.lineage import Lineage, Use, downstream, upstream
 from roar.records.job import Job
 from roar.verbs.resolve import Target
 
 
 class Product(NamedTuple):
-    """A file of a lineage: who made it, if any recorded job did, and which jobs of the lineage read it."""
+    """A file of a lineage: who made it (perhaps a job beyond), if any, and which jobs of the lineage read it."""
 
     use: Use
     made_by: str | None
@@ -41,7 +41,9 @@ def ancestry(index: Index, target: Target, *, down: bool = False, depth: int | N
     uses = index.uses(lineage.jobs)
     products = _products(lineage, uses)
     if target.kind == "artifact" and not any(product.use.hash == target.id for product in products):
-        products[:0] = [Product(use, None, []) for use in index.names(target.id)[:1]]
+        # made by nobody and asked upwards, or read by nobody and asked downwards: then nothing else mentions it
+        maker = next(iter(_roots(index, target, down=False)), None)
+        products[:0] = [Product(use, maker, []) for use in index.names(target.id)[:1]]
     return Ancestry(lineage, index.load_jobs(lineage.jobs), uses, products)
 
 
@@ -60,11 +62,16 @@ def _roots(index: Index, target: Target, *, down: bool) -> list[str]:
 
 
 def _products(lineage: Lineage, uses: dict[str, tuple[list[Use], list[Use]]]) -> list[Product]:
-    """In order of dependency: what no recorded job made, then the outputs of each job."""
+    """In order of dependency: what came from outside, then the outputs of each job. Without code, which git knows."""
     found: dict[tuple[str | None, str, str | None], Product] = {}
-    for item in _data(lineage.external):
-        use = Use(item.path, item.hash, item.size)
-        found.setdefault((None, use.path, use.hash), Product(use, None, [])).used_by.append(item.consumer)
+    came: list[tuple[str, str | None, str, str | None]] = []
+    came += [(item.path, item.hash, item.consumer, None) for item in lineage.external]
+    came += [(edge.path, edge.hash, edge.consumer, edge.producer) for edge in lineage.beyond]
+    inputs = {(job, use.path): use for job, (read, _) in uses.items() for use in read}
+    for path, content, consumer, maker in sorted(came, key=lambda item: (item[0], item[2])):
+        use = inputs[consumer, path]
+        if not use.code:
+            found.setdefault((maker, path, content), Product(use, maker, [])).used_by.append(consumer)
     readers: dict[tuple[str, str], list[str]] = {}
     for edge in lineage.edges:
         readers.setdefault((edge.producer, edge.hash), []).append(edge.consumer)
@@ -73,8 +80,3 @@ def _products(lineage: Lineage, uses: dict[str, tuple[list[Use], list[Use]]]) ->
             used_by = readers.get((job, use.hash), []) if use.hash else []
             found[job, use.path, use.hash] = Product(use, job, list(dict.fromkeys(used_by)))
     return list(found.values())
-
-
-def _data(external: list[External]) -> list[External]:
-    """Without code, which git knows."""
-    return sorted((item for item in external if not item.code), key=lambda item: (item.path, item.consumer))

@@ -63,12 +63,15 @@ def states(index: Index, repo: Repository, session: str) -> list[State]:
 
 
 def _spread(found: dict[int, State]) -> None:
-    """Make stale whatever depends on a step that is stale or failed."""
+    """Make stale whatever depends on a step that failed, or that would write something else if it ran again.
+
+    A step that is stale only because an output is damaged makes nothing else stale: who reads that output says so.
+    """
     dependents: dict[int, list[int]] = {}
     for number, state in found.items():
         for needed in state.needs:
             dependents.setdefault(needed, []).append(number)
-    waiting = [number for number, state in found.items() if state.state in ("stale", "failed")]
+    waiting = [number for number, state in found.items() if state.state == "failed" or _would_differ(state)]
     told = set(waiting)
     for number in waiting:
         for dependent in dependents.get(number, []):
@@ -82,6 +85,10 @@ def _spread(found: dict[int, State]) -> None:
             if dependent not in told:
                 told.add(dependent)
                 waiting.append(dependent)
+
+
+def _would_differ(state: State) -> bool:
+    return any(reason.kind != "output" for reason in state.reasons)
 
 
 class _Pipeline:

@@ -1,0 +1,135 @@
+"""``roar status``: what is stale, what is not shared, what is not known; and ``--check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import make
+import pytest
+from ask import Ask
+from conftest import Git
+
+from roar.git import objects, refs
+from roar.git.repository import Repository
+from roar.journal import RECORD
+from roar.verbs import sync
+
+
+@pytest.fixture
+def ask(tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
+    return Ask(tree, monkeypatch, capsys)
+
+
+def two_steps(repo: Repository, tree: Path, ask: Ask, commit: str | None = None) -> list[str]:
+    session = make.session(repo)
+    code = {"commit": commit} if commit else {}
+    jobs = [
+        make.job(repo, "prepare", {"raw": "r"}, {"train": "t"}, session=session, code=code),
+        make.job(repo, "train", {"train": "t"}, {"model": "m"}, at=60, session=session, code=code),
+    ]
+    for path, text in {"raw": "r", "train": "t", "model": "m"}.items():
+        (tree / path).write_text(text)
+    ask.names = {session: "SESSION", jobs[0]: "PREPARE", jobs[1]: "TRAIN"}
+    return jobs
+
+
+def test_all_is_well(repo: Repository, tree: Path, ask: Ask) -> None:
+    two_steps(repo, tree, ask)
+    assert (
+        ask("status", "--check")
+        == """
+session SESSION: 2 jobs, 2 steps
+last job TRAIN  ok  42.0 s  train -> model
+
+nothing is stale
+"""
+    )
+
+
+def test_stale(repo: Repository, tree: Path, ask: Ask) -> None:
+    jobs = two_steps(repo, tree, ask)
+    (tree / "raw").write_text("other")
+    (tree / "model").unlink()
+    expected = """
+session SESSION: 2 jobs, 2 steps
+last job TRAIN  ok  42.0 s  train -> model
+
+2 outputs of 2 steps stale:
+  @1  train
+        input raw changed
+  @2  model
+        output model is gone
+        @1 is stale
+"""
+    assert ask("status") == expected
+    assert ask("status", "--check", code=3) == expected
+    found = ask.json("status", "--check", code=3)
+    assert (found["stale_count"], found["states"]) == (2, {"@1": "stale", "@2": "stale"})
+    assert found["stale"][0]["job_id"] == jobs[0]
+    assert found["stale"][0]["outputs"] == [{"path": "train", "hash": make.digest("t")}]
+    assert found["stale"][0]["reasons"][0]["kind"] == "input"
+    assert found["last_job"] == jobs[1]
+
+
+def test_a_failed_step_is_named_and_is_not_stale(repo: Repository, tree: Path, ask: Ask) -> None:
+    two_steps(repo, tree, ask)
+    make.job(repo, "broken", session=next(iter(ask.names)), exit={"code": 1})
+    text = ask("status", "--check")
+    assert "nothing is stale\nfailed: @3 (next: roar show @3)\n" in text
+
+
+def test_nothing_yet(repo: Repository, ask: Ask) -> None:
+    assert ask("status", "--check") == "\nno jobs recorded yet (next: roar run CMD)\n"
+    found = ask.json("status")
+    assert (found["session_id"], found["last_job"], found["stale"]) == (None, None, [])
+
+
+def test_what_is_not_shared(repo: Repository, tree: Path, git: Git, ask: Ask, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "far.git")
+    git(tree, "remote", "add", "origin", str(tmp_path / "far.git"))
+    head = git(tree, "rev-parse", "HEAD")
+    two_steps(repo, tree, ask, head)
+    ask.names[head] = "HEAD"
+    text = ask("status")
+    assert "3 records not on origin (next: roar sync origin)\n" in text
+    assert "commit HEAD, which jobs ran on, is on no remote branch (next: git push)\n" in text
+    assert ask.json("status")["unpushed"] == {"origin": 3}
+    assert ask.json("status")["commits_on_no_remote_branch"] == [head]
+    git(tree, "push", "-q", "origin", "HEAD")
+    sync.sync(repo, None)
+    assert "origin" not in ask("status")
+    make.job(repo, "later")
+    assert "1 record not on origin" in ask("status")
+
+
+def test_what_is_not_known(repo: Repository, tree: Path, ask: Ask) -> None:
+    two_steps(repo, tree, ask)
+    session = next(iter(ask.names))
+    gap = make.job(repo, "dark", session=session, incomplete=[{"reason": "tracer-died"}])
+    ask.names[gap] = "GAP"
+    tree_id = objects.write_files(repo, {RECORD: b'{"format":9}'})
+    who = "A <a@example.org> 1 +0000"
+    bad = objects.write(repo, "commit", objects.commit_body(tree_id, [], who, who, "x"))
+    assert refs.compare_and_swap(repo, "refs/roar-remote/o/jobs/2025/x", bad, None)
+    ask.names[bad] = "BAD"
+    text = ask("status")
+    assert "1 record of the session does not know everything (next: roar show GAP)\n" in text
+    assert "1 object under refs/roar cannot be read: BAD: format 9 is newer" in text
+    found = ask.json("status")
+    assert (found["incomplete"], found["broken"][0]["object"]) == ([gap], bad)
+
+
+def test_from_a_folder_inside(repo: Repository, tree: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_steps(repo, tree, ask)
+    (tree / "sub").mkdir()
+    monkeypatch.chdir(tree / "sub")
+    assert "nothing is stale" in ask("status", "--check")
+
+
+def test_a_bare_repository_says_so(
+    repo: Repository, tree: Path, git: Git, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_steps(repo, tree, ask)
+    git(tree, "config", "core.bare", "true")
+    monkeypatch.chdir(tree / ".git")
+    assert "has no work tree" in ask("status", code=1)
