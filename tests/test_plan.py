@@ -187,6 +187,7 @@ def test_code_that_is_not_here(repo: Repository) -> None:
         {"argv": []},
         {"argv": ["sh", "//bytes/%zz"]},
         {"argv": ["sh", "a\0b"]},
+        {"argv": ["login", "--token=[redacted:secret]"]},
         {"inputs": {"../x": "x"}},
         {"inputs": {"//bytes//../%FF": "x"}},
         {"inputs": {".git/config": "x"}},

@@ -489,6 +489,17 @@ def test_names_that_cannot_be_made_again(tree: Path, roar: Roar, git: Git) -> No
     roar("reproduce", code=2)
 
 
+@needs_tracer
+def test_what_the_record_does_not_know_is_not_called_identical(tree: Path, roar: Roar, git: Git) -> None:
+    head = commit(tree, git)
+    for outputs, code in (({"a": None}, 1), ({"a": None, "b": "b\n"}, 0)):
+        values = make.fields(["sh", "-c", "echo a > a; echo b > b"], {}, outputs, code={"commit": head})
+        values["environment"] = {"machine": values["environment"]["machine"]}
+        job = make.put(discover(str(tree)), values)
+        done = roar("reproduce", "-y", "--json", job, code=code)
+        assert verdicts(done)["a"] == "unknown"
+
+
 # Environments
 
 

@@ -249,6 +249,8 @@ def _refusals(lineage: list[Chosen]) -> list[Stop]:
         command, files = chosen.job.command, [*chosen.inputs, *chosen.outputs]
         if not command.argv or not all(map(_can_be_a_word, command.argv)):
             stops.append(Stop(number, "its record holds no command that can be run"))
+        if any("[redacted:" in word for word in command.argv):
+            stops.append(Stop(number, "its command holds a secret, which was not recorded"))
         if is_outside(command.cwd):
             stops.append(Stop(number, f"it ran outside of its repository, in {printable(command.cwd)}"))
         elif command.cwd and not is_safe_relative(command.cwd):

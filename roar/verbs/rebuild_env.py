@@ -219,7 +219,7 @@ def _fill(recipe: Recipe, area: str, place: str, uv: str | None, progress: Progr
     interpreter = recipe.interpreter.path
     if uv:
         _run([uv, "venv", "--quiet", "--no-project", f"--python={interpreter}", place], place, progress)
-        install = [uv, "pip", "install", f"--python={place}/bin/python", "--no-deps"]
+        install = [uv, "pip", "install", "--compile-bytecode", f"--python={place}/bin/python", "--no-deps"]
     else:
         _run([interpreter, "-m", "venv", place], place, progress)
         install = [
@@ -301,10 +301,14 @@ def _run(words: list[str], place: str, progress: Progress) -> None:
             errors="replace",
         ) as installer:
             assert installer.stdout
-            for line in installer.stdout:
-                said.append(line.strip())
-                if line.startswith(_TELLING):
-                    progress(printable(line.strip().partition(" (from ")[0]))
+            try:
+                for line in installer.stdout:
+                    said.append(line.strip())
+                    if line.startswith(_TELLING):
+                        progress(printable(line.strip().partition(" (from ")[0]))
+            except BaseException:
+                installer.kill()
+                raise
     except OSError as error:
         raise RoarError(f"{words[0]} cannot be run: {error.strerror}") from error
     if installer.returncode:

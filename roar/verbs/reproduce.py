@@ -59,9 +59,9 @@ class Outcome(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """True when every step ran and ended as recorded, and what was asked for could be compared."""
-        bad = (v.state == "not run" or (v.asked and v.state == "unknown") for v in self.verdicts)
-        return not self.failed and not any(bad)
+        """True when every step ran and ended as recorded, and there was something to compare, if anything was made."""
+        states = {verdict.state for verdict in self.verdicts}
+        return not self.failed and "not run" not in states and states != {"unknown"}
 
     @property
     def identical(self) -> bool:

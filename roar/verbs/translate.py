@@ -103,7 +103,9 @@ def variables(job: Job, top: str, tools: list[Tools]) -> dict[str, str]:
         env["PYTHONPATH"] = ":".join(filter(None, modules))
     if built:
         env["VIRTUAL_ENV"] = str(built[0].folder)
-        env["PATH"] = os.pathsep.join([*(tool.programs for tool in built), env.get("PATH", os.defpath)])
+    if tools:
+        folders = dict.fromkeys(tool.programs for tool in [*built, *tools])
+        env["PATH"] = os.pathsep.join([*folders, env.get("PATH", os.defpath)])
     return env
 
 
