@@ -65,7 +65,7 @@ def _lines(target: Target, found: Ancestry, style: Style, *, down: bool, depth: 
     yield from _table(found.products, style)
     code = {use.path for inputs, _ in found.uses.values() for use in inputs if use.code}
     if code:
-        yield style.dim(f"and {present.count(len(code), 'file')} of code, in git")
+        yield style.dim(f"and {present.count(len(code), 'file')} of code, in git or kept with the records")
 
 
 def _name(target: Target, found: Ancestry) -> str:

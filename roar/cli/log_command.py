@@ -18,6 +18,8 @@ from roar.verbs.history import history
 
 DEFAULT = 20
 _MOST_OUTPUTS = 4
+_NARROWEST = 20
+"""Columns that a command keeps on any terminal."""
 
 
 @click.command("log", epilog="\b\nExamples:\n  git roar log\n  git roar log --oneline -n 50")
@@ -50,8 +52,13 @@ def line(identifier: str, job: Job, style: Style, columns: int = 0) -> str:
     result = outcome(job)
     head = f"{present.short_id(identifier)}  {result}  {duration(job.duration_ns)}  "
     made = output_words(job, 2)
-    words = command_line(job.command.argv) + (f" -> {made}" if made else "")
-    words = present.fit(words, max(20, columns - len(head)) if columns else 0)
+    tail = f" -> {made}" if made else ""
+    words = command_line(job.command.argv)
+    if columns:  # the command gives way first: what was made says more
+        room = max(columns - len(head), _NARROWEST)
+        words = present.fit(words, max(room - len(tail), room // 2))
+        tail = present.fit(tail, max(room - len(words), 1))
+    words += tail
     start = style.yellow(present.short_id(identifier))
     return f"{start}  {present.painted_outcome(result, style)}  {duration(job.duration_ns)}  {words}"
 
