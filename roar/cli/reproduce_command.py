@@ -42,7 +42,7 @@ Examples:
     type=click.Choice(["rebuild", "current"]),
     default="rebuild",
     show_default=True,
-    help="Build the recorded Python environments, or use what is on PATH.",
+    help="Build the recorded Python environments, or use the Python that is here.",
 )
 @click.option("--input", "given", multiple=True, metavar="HASH=PATH", help="Where a missing input is. May be repeated.")
 @click.option("--keep", is_flag=True, help="Keep the work area and say where it is.")
