@@ -78,7 +78,10 @@ impl Observer {
             Call::Chdir | Call::Fchdir => Next::AwaitResult(Pending::ChangeDirectory),
             Call::Chroot | Call::Setns => Next::AwaitResult(Pending::BecomeForeign),
             Call::Unshare => self.unshare(who, a[0]),
-            Call::Mount => Next::AwaitResult(Pending::Mount),
+            Call::Mount => {
+                self.names.let_go();
+                Next::AwaitResult(Pending::Mount)
+            }
             Call::Connect => self.connect(who, a[1], a[2]),
             Call::Socketcall => self.socketcall(who, a[0], a[1]),
             Call::Credentials => {

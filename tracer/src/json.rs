@@ -24,7 +24,7 @@ impl Number {
         if self.negative {
             out.push('-');
         }
-        out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+        out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
     }
 }
 

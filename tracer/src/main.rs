@@ -13,6 +13,7 @@ mod calls;
 mod files;
 mod follow;
 mod foreign;
+mod hash;
 mod inherited;
 mod json;
 mod mounts;

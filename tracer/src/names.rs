@@ -6,10 +6,10 @@
 //! Only names that were found are kept; that a name was absent is asked again every time,
 //! because a file may appear behind our back.
 
+use crate::hash::QuickMap;
 use crate::paths::{join, split, Path};
 use crate::stat::{Kind, Stat};
-use crate::sys::{as_path, errno_of, Errno};
-use std::collections::HashMap;
+use crate::sys::{as_path, errno_of, stat_at, Errno};
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
@@ -34,9 +34,17 @@ pub struct Known {
 
 #[derive(Default)]
 pub struct Names {
-    known: HashMap<Box<[u8]>, Known>,
-    directories: HashMap<Box<[u8]>, Path>,
+    known: QuickMap<Box<[u8]>, Known>,
+    directories: QuickMap<Box<[u8]>, Path>,
+    /// The directory of the last name, held open once it comes up a second time in a row.
+    last: Option<Held>,
     epoch: u64,
+}
+
+struct Held {
+    name: Vec<u8>,
+    path: Path,
+    handle: Option<File>,
 }
 
 impl Names {
@@ -50,6 +58,12 @@ impl Names {
         self.known.clear();
         self.directories.clear();
         self.epoch += 1;
+        self.let_go();
+    }
+
+    /// Holds no directory open any more: one that is held could not be unmounted.
+    pub fn let_go(&mut self) {
+        self.last = None;
     }
 
     /// The record that an open of this name led to before.
@@ -71,12 +85,29 @@ impl Names {
     /// What the name leads to; `follow` says whether a symbolic link at its end is followed.
     pub fn look(&mut self, name: &[u8], follow: bool) -> Result<Found, Errno> {
         let Some((head, last)) = split(name) else { return ask(name, follow) };
-        let stat = Stat::of_name(name)?;
+        let held = self.last.as_ref().filter(|held| held.name == head);
+        let stat = match held.and_then(|held| held.handle.as_ref()) {
+            Some(directory) => stat_at(Some(directory), last).map(|raw| Stat::from(&raw))?,
+            None => Stat::of_name(name)?,
+        };
         if follow && stat.kind() == Kind::Symlink {
             return ask(name, true);
         }
-        let path = join(&self.directory(head)?, last).into();
+        let path = join(&self.hold(head)?, last).into();
         Ok(Found { path, stat })
+    }
+
+    /// The path of a directory, which the next name is likely to be in as well.
+    fn hold(&mut self, head: &[u8]) -> Result<Path, Errno> {
+        if let Some(held) = self.last.as_mut().filter(|held| held.name == head) {
+            if held.handle.is_none() && !head.starts_with(b"/proc/") {
+                held.handle = look_only(head, libc::O_DIRECTORY).ok();
+            }
+            return Ok(held.path.clone());
+        }
+        let path = self.directory(head)?;
+        self.last = Some(Held { name: head.to_vec(), path: path.clone(), handle: None });
+        Ok(path)
     }
 
     /// The path of the name itself, which need not exist yet; its directory must.

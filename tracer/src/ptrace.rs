@@ -225,22 +225,24 @@ fn read_memory_file(tid: i32, address: u64, room: &mut [u8]) -> Result<usize, Er
 
 /// The terminated string at `address`, without its end; at most `limit` bytes.
 pub fn read_string(tid: i32, address: u64, limit: usize) -> Result<Vec<u8>, Errno> {
-    let mut text: Vec<u8> = Vec::with_capacity(256);
-    let mut buffer = [0u8; PAGE as usize];
-    let mut step = 256;
+    const FIRST: usize = 256;
+    let mut text: Vec<u8> = Vec::with_capacity(FIRST);
+    // Nearly every name fits the first, small step.
+    let mut step = FIRST;
     while text.len() < limit {
         let from = address.wrapping_add(text.len() as u64);
-        let to_page_end = (PAGE - from % PAGE) as usize;
-        let size = to_page_end.min(step);
-        let got = read_memory(tid, from, &mut buffer[..size])?;
+        let size = ((PAGE - from % PAGE) as usize).min(step);
+        let old = text.len();
+        text.resize(old + size, 0);
+        let got = read_memory(tid, from, &mut text[old..])?;
         if got == 0 {
             return Err(libc::EFAULT);
         }
-        if let Some(end) = buffer[..got].iter().position(|&byte| byte == 0) {
-            text.extend_from_slice(&buffer[..end]);
+        text.truncate(old + got);
+        if let Some(end) = text[old..].iter().position(|&byte| byte == 0) {
+            text.truncate(old + end);
             return Ok(text);
         }
-        text.extend_from_slice(&buffer[..got]);
         step = PAGE as usize;
     }
     text.truncate(limit);

@@ -63,7 +63,10 @@ impl Observer {
             Pending::Remove(place) => {
                 match place.stat.map(|stat| stat.kind()) {
                     Some(Kind::Symlink) => self.names_changed(),
-                    Some(Kind::Directory) => self.directory_removed = true,
+                    Some(Kind::Directory) => {
+                        self.directory_removed = true;
+                        self.names.let_go();
+                    }
                     _ => {}
                 }
                 self.files.unlinked(&place, now);

@@ -102,6 +102,8 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option
     };
     let recorder = follower.recorder;
     finish(&mut follower.report, &observer, failure, follower.end);
+    // The process is about to end: a million records need not be freed one by one.
+    std::mem::forget(observer);
     (status, recorder)
 }
 

@@ -60,7 +60,7 @@ impl From<&Metadata> for Stat {
 impl Stat {
     /// Of the name itself: a symbolic link is not followed.
     pub fn of_name(path: &[u8]) -> Result<Stat, Errno> {
-        fs::symlink_metadata(as_path(path)).map(|meta| Stat::from(&meta)).map_err(|e| errno_of(&e))
+        stat_at(None, path).map(|raw| Stat::from(&raw))
     }
 
     /// Of what the name leads to.
@@ -102,7 +102,7 @@ impl LastDirectory {
             self.handle = open.ok();
         }
         match &self.handle {
-            Some(directory) => stat_at(directory, last).map(|raw| Stat::from(&raw)),
+            Some(directory) => stat_at(Some(directory), last).map(|raw| Stat::from(&raw)),
             None => Stat::of_name(path),
         }
     }

@@ -130,15 +130,26 @@ pub fn may_read(path: &[u8]) -> bool {
     unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::R_OK, libc::AT_EACCESS) == 0 }
 }
 
-/// What `name` in an open directory is; a symbolic link is not followed.
-pub fn stat_at(directory: &File, name: &[u8]) -> Result<libc::stat, Errno> {
-    let name = CString::new(name).map_err(|_| libc::EINVAL)?;
+/// What a name is, relative to an open directory or absolute; a symbolic link is not followed.
+pub fn stat_at(directory: Option<&File>, name: &[u8]) -> Result<libc::stat, Errno> {
+    const SHORT: usize = 512;
+    let dirfd = directory.map_or(libc::AT_FDCWD, AsRawFd::as_raw_fd);
+    if name.len() >= SHORT {
+        let name = CString::new(name).map_err(|_| libc::EINVAL)?;
+        return raw_stat(dirfd, &name);
+    }
+    // Done for every distinct name of a job: not worth an allocation.
+    let mut room = [0; SHORT];
+    room[..name.len()].copy_from_slice(name);
+    let name = CStr::from_bytes_until_nul(&room).map_err(|_| libc::EINVAL)?;
+    raw_stat(dirfd, name)
+}
+
+fn raw_stat(dirfd: RawFd, name: &CStr) -> Result<libc::stat, Errno> {
     // SAFETY: the structure is plain numbers, all zeroes are a valid value.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: `name` and `stat` live through the call.
-    let result = unsafe {
-        libc::fstatat(directory.as_raw_fd(), name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW)
-    };
+    let result = unsafe { libc::fstatat(dirfd, name.as_ptr(), &mut stat, libc::AT_SYMLINK_NOFOLLOW) };
     check(i64::from(result)).map(|_| stat)
 }
 

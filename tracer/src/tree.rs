@@ -1,10 +1,10 @@
 //! The process tree: which tasks are traced, what belongs to which process.
 
 use crate::calls::Pending;
+use crate::hash::QuickMap;
 use crate::paths::Path;
 use crate::programs::Attempt;
 use crate::sys::Usage;
-use std::collections::HashMap;
 
 /// A program image a process ran.
 pub struct Program {
@@ -93,8 +93,8 @@ pub struct Task {
 
 #[derive(Default)]
 pub struct Tree {
-    pub tasks: HashMap<i32, Task>,
-    pub processes: HashMap<i32, Process>,
+    pub tasks: QuickMap<i32, Task>,
+    pub processes: QuickMap<i32, Process>,
     pub seen: u64,
 }
 
