@@ -215,6 +215,7 @@ NAMES = [
     Case("unlinked_then_made_again", sh="cat in; rm in; echo new > in; cat in", reads=("in",), writes=("in",), before=("in",)),
     Case("temporary", sh="echo x > t; cat t; rm t", temporaries=1),
     Case("many_temporaries", py="import os\nfor i in range(500):\n open('t%d'%i,'w').close(); os.unlink('t%d'%i)", temporaries=500),
+    Case("bound_socket", py="import socket,os\nfor n in 'st':\n socket.socket(socket.AF_UNIX).bind(n)\nos.unlink('t')", writes=("s",), temporaries=1),
     Case("directories", sh="mkdir d e; rmdir d old", given={"old/": ""}, writes=("e",), deleted=("old",)),
     Case("truncated_by_path", c='int main(){ must(truncate("in",3),"truncate"); must(truncate("two",0),"truncate"); }',
          given={"in": "content", "two": "x"}, writes=("in", "two"), before=("in",)),

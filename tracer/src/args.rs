@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn the_command_keeps_its_own_options() {
-        let Ok(Request::Run(options)) = parsed(&["--report-fd", "7", "--mechanism", "ptrace", "--", "ls", "--version"]) else {
+        let Ok(Request::Run(options)) = parsed(&["--report-fd", "7", "--mechanism", "ptrace", "--", "ls", "--version"])
+        else {
             panic!("not a run")
         };
         assert_eq!(options.report_fd, Some(7));

@@ -29,8 +29,7 @@ pub const ARCH_NATIVE: u32 = if cfg!(target_arch = "aarch64") { ARCH_AARCH64 } e
 pub const O_TMPFILE_BIT: u32 = 0o20_000_000;
 
 /// An open with any of these may change something: its result has to be seen.
-pub const CHANGING_FLAGS: u32 =
-    (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC) as u32 | O_TMPFILE_BIT;
+pub const CHANGING_FLAGS: u32 = (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC) as u32 | O_TMPFILE_BIT;
 
 const SET_MODE_FILTER: u32 = 1;
 const FLAG_NEW_LISTENER: u32 = 8;

@@ -26,7 +26,9 @@ pub struct Follower {
     /// A child of ours that is not traced, if it still runs.
     pub recorder: Option<i32>,
     pub end: End,
-    /// Tasks that ended before we heard that they had been made.
+    /// Tasks that were seen before we heard that they had been made,
+    unannounced: HashSet<i32>,
+    /// and those of them that have ended since.
     ended_early: HashSet<i32>,
     /// The root was stopped by this signal, and the user's shell should see it.
     stopping: Option<i32>,
@@ -42,6 +44,7 @@ impl Follower {
             root,
             recorder: None,
             end: End::default(),
+            unannounced: HashSet::new(),
             ended_early: HashSet::new(),
             stopping: None,
             stopped_from_inside: false,
@@ -75,6 +78,7 @@ impl Follower {
         let stop = Stop::decode(waited.status);
         let ended = matches!(stop, Stop::Exited { .. } | Stop::Killed { .. });
         if !ended && !observer.tree.tasks.contains_key(&tid) {
+            self.unannounced.insert(tid);
             adopt(observer, tid);
         }
         match stop {
@@ -107,10 +111,11 @@ impl Follower {
 
     fn ended(&mut self, observer: &mut Observer, waited: &Waited, ending: Ending) {
         let tid = waited.tid;
-        let Some(task) = observer.tree.tasks.remove(&tid) else {
+        let task = observer.tree.tasks.remove(&tid);
+        if self.unannounced.remove(&tid) || task.is_none() {
             self.ended_early.insert(tid);
-            return;
-        };
+        }
+        let Some(task) = task else { return };
         if task.process == tid {
             self.process_ended(observer, waited, ending);
         }
@@ -133,6 +138,7 @@ impl Follower {
             self.end.ending = Some(ending);
             self.end.root_end_ns = now;
         }
+        self.end.last_end_ns = now;
         if self.end.started {
             self.report.process(pid, &process, ending, now);
         }
@@ -142,6 +148,7 @@ impl Follower {
     fn new_task(&mut self, observer: &mut Observer, tid: i32, is_clone: bool) {
         let Ok(child) = ptrace::event_message(tid) else { return };
         let Some(parent) = observer.tree.tasks.get(&tid).map(|task| task.process) else { return };
+        self.unannounced.remove(&child);
         if self.ended_early.remove(&child) {
             return;
         }

@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn a_bind_mount_is_seen_through() {
         let ours = table(b"20 1 8:1 / / rw - ext4 /dev/sda1 rw\n21 20 0:5 / /tmp rw - tmpfs t rw\n");
-        let theirs = table(b"40 1 8:1 / / rw - ext4 /dev/sda1 rw\n41 40 8:1 /data\\040set /mnt rw - ext4 /dev/sda1 rw\n");
+        let theirs =
+            table(b"40 1 8:1 / / rw - ext4 /dev/sda1 rw\n41 40 8:1 /data\\040set /mnt rw - ext4 /dev/sda1 rw\n");
         assert_eq!(across(&theirs, &ours, 41, b"/mnt/a/b"), Some(b"/data set/a/b".to_vec()));
         assert_eq!(across(&theirs, &ours, 41, b"/mnt"), Some(b"/data set".to_vec()));
         assert_eq!(across(&theirs, &ours, 40, b"/etc/x"), Some(b"/etc/x".to_vec()));

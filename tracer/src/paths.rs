@@ -70,8 +70,7 @@ pub fn without_trailing_slash(name: &[u8]) -> &[u8] {
 
 /// Whether `path` is `directory` or lies below it, by component.
 pub fn is_within(path: &[u8], directory: &[u8]) -> bool {
-    path.strip_prefix(directory)
-        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || directory == b"/")
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/' || directory == b"/")
 }
 
 /// Text for a byte string, from which the bytes can be had back exactly.

@@ -74,13 +74,8 @@ impl Observer {
         }
         let asked = paths::normal(&attempt.name);
         let asked = (!attempt.name.is_empty() && asked != *image.program).then_some(asked);
-        let program = Program {
-            path: image.program,
-            asked,
-            argv: attempt.argv,
-            argv_truncated: attempt.argv_truncated,
-            time_ns,
-        };
+        let program =
+            Program { path: image.program, asked, argv: attempt.argv, argv_truncated: attempt.argv_truncated, time_ns };
         if let Some(process) = self.tree.processes.get_mut(&who.process) {
             if process.programs.len() < MOST_PROGRAMS {
                 process.programs.push(program);
@@ -196,8 +191,11 @@ fn elf_interpreter(file: &File, head: &[u8]) -> Option<Vec<u8>> {
     file.read_exact_at(&mut entries, table).ok()?;
     for entry in entries.chunks(size.max(1) as usize) {
         if number(entry, 0, 4)? == PT_INTERP {
-            let (offset, length) =
-                if wide { (number(entry, 8, 8)?, number(entry, 32, 8)?) } else { (number(entry, 4, 4)?, number(entry, 16, 4)?) };
+            let (offset, length) = if wide {
+                (number(entry, 8, 8)?, number(entry, 32, 8)?)
+            } else {
+                (number(entry, 4, 4)?, number(entry, 16, 4)?)
+            };
             let mut name = vec![0; length.min(PAGE) as usize];
             file.read_exact_at(&mut name, offset).ok()?;
             name.truncate(name.iter().position(|&byte| byte == 0).unwrap_or(name.len()));

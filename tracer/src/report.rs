@@ -38,6 +38,8 @@ pub struct End {
     pub error: Option<String>,
     pub ending: Option<Ending>,
     pub root_end_ns: u64,
+    /// When the last process ended, of all.
+    pub last_end_ns: u64,
     pub processes: u64,
     pub opens: u64,
     pub failed_opens: u64,
@@ -145,6 +147,9 @@ impl Report {
         line.number("failed_dropped", failed_dropped);
         used(&mut line, end.usage);
         line.number("root_end_ns", end.root_end_ns);
+        if end.last_end_ns > end.root_end_ns {
+            line.number("outlived_ns", end.last_end_ns - end.root_end_ns);
+        }
         self.line(line);
         match self.failure.take() {
             Some(error) => Err(error),

@@ -3,8 +3,8 @@
 use crate::calls::Pending;
 use crate::files::FileId;
 use crate::foreign;
-use crate::moves::Place;
 use crate::mounts;
+use crate::moves::Place;
 use crate::names::link;
 use crate::observer::{Observer, Who};
 use crate::report::now_ns;
@@ -39,7 +39,9 @@ impl Observer {
                 }
             }
             _ if result < 0 => {}
-            Pending::Open { name, flags, before } => self.opened(who, result as i32, name, flags, before.ok().map(|f| (f.path, f.stat))),
+            Pending::Open { name, flags, before } => {
+                self.opened(who, result as i32, name, flags, before.ok().map(|f| (f.path, f.stat)))
+            }
             Pending::Rename { old, new, exchange } => {
                 if is_link_or_directory(&old) || is_link_or_directory(&new) {
                     self.names_changed();
@@ -106,7 +108,14 @@ impl Observer {
     }
 
     /// A descriptor was opened: the kernel now says which file it is.
-    fn opened(&mut self, who: Who, fd: i32, name: Option<Vec<u8>>, flags: u32, before: Option<(crate::paths::Path, Stat)>) {
+    fn opened(
+        &mut self,
+        who: Who,
+        fd: i32,
+        name: Option<Vec<u8>>,
+        flags: u32,
+        before: Option<(crate::paths::Path, Stat)>,
+    ) {
         let magic = format!("/proc/{}/fd/{fd}", who.tid);
         let Ok(path) = link(&magic) else { return };
         let now_stat = || Stat::of_target(magic.as_bytes());

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 const CANNOT_TRACE: i32 = 125;
 const CANNOT_EXECUTE: i32 = 126;
@@ -79,7 +80,12 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option
         Err(refused) => {
             let sentence = refused.sentence();
             say(&sentence);
-            finish(&mut report, &Mutex::new(Observer::new(0, reads, 0)), Some((CANNOT_TRACE, sentence)), Default::default());
+            finish(
+                &mut report,
+                &Mutex::new(Observer::new(0, reads, 0)),
+                Some((CANNOT_TRACE, sentence)),
+                Default::default(),
+            );
             return (CANNOT_TRACE, options.wait_for);
         }
     };
@@ -107,7 +113,13 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option
     (status, recorder)
 }
 
-fn follow(follower: &mut Follower, listener: Option<Listener>, observer: &Arc<Mutex<Observer>>) {
+/// Returns when the last task has ended. The thread that answers notifications may end later:
+/// some kernels keep it until somebody has reaped the last orphan.
+fn follow(
+    follower: &mut Follower,
+    listener: Option<Listener>,
+    observer: &Arc<Mutex<Observer>>,
+) -> Option<JoinHandle<()>> {
     let answering = listener.map(|listener| notify::answer(listener, Arc::clone(observer)));
     match answering {
         Some(Err(error)) => {
@@ -115,12 +127,16 @@ fn follow(follower: &mut Follower, listener: Option<Listener>, observer: &Arc<Mu
             say(&format!("the command was not run: no thread could be started ({error})"));
             sys::kill(follower.root, libc::SIGKILL);
             follower.run();
+            None
         }
         Some(Ok(thread)) => {
             follower.run();
-            let _ = thread.join();
+            Some(thread)
         }
-        None => follower.run(),
+        None => {
+            follower.run();
+            None
+        }
     }
 }
 
@@ -131,6 +147,7 @@ fn locked(observer: &Mutex<Observer>) -> MutexGuard<'_, Observer> {
 fn prepare_signals() -> SignalState {
     // What the terminal or a closed pipe does to the command must not end us before it.
     sys::set_disposition(libc::SIGPIPE, true);
+    sys::set_disposition(libc::SIGXFSZ, true);
     let child_ignored = sys::set_disposition(libc::SIGCHLD, false);
     SignalState { mask: signals::hold(), child_ignored }
 }
@@ -172,7 +189,12 @@ fn not_run(command: &CString, errno: Option<i32>) -> Option<(i32, String)> {
     })
 }
 
-fn finish(report: &mut Report, observer: &Mutex<Observer>, failure: Option<(i32, String)>, mut end: crate::report::End) {
+fn finish(
+    report: &mut Report,
+    observer: &Mutex<Observer>,
+    failure: Option<(i32, String)>,
+    mut end: crate::report::End,
+) {
     let observer = locked(observer);
     let mut temporaries = observer.files.temporaries;
     if end.started {
@@ -198,7 +220,8 @@ pub fn quietly(mechanism: Mechanism, command: &[CString]) -> Result<Observer, St
     watch_root(&mut locked(&observer), &started, now_ns());
     let report = Report::new(Box::new(io::sink()));
     let mut follower = Follower::new(Arc::clone(&observer), report, Arc::new(Signals::default()), started.root);
-    follow(&mut follower, started.listener.take(), &observer);
+    let answering = follow(&mut follower, started.listener.take(), &observer);
+    answering.map(JoinHandle::join);
     signals.mask.set_as_mask();
     drop(follower);
     let observer = Arc::try_unwrap(observer).map_err(|_| "the self-test did not end".to_string())?;

@@ -103,9 +103,14 @@ const RECV: u64 = request(3, 0, std::mem::size_of::<Notification>());
 const SEND: u64 = request(3, 1, std::mem::size_of::<Response>());
 const SET_FLAGS: u64 = request(1, 4, 8);
 const FD_SYNC_WAKE_UP: u64 = 1;
+const WAIT: i32 = -1;
 
 /// The end at which we hear of calls that wait for our answer.
-pub struct Listener(OwnedFd);
+pub struct Listener {
+    fd: OwnedFd,
+    /// Before Linux 6.6 a receiver is not told that nobody is left: ask first.
+    asks_first: bool,
+}
 
 /// One waiting call.
 pub struct Waiting {
@@ -125,32 +130,36 @@ pub enum Silence {
 
 impl Listener {
     pub fn new(fd: OwnedFd) -> Listener {
-        let listener = Listener(fd);
+        let listener = Listener { fd, asks_first: !crate::sys::kernel_at_least(6, 6) };
         // Linux 6.6: hand the CPU over to the other side. Older kernels refuse; nothing is lost.
         // SAFETY: the request takes a number.
-        unsafe { libc::ioctl(listener.0.as_raw_fd(), SET_FLAGS as _, FD_SYNC_WAKE_UP) };
+        unsafe { libc::ioctl(listener.fd.as_raw_fd(), SET_FLAGS as _, FD_SYNC_WAKE_UP) };
         listener
     }
 
     pub fn receive(&self) -> Result<Waiting, Silence> {
+        if self.asks_first && self.is_over(WAIT) {
+            return Err(Silence::Over);
+        }
         // The kernel wants to be handed zeroes.
         let mut seen = Notification::default();
         // SAFETY: `seen` is a live local of the layout and size the request names.
-        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), RECV as _, &mut seen) };
+        let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), RECV as _, &mut seen) };
         if result == 0 {
             let number = seen.data.number as u64;
             return Ok(Waiting { id: seen.id, tid: seen.pid as i32, number, args: seen.data.args });
         }
         match last_errno() {
-            libc::EINTR | libc::ENOENT if !self.is_over() => Err(Silence::Withdrawn),
+            libc::EINTR | libc::ENOENT if !self.is_over(0) => Err(Silence::Withdrawn),
             _ => Err(Silence::Over),
         }
     }
 
-    fn is_over(&self) -> bool {
-        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// Whether the last task under the filter is gone; waits so many milliseconds for any news.
+    fn is_over(&self, patience: i32) -> bool {
+        let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one live pollfd, and its count.
-        let count = unsafe { libc::poll(&mut poll, 1, 0) };
+        let count = unsafe { libc::poll(&mut poll, 1, patience) };
         count > 0 && poll.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 
@@ -159,7 +168,7 @@ impl Listener {
         let mut response = Response { id: waiting.id, value: 0, error: 0, flags: FLAG_CONTINUE };
         // SAFETY: `response` is a live local of the layout and size the request names. A task
         // that has gone meanwhile makes the request fail, which is no error.
-        unsafe { libc::ioctl(self.0.as_raw_fd(), SEND as _, &mut response) };
+        unsafe { libc::ioctl(self.fd.as_raw_fd(), SEND as _, &mut response) };
     }
 }
 

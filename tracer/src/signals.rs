@@ -100,7 +100,9 @@ impl Signals {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.lock();
         loop {
-            let same = |given: &Given| given.signal == info.number() && given.sender == sender && given.at.elapsed() < 4 * PATIENCE;
+            let same = |given: &Given| {
+                given.signal == info.number() && given.sender == sender && given.at.elapsed() < 4 * PATIENCE
+            };
             if let Some(index) = state.given.iter().position(same) {
                 state.given.remove(index);
                 return true;

@@ -55,7 +55,12 @@ impl Refused {
 const GO: [u8; 1] = [b'g'];
 
 /// Starts `command` under trace, up to the point where it is about to be executed.
-pub fn start(command: &[CString], filter: &[sock_filter], listen: bool, signals: SignalState) -> Result<Started, Refused> {
+pub fn start(
+    command: &[CString],
+    filter: &[sock_filter],
+    listen: bool,
+    signals: SignalState,
+) -> Result<Started, Refused> {
     let (ours, theirs) = sys::socket_pair().map_err(Refused::Fork)?;
     let mut words: Vec<*const libc::c_char> = command.iter().map(|word| word.as_ptr()).collect();
     words.push(std::ptr::null());
@@ -109,7 +114,13 @@ impl Started {
 }
 
 /// The child's side; ends in the command or not at all.
-fn child(words: &[*const libc::c_char], filter: &[sock_filter], listen: bool, signals: SignalState, socket: OwnedFd) -> ! {
+fn child(
+    words: &[*const libc::c_char],
+    filter: &[sock_filter],
+    listen: bool,
+    signals: SignalState,
+    socket: OwnedFd,
+) -> ! {
     let mut socket = File::from(socket);
     let mut go = [0];
     let say = |socket: &mut File, words: [i32; 3]| {

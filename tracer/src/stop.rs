@@ -3,22 +3,32 @@
 /// What a traced task reports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
-    Exited { code: i32 },
-    Killed { signal: i32 },
+    Exited {
+        code: i32,
+    },
+    Killed {
+        signal: i32,
+    },
     /// A call of the table is about to be made.
     Seccomp,
     /// A call whose result we asked for is done.
     SyscallExit,
     /// fork, vfork or clone made a task.
-    NewTask { is_clone: bool },
+    NewTask {
+        is_clone: bool,
+    },
     /// execve succeeded.
     Exec,
     /// The whole process was stopped by this signal.
-    Group { signal: i32 },
+    Group {
+        signal: i32,
+    },
     /// First stop of a new task, or the end of a group stop.
     Trap,
     /// This signal is about to be delivered.
-    Delivery { signal: i32 },
+    Delivery {
+        signal: i32,
+    },
     /// An event we did not ask for, or news of a child that is not traced.
     Other,
 }
@@ -72,10 +82,7 @@ mod tests {
         assert_eq!(Stop::decode(stopped(0, libc::SIGTERM)), Stop::Delivery { signal: libc::SIGTERM });
         assert_eq!(Stop::decode(stopped(0, SYSCALL_TRAP)), Stop::SyscallExit);
         assert_eq!(Stop::decode(stopped(libc::PTRACE_EVENT_SECCOMP, libc::SIGTRAP)), Stop::Seccomp);
-        assert_eq!(
-            Stop::decode(stopped(EVENT_STOP, libc::SIGTSTP)),
-            Stop::Group { signal: libc::SIGTSTP }
-        );
+        assert_eq!(Stop::decode(stopped(EVENT_STOP, libc::SIGTSTP)), Stop::Group { signal: libc::SIGTSTP });
         assert_eq!(Stop::decode(stopped(EVENT_STOP, libc::SIGTRAP)), Stop::Trap);
         assert_eq!(Stop::decode(stopped(libc::PTRACE_EVENT_CLONE, libc::SIGTRAP)), Stop::NewTask { is_clone: true });
     }

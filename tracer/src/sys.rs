@@ -166,11 +166,7 @@ const RESOLVE_IN_ROOT: u64 = 0x10;
 pub fn open_in_root(root: &File, name: &[u8], follow: bool) -> Result<File, Errno> {
     let name = CString::new(name).map_err(|_| libc::EINVAL)?;
     let nofollow = if follow { 0 } else { libc::O_NOFOLLOW };
-    let how = OpenHow {
-        flags: (libc::O_PATH | libc::O_CLOEXEC | nofollow) as u64,
-        mode: 0,
-        resolve: RESOLVE_IN_ROOT,
-    };
+    let how = OpenHow { flags: (libc::O_PATH | libc::O_CLOEXEC | nofollow) as u64, mode: 0, resolve: RESOLVE_IN_ROOT };
     // SAFETY: name and how live through the call, and the size given is that of `how`.
     let fd = unsafe {
         libc::syscall(libc::SYS_openat2, root.as_raw_fd(), name.as_ptr(), &how, std::mem::size_of::<OpenHow>())
@@ -206,9 +202,8 @@ pub fn above_standard(fd: OwnedFd) -> Result<OwnedFd, Errno> {
 pub fn socket_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
     let mut ends = [0; 2];
     // SAFETY: `ends` is room for the two descriptors.
-    let result = unsafe {
-        libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr())
-    };
+    let result =
+        unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0, ends.as_mut_ptr()) };
     check(i64::from(result))?;
     // SAFETY: the kernel just gave us these two descriptors.
     let (left, right) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };

@@ -39,6 +39,7 @@ pub enum Call {
     /// Any call after which the process may be allowed other files than we are.
     Credentials,
     Connect,
+    Bind,
     /// i386 only: one number for all socket calls.
     Socketcall,
     IoUringSetup,
@@ -108,6 +109,7 @@ pub static TABLE: &[Row] = &[
     row(Call::Truncate, NONE, 193, NONE),
     row(Call::OpenByHandleAt, 304, 342, 265),
     row(Call::Connect, 42, 362, 203),
+    row(Call::Bind, 49, 361, 200),
     row(Call::Socketcall, NONE, 102, NONE),
     row(Call::Chroot, 161, 61, 51),
     row(Call::Chroot, 155, 217, 41),
@@ -136,10 +138,7 @@ pub static TABLE: &[Row] = &[
 
 /// The call a number stands for, if it is one of ours.
 pub fn lookup(abi: Abi, number: u64) -> Option<Call> {
-    TABLE
-        .iter()
-        .find(|row| row.number(abi).is_some_and(|known| u64::from(known) == number))
-        .map(|row| row.call)
+    TABLE.iter().find(|row| row.number(abi).is_some_and(|known| u64::from(known) == number)).map(|row| row.call)
 }
 
 #[cfg(test)]
