@@ -77,3 +77,23 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return program
 
     return build
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """With ROAR_TRACER_TABLE=docs/tracer.md: put what the battery found into the table of that file."""
+    target = os.environ.get("ROAR_TRACER_TABLE")
+    if target is None:
+        return
+    outcomes: dict[str, dict[str, str]] = {}
+    for outcome, word in (("passed", "yes"), ("skipped", "-"), ("failed", "**no**")):
+        for report in terminalreporter.stats.get(outcome, ()):
+            if "test_battery[" in report.nodeid:
+                mechanism, name = report.nodeid.split("[")[1].rstrip("]").split("-", 1)
+                limit = outcome == "skipped" and "a limit of" in str(report.longrepr)
+                outcomes.setdefault(name, {})[mechanism] = "limit" if limit else word
+    rows = [f"| {n.replace('_', ' ')} | {o.get('ptrace', '-')} | {o.get('notify', '-')} |" for n, o in outcomes.items()]
+    page = Path(target)
+    before, _, rest = page.read_text().partition("<!-- battery -->\n")
+    after = rest.partition("<!-- /battery -->")[2]
+    table = "\n".join(["| what is seen | ptrace | notify |", "|---|---|---|", *rows])
+    page.write_text(f"{before}<!-- battery -->\n{table}\n<!-- /battery -->{after}")

@@ -29,6 +29,8 @@ pub struct Observer {
     pub images: Images,
     pub reads: Reads,
     pub user: u32,
+    /// The filter could only be had at the price of setuid programs' rights.
+    pub no_new_privs: bool,
     pub opens: u64,
     pub failed_opens: u64,
     /// A directory is gone: a symbolic link made now may stand in its place.
@@ -60,6 +62,7 @@ impl Observer {
             images: Images::default(),
             reads,
             user,
+            no_new_privs: false,
             opens: 0,
             failed_opens: 0,
             directory_removed: false,

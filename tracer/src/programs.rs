@@ -71,6 +71,10 @@ impl Observer {
         };
         for (name, found) in &image.files {
             self.ran(name, found);
+            if self.no_new_privs && found.stat.mode & (libc::S_ISUID | libc::S_ISGID) != 0 {
+                // It ran, but without the rights it has when it is not traced.
+                self.blinds.add("no_new_privs", &found.path);
+            }
         }
         let asked = paths::normal(&attempt.name);
         let asked = (!attempt.name.is_empty() && asked != *image.program).then_some(asked);

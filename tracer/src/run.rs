@@ -172,9 +172,7 @@ fn watch_root(observer: &mut Observer, started: &Started, time_ns: u64) {
     let mut process = Process::new(sys::own_pid(), time_ns);
     process.directory = Directory::Unknown;
     observer.tree.add_process(started.root, process);
-    if started.no_new_privs {
-        observer.blinds.add("no_new_privs", b"setuid programs run without their rights");
-    }
+    observer.no_new_privs = started.no_new_privs;
 }
 
 /// The status and the sentence for a command that could not be executed.
