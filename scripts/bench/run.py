@@ -107,13 +107,13 @@ def workloads(bench: Bench) -> None:
     here = bench.repository
     big = f"{'/dev/shm' if os.path.isdir('/dev/shm') else bench.scratch}/roar-bench-{os.getpid()}"
     dd = f"dd if=/dev/zero of={big} bs=64k count=16384 status=none && dd if={big} of=/dev/null bs=64k status=none"
-    through = "dd if=/dev/zero of=/dev/null bs=64k count=524288 status=none"
+    through = "dd if=/dev/zero of=/dev/null bs=64k count=4194304 status=none"
     clean = functools.partial(inputs.clean_c_project, f"{here}/c")
     ways = {
         "scikit-learn: cross-validate and fit a forest": bench.ways([sys.executable, "train.py"], here),
         f"`make -j2`, {inputs.SOURCES} C files": bench.ways(["make", "-s", "-j2"], f"{here}/c", clean),
         "`dd bs=64k`, 1 GiB written and read": bench.ways(["sh", "-c", f"{dd}; rm {big}"], here),
-        "`dd bs=64k`, 32 GiB from zero to null": bench.ways(["sh", "-c", through], here),
+        "`dd bs=64k`, 256 GiB from zero to null": bench.ways(["sh", "-c", through], here),
     }
     rows = []
     for name, variants in ways.items():
