@@ -8,7 +8,7 @@ use crate::report::{now_ns, Report, Start};
 use crate::seccomp::Listener;
 use crate::signals::{self, Signals};
 use crate::spawn::{self, Refused, SignalState, Started};
-use crate::tree::{Directory, Ending, Process};
+use crate::tree::{Ending, Process};
 use crate::{inherited, notify, selftest, sys};
 use std::ffi::CString;
 use std::fs::File;
@@ -169,9 +169,7 @@ fn start(mechanism: Mechanism, command: &[CString], signals: SignalState) -> (Re
 }
 
 fn watch_root(observer: &mut Observer, started: &Started, time_ns: u64) {
-    let mut process = Process::new(sys::own_pid(), time_ns);
-    process.directory = Directory::Unknown;
-    observer.tree.add_process(started.root, process);
+    observer.tree.add_process(started.root, Process::new(sys::own_pid(), time_ns));
     observer.no_new_privs = started.no_new_privs;
 }
 
