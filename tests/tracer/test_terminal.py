@@ -63,6 +63,14 @@ def test_death_by_a_forwarded_signal(words: Words) -> None:
     assert command.wait(timeout=10) == 128 + signal.SIGTERM
 
 
+def test_who_is_left_behind_can_be_ended(words: Words, tmp_path: Path) -> None:
+    command = subprocess.Popen(words("sh", "-c", "setsid sleep 30 & sleep 0.1; exit 3"))
+    time.sleep(0.6)
+    command.send_signal(signal.SIGINT)
+    assert command.wait(timeout=10) == 3
+    assert b'"outlived_ns"' in (tmp_path / "r").read_bytes().splitlines()[-1]
+
+
 def test_the_sender_is_the_true_one(words: Words, compiled: Callable[..., Path]) -> None:
     program = compiled("""static void h(int s, siginfo_t *i, void *c) { printf("%d\\n", i->si_pid); fflush(stdout); _exit(0); }
         int main() { struct sigaction a = {.sa_sigaction = h, .sa_flags = SA_SIGINFO}; sigaction(SIGTERM, &a, 0);

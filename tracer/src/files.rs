@@ -139,9 +139,11 @@ impl Files {
 
     /// The record of a path; `stat` is what was there just before this first touch.
     pub fn touch(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> FileId {
-        if let Some(id) = self.find(path) {
-            return id;
-        }
+        self.find(path).unwrap_or_else(|| self.add(path, stat, now_ns))
+    }
+
+    /// A record of a path that has none.
+    pub(crate) fn add(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> FileId {
         self.insert(Record::new(path.clone(), stat, now_ns))
     }
 

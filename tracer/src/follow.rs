@@ -134,7 +134,7 @@ impl Follower {
         self.end.usage.system_ns += own.system_ns;
         self.end.usage.peak_bytes = self.end.usage.peak_bytes.max(own.peak_bytes);
         if pid == self.root {
-            self.signals.follow(0);
+            self.signals.root_ended();
             self.end.ending = Some(ending);
             self.end.root_end_ns = now;
         }

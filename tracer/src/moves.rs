@@ -47,18 +47,27 @@ impl Files {
     /// The record of a file that is there now. If it came along with a directory from before the
     /// job, unnoticed until now, it is caught up with.
     pub fn arrive(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> FileId {
-        let is_news = self.find(path).and_then(|id| self.get(id)).is_none_or(|record| record.removed);
-        if is_news && stat.is_some() {
-            let came = self.moved.iter().rev().find(|(now, _)| is_within(path, now));
-            if let Some((now, before)) = came.filter(|(now, _)| now.len() < path.len()) {
-                let from = [before, &path[now.len()..]].concat().into();
-                let old = Place { path: from, stat };
-                if self.find(&old.path).is_none() {
-                    self.move_one(&old, &Place { path: path.clone(), stat: None }, now_ns);
-                }
+        let known = self.find(path);
+        if let Some(id) = known {
+            if self.get(id).is_some_and(|record| !record.removed) {
+                return id;
             }
         }
-        self.touch(path, stat, now_ns)
+        if stat.is_some() && self.came_with_directory(path, stat, now_ns) {
+            return self.touch(path, stat, now_ns);
+        }
+        known.unwrap_or_else(|| self.add(path, stat, now_ns))
+    }
+
+    fn came_with_directory(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> bool {
+        let came = self.moved.iter().rev().find(|(now, _)| is_within(path, now));
+        let Some((now, before)) = came.filter(|(now, _)| now.len() < path.len()) else { return false };
+        let from: Path = [before, &path[now.len()..]].concat().into();
+        if self.find(&from).is_some() {
+            return false;
+        }
+        self.move_one(&Place { path: from, stat }, &Place { path: path.clone(), stat: None }, now_ns);
+        true
     }
 
     fn note_moved_directory(&mut self, old: &Place, new: &Place) {

@@ -96,7 +96,7 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option
     let mut follower = Follower::new(Arc::clone(&observer), report, Arc::new(Signals::default()), root);
     follower.recorder = options.wait_for;
     follower.signals.follow(root);
-    follower.signals.listen();
+    follower.signals.listen(&observer);
     follow(&mut follower, started.listener.take(), &observer);
     let failure = (!follower.end.started).then(|| not_run(&options.command[0], started.exec_error())).flatten();
     let status = match (&failure, follower.end.ending) {

@@ -5,6 +5,7 @@
 //! command has it already. A thread of its own waits for signals, so that the loop over stops
 //! needs only one blocking call.
 
+use crate::observer::Observer;
 use crate::sys::{self, SignalInfo, SignalSet};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -48,14 +49,30 @@ struct State {
 pub struct Signals {
     state: Mutex<State>,
     news: Condvar,
-    /// To whom signals are passed on; 0 before the start and after the end.
+    /// To whom signals are passed on; 0 before the start, `ENDED` after the end.
     root: AtomicI32,
 }
+
+const ENDED: i32 = -1;
+
+/// What ends a program that does not want it otherwise.
+const ENDING: &[i32] = &[libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
 
 /// Keeps the signals that are meant for the command pending, until `listen` takes them.
 /// Returns the mask we were started with.
 pub fn hold() -> SignalSet {
     SignalSet::of(HEARD).block()
+}
+
+/// We only wait for those who outlived the root. Whoever wants us to end wants them to: without
+/// us they could not go on. It is said by SIGTERM, because shells make what they leave in the
+/// background ignore SIGINT and SIGQUIT.
+fn end_the_rest(info: &SignalInfo, observer: &Observer) {
+    if ENDING.contains(&info.number()) {
+        for &pid in observer.tree.processes.keys() {
+            sys::kill(pid, libc::SIGTERM);
+        }
+    }
 }
 
 /// What is to be done with a signal the root is about to be given.
@@ -74,20 +91,29 @@ impl Signals {
         self.root.store(root, Ordering::SeqCst);
     }
 
+    /// The root is gone; who is left is to be asked of the observer.
+    pub fn root_ended(&self) {
+        self.root.store(ENDED, Ordering::SeqCst);
+    }
+
     /// Starts the thread that takes signals, for as long as we live.
-    pub fn listen(self: &Arc<Signals>) {
-        let signals = Arc::clone(self);
+    pub fn listen(self: &Arc<Signals>, observer: &Arc<Mutex<Observer>>) {
+        let (signals, observer) = (Arc::clone(self), Arc::clone(observer));
         // Without the thread signals stay pending: the command is undisturbed, only deafer.
         let _ = std::thread::Builder::new().stack_size(64 << 10).spawn(move || loop {
             if let Ok(info) = SignalSet::of(HEARD).wait() {
-                signals.pass_on(&info);
+                signals.pass_on(&info, &observer);
             }
         });
     }
 
-    fn pass_on(&self, info: &SignalInfo) {
+    fn pass_on(&self, info: &SignalInfo, observer: &Mutex<Observer>) {
         let root = self.root.load(Ordering::SeqCst);
-        if root == 0 || info.is_from_kernel() || info.number() == libc::SIGWINCH || self.has_been_given(info) {
+        if root == ENDED {
+            return end_the_rest(info, &observer.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        let not_ours = info.is_from_kernel() || info.number() == libc::SIGWINCH;
+        if root == 0 || not_ours || self.has_been_given(info) {
             return;
         }
         self.lock().passed_on.push(*info);
