@@ -1,4 +1,4 @@
-"""Real repositories in a sealed environment: no configuration, identity or terminal of the person who runs the tests."""
+"""Real repositories in a sealed environment: no configuration or identity of the person who runs the tests."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_concurrent_writers_beside_gc_lose_nothing(repo: Repository, tree: Path,
 
     def writer(_: int) -> list[str]:
         words = [sys.executable, "-c", APPEND, str(tree), str(ROOT / "tests"), "12", head]
-        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+        return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
 
     with ThreadPoolExecutor(8) as pool:
         work = [pool.submit(writer, i) for i in range(6)]
@@ -223,8 +223,20 @@ def test_foreign_objects_are_named_and_passed_over(repo: Repository, tree: Path,
     good = append(repo, draft())
     git(tree, "update-ref", "refs/roar/jobs/2020/foreign", "HEAD")
     items = list(read.since(repo, read.tips(repo).values()))
-    assert [i for i in items if isinstance(i, read.Stored)][0].body == good.body
+    assert next(i for i in items if isinstance(i, read.Stored)).body == good.body
     assert [i.reason for i in items if isinstance(i, read.Broken)] == ["its tree holds no record"]
+
+
+def test_a_damaged_record_hides_no_other(repo: Repository, tree: Path) -> None:
+    entries = [append(repo, draft(word=str(i))) for i in range(5)]
+    blob = next(i.blob for i in read.since(repo, read.tips(repo).values()) if i.body == entries[2].body)
+    loose = Path(repo.objects_dir, blob[:2], blob[2:])
+    for damage in (loose.read_bytes()[:-20], b"", None):
+        loose.chmod(0o644)
+        loose.unlink() if damage is None else loose.write_bytes(damage)
+        items = list(read.since(repo, read.tips(repo).values()))
+        assert {i.body for i in items if isinstance(i, read.Stored)} == {e.body for e in entries if e != entries[2]}
+        assert len([i for i in items if isinstance(i, read.Broken)]) == 1
 
 
 def test_segments_are_read(repo: Repository, tree: Path, git: Git) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-
 from conftest import ROOT, Git, Roar, needs_tracer
 from test_run import by_path, jobs, last
 
@@ -41,6 +40,12 @@ def shared_clone(tree: Path, git: Git, name: str = "clone") -> Path:
 
 def verdicts(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:
     return {item["path"]: item["verdict"] for item in orjson.loads(done.stdout)["artifacts"]}
+
+
+def untouched(folder: Path, git: Git) -> list[str]:
+    """What a reproduction must leave as it was."""
+    questions = (["status", "--porcelain"], ["for-each-ref", "refs/heads", "refs/stash"], ["worktree", "list"])
+    return [git(folder, *words) for words in questions]
 
 
 @pytest.fixture
@@ -70,11 +75,11 @@ def test_scikit_learn_is_made_again_in_a_fresh_clone(learned: Path, git: Git) ->
     metrics = by_path(last(learned).outputs)["metrics.json"]
     clone = shared_clone(learned, git)
     learned.rename(learned.parent / "moved away")
-    before = git(clone, "status", "--porcelain"), git(clone, "for-each-ref", "refs/heads"), git(clone, "worktree", "list")
+    before = untouched(clone, git)
     done = Roar(clone)("reproduce", "-y", "--env", "current", "--json", (metrics.hash or "")[:10])
     assert verdicts(done)["metrics.json"] == "identical"
     assert set(verdicts(done).values()) == {"identical"}
-    assert before == (git(clone, "status", "--porcelain"), git(clone, "for-each-ref", "refs/heads"), git(clone, "worktree", "list"))
+    assert before == untouched(clone, git)
     assert git(clone, "fsck", "--strict") == ""
     recorded = [job for _, job in jobs(clone) if job.reproduces]
     assert len(recorded) == 3
@@ -108,7 +113,8 @@ def test_a_shell_pipeline_with_pandas_and_a_plot(tree: Path, roar: Roar, git: Gi
     pytest.importorskip("matplotlib")
     (tree / "fetch.sh").write_text("for i in 1 2 3 4 5 6; do echo $i,$((i * i % 7)); done | sort -t, -k2n > raw.csv\n")
     (tree / "clean.py").write_text(
-        "import pandas as pd\nd = pd.read_csv('raw.csv', names=['x', 'y'])\nd[d.y > 1].to_csv('clean.csv', index=False)\n"
+        "import pandas as pd\nd = pd.read_csv('raw.csv', names=['x', 'y'])\n"
+        "d[d.y > 1].to_csv('clean.csv', index=False)\n"
     )
     (tree / "plot.py").write_text(
         "import matplotlib\nmatplotlib.use('Agg')\nimport matplotlib.pyplot as plt, pandas as pd\n"
@@ -188,8 +194,8 @@ def ssh_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]
         Path("/run/sshd").mkdir(exist_ok=True)
     log = (place / "log").open("wb")
     server = subprocess.Popen([sshd, "-D", "-e", "-f", str(place / "config")], stderr=log)
-    options = f"-i {place}/user -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -F none"
-    monkeypatch.setenv("GIT_SSH_COMMAND", f"ssh {options} -o LogLevel=ERROR")
+    options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o LogLevel=ERROR"
+    monkeypatch.setenv("GIT_SSH_COMMAND", f"ssh -F none -i {place}/user {options}")
     try:
         wait_for_port(port)
         yield port

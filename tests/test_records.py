@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shlex
 
 import orjson
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from roar import paths
 from roar.errors import NewerFormatError, RecordError
 from roar.records import codec, ids
-from roar.records.job import Command, Environment, Exit, File, Job, Machine, Session, Tracer
+from roar.records.job import Command, Environment, Exit, File, Job, Machine, Redirect, Session, Tracer
 from roar.records.summary import command_line, duration, note, printable
 
 
@@ -52,10 +54,8 @@ def test_every_byte_string_has_one_spelling(raw: bytes) -> None:
 
 @given(st.text(max_size=40))
 def test_marked_text_spells_bytes_or_is_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         assert paths.to_text(paths.to_bytes(paths.MARK + text)) == paths.MARK + text
-    except ValueError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -141,10 +141,8 @@ def test_a_newer_format_is_refused_by_name() -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(body: bytes) -> None:
-    try:
+    with contextlib.suppress(RecordError):
         codec.decode(body)
-    except RecordError:
-        pass
 
 
 def test_ids_as_people_type_them() -> None:
@@ -155,7 +153,9 @@ def test_ids_as_people_type_them() -> None:
 
 def test_summaries_never_let_a_terminal_obey() -> None:
     assert printable("a\x1b[31mb\nc") == "a\\x1b[31mb\\nc"
-    assert command_line(["sh", "-c", "a 'b'"]) == "sh -c 'a '\\''b'\\'''"
+    assert shlex.split(command_line(Command(argv=["sh", "-c", "a 'b'"]))) == ["sh", "-c", "a 'b'"]
+    redirects = [Redirect(fd=0, path="data/in.txt"), Redirect(fd=2, path="sub/log", append=True)]
+    assert command_line(Command(argv=["sort"], cwd="sub", redirects=redirects)) == "sort < ../data/in.txt 2>> log"
     assert "\x1b" not in note(job(command=Command(argv=["\x1b]0;x\x07"])), "0" * 26)
     assert [duration(n) for n in (5_000_000, 4_200_000_000, 192_000_000_000, 18_120_000_000_000)] == [
         "5 ms", "4.2 s", "3 min 12 s", "5 h 02 min",

@@ -6,7 +6,8 @@ import pytest
 
 from roar.trace.scope import Scope
 
-SCOPE = Scope("/home/ada/project", ("/home/ada/project/.git",), ("/home/ada/project/.venv", "/opt/py/lib/python3.11"), "/home/ada")
+PACKAGES = ("/home/ada/project/.venv", "/opt/py/lib/python3.11")
+SCOPE = Scope("/home/ada/project", ("/home/ada/project/.git",), PACKAGES, "/home/ada")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,9 @@ def test_rules(path: str, reason: str | None) -> None:
     assert SCOPE.left_out(path) == reason
 
 
-@pytest.mark.parametrize("root", ["/usr/share/project", "/tmp/p", "/home/ada/.config/p", "/var/lib/p", "/etc", "/dev/shm/p"])
+@pytest.mark.parametrize(
+    "root", ["/usr/share/project", "/tmp/p", "/home/ada/.config/p", "/var/lib/p", "/etc", "/dev/shm/p"]
+)
 def test_the_repository_wins_wherever_it_is(root: str) -> None:
     scope = Scope(root, (root + "/.git",), (), "/home/ada")
     assert scope.left_out(root + "/a/b.csv") is None

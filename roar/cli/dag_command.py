@@ -73,7 +73,7 @@ def _cells(node: Node) -> list[str]:
     needs = " ".join(f"@{number}" for number in state.needs[:_MOST_NEEDS])
     if len(state.needs) > _MOST_NEEDS:
         needs += f" +{len(state.needs) - _MOST_NEEDS}"
-    words = name + command_line(node.job.command.argv) + place
+    words = name + command_line(node.job.command) + place
     return [f"@{state.step.number}", state.state, str(len(state.step.jobs)), needs, words]
 
 
@@ -93,7 +93,7 @@ def _node(node: Node) -> dict[str, Any]:
     job, state = node.job, node.state
     return {
         "step_number": state.step.number,
-        "command": command_line(job.command.argv),
+        "command": command_line(job.command),
         "argv": job.command.argv,
         "cwd": job.command.cwd,
         "name": job.command.name,

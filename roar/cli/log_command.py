@@ -53,7 +53,7 @@ def line(identifier: str, job: Job, style: Style, columns: int = 0) -> str:
     head = f"{present.short_id(identifier)}  {result}  {duration(job.duration_ns)}  "
     made = output_words(job, 2)
     tail = f" -> {made}" if made else ""
-    words = command_line(job.command.argv)
+    words = command_line(job.command)
     if columns:  # the command gives way first: what was made says more
         room = max(columns - len(head), _NARROWEST)
         words = present.fit(words, max(room - len(tail), room // 2))
@@ -77,7 +77,7 @@ def entry(identifier: str, job: Job, style: Style) -> Iterator[str]:
         yield style.red(f"Incomplete: {present.count(len(job.incomplete), 'gap')} in what is known")
     yield ""
     yield (
-        "    " + command_line(job.command.argv) + (f"    (in {printable(job.command.cwd)})" if job.command.cwd else "")
+        "    " + command_line(job.command) + (f"    (in {printable(job.command.cwd)})" if job.command.cwd else "")
     )
     for file in job.outputs[:_MOST_OUTPUTS]:
         yield f"    -> {style.cyan(present.short_hash(file.hash))}  {printable(file.path)}"
@@ -92,7 +92,7 @@ def as_fields(identifier: str, job: Job) -> dict[str, Any]:
     """A job in short, for JSON."""
     return {
         "id": identifier,
-        "command": command_line(job.command.argv),
+        "command": command_line(job.command),
         "argv": job.command.argv,
         "cwd": job.command.cwd,
         "outcome": outcome(job),

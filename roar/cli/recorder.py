@@ -43,7 +43,7 @@ def lines(identifier: str, job: Job, style: Style) -> list[str]:
     good = style.green if result == "ok" else style.red
     text = [
         f"{style.bold('roar')} {style.yellow(identifier)}  {good(result)}  {duration(job.duration_ns)}"
-        f"  {command_line(job.command.argv, 60)}"
+        f"  {command_line(job.command, 60)}"
     ]
     text += _side("in ", job.inputs, job.input_shards, style)
     text += _side("out", job.outputs, job.output_shards, style)

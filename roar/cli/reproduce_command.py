@@ -74,7 +74,7 @@ def command(  # noqa: PLR0913  one for each option
     _agree(made, yes=yes)
 
     def begun(step: Step) -> None:
-        click.echo(f"{style.bold(f'@{step.number}')}  {command_line(step.job.command.argv, 90)}", err=True)
+        click.echo(f"{style.bold(f'@{step.number}')}  {command_line(step.job.command, 90)}", err=True)
 
     sys.stderr.flush()
     outcome = reproduce.reproduce(made, repo, reproduce.Audience(sys.stderr.fileno(), begun, say), keep=keep)
@@ -134,7 +134,7 @@ def _step_lines(made: Plan, step: Step, style: Style) -> list[str]:
     job = step.job
     where = f"  (in {printable(job.command.cwd)})" if job.command.cwd else ""
     text = [
-        f"{style.bold(f'@{step.number}')}  {command_line(job.command.argv)}{where}",
+        f"{style.bold(f'@{step.number}')}  {command_line(job.command)}{where}",
         f"    {style.dim('job')}     {style.yellow(step.identifier)}",
     ]
     kept = f" with {len(step.lay)} changed or untracked file{'s' * (len(step.lay) != 1)}" if step.lay else ""

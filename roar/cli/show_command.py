@@ -53,7 +53,7 @@ def command(what: str, *, all_files: bool, as_json: bool) -> None:
 def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     job = found.job
     yield style.yellow(f"job {found.id}")
-    yield f"    {command_line(job.command.argv)}"
+    yield f"    {command_line(job.command)}"
     yield f"    {present.painted_outcome(outcome(job), style)} in {duration(job.duration_ns)}"
     if job.incomplete:
         yield ""

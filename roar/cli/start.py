@@ -66,13 +66,15 @@ def go(role: str, options: dict[str, str], argv: list[str]) -> int:
         repo.require_work_tree()
         branch, commit = refs.head(repo)
         cwd = os.getcwd()
-        report = tracing.open_report()
+        report, redirects = tracing.open_report(), tracing.redirections()
 
         def recorder(done: int) -> None:
             from roar.cli.recorder import record_run
             from roar.verbs.record import Run
 
-            run = Run(repo, argv, cwd, branch, commit, dict(os.environ), name=options.get("name"), role=role)
+            environ = dict(os.environ)
+            name = options.get("name")
+            run = Run(repo, argv, cwd, branch, commit, environ, name=name, role=role, redirects=redirects)
             boundary.guarded(lambda: record_run(run, report, done, quiet="quiet" in options, as_json="json" in options))
 
         tracing.become_tracer(argv, report, recorder, [])

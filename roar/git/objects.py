@@ -17,6 +17,8 @@ from roar.git.repository import Repository
 
 TREE_MODE = b"40000"
 FILE_MODE = b"100644"
+_TRIES = 10
+"""gc removes empty folders under a writer; so often in a row it does not."""
 
 
 def write(repo: Repository, kind: str, body: bytes, *, durable: bool = False) -> str:
@@ -28,13 +30,12 @@ def write(repo: Repository, kind: str, body: bytes, *, durable: bool = False) ->
     if os.path.exists(path):
         return oid
     packed = zlib.compress(framed, 1)
-    for last in (False, False, True):
+    for left in range(_TRIES, -1, -1):
         try:
             _place(folder, path, packed, durable=durable)
             break
         except FileNotFoundError:
-            # gc removes empty folders under a writer
-            if last:
+            if not left:
                 raise
             _make_folder(repo.objects_dir, folder)
     return oid

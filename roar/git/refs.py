@@ -77,9 +77,11 @@ def _lock(path: str, lock: str) -> int:
         try:
             return os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
         except FileNotFoundError:
-            # made anew each time: pack-refs removes empty folders under a writer
-            with contextlib.suppress(FileExistsError):
+            # made anew each time: pack-refs removes empty folders under a writer, even while they are made
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
+            if time.monotonic() > deadline:
+                raise
         except FileExistsError:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - os.stat(lock).st_mtime > STALE_LOCK_SECONDS:

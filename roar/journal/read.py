@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from roar.errors import GitError, RecordError
 from roar.git import program, refs
@@ -56,70 +56,79 @@ def since(repo: Repository, new: Iterable[str], known: Iterable[str] = ()) -> It
     if not wanted:
         return
     names = "".join(f"{oid}\n" for oid in wanted) + "".join(f"^{oid}\n" for oid in sorted(set(known)))
-    walk = [*repo.args(), "-c", "log.showSignature=false", "log", "--stdin", "--ignore-missing", "--topo-order"]
+    walk = [*repo.args(), "-c", "log.showSignature=false", "log", "--stdin", "--ignore-missing"]
     walk.append(f"--format=%T:{RECORD.decode()} %H")
     batch = [*repo.args(), "cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"]
     env = program.environment()
+    pipe = subprocess.PIPE
     with (
-        subprocess.Popen(
-            ["git", *walk], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
-        ) as log,
-        subprocess.Popen(["git", *batch], stdin=log.stdout, stdout=subprocess.PIPE, env=env) as cat,
+        subprocess.Popen(["git", *walk], stdin=pipe, stdout=pipe, stderr=pipe, env=env) as log,
+        subprocess.Popen(["git", *batch], stdin=log.stdout, stdout=pipe, stderr=subprocess.DEVNULL, env=env) as cat,
     ):
-        assert log.stdin and log.stdout and log.stderr and cat.stdout
+        assert log.stdin and log.stdout and log.stderr
         log.stdout.close()
         log.stdin.write(names.encode())
         log.stdin.close()
-        others: list[str] = []
-        yield from _bodies(cat, others)
+        read: set[str] = set()
+        for item in _bodies(cat):
+            read.add(item.commit)
+            yield item
         trouble = log.stderr.read()
-    if log.returncode:
+    if log.returncode and not cat.returncode:  # else it only lost its reader
         raise GitError(f"the journal cannot be walked: {program.last_line(trouble)}", "git fsck")
-    if others:
-        yield from _without_record(repo, names, others)
+    yield from _one_by_one(repo, names, read)
 
 
-def _bodies(cat: subprocess.Popen[bytes], others: list[str]) -> Iterator[Stored | Broken]:
+def _bodies(cat: subprocess.Popen[bytes]) -> Iterator[Stored | Broken]:
+    """What ``git cat-file`` gives; it ends early at an object that is damaged."""
     assert cat.stdout
     while line := cat.stdout.readline():
         words = line.decode("ascii", "replace").split()
         if len(words) != 4 or not words[2].isdigit():
-            others.append(words[0].partition(":")[0] if words else "")
-            continue
+            continue  # missing
         blob, kind, size, commit = words
         if int(size) > codec.MAX_BYTES:
-            left = int(size) + 1
-            while left > 0:
-                left -= len(cat.stdout.read(min(left, 1 << 20))) or left
+            _skip(cat.stdout, int(size) + 1)
             yield Broken(commit, f"record.json has {size} bytes, more than {codec.MAX_BYTES}")
             continue
         body = cat.stdout.read(int(size))
+        if len(body) != int(size):
+            return
         cat.stdout.read(1)
         yield Stored(commit, blob, 0, body) if kind == "blob" else Broken(commit, f"record.json is a {kind}")
 
 
-def _without_record(repo: Repository, names: str, trees: list[str]) -> Iterator[Stored | Broken]:
-    """Commits whose tree has no record: sealed segments, or foreign objects."""
-    out = repo.ask("log", "--stdin", "--ignore-missing", "--format=%T %H", stdin=names.encode()).decode()
-    commits = dict(line.split() for line in out.splitlines())
+def _skip(stream: IO[bytes], size: int) -> None:
+    while size > 0 and (piece := stream.read(min(size, 1 << 20))):
+        size -= len(piece)
+
+
+def _one_by_one(repo: Repository, names: str, read: set[str]) -> Iterator[Stored | Broken]:
+    """The commits that the quick way gave nothing for: sealed segments, damaged and foreign objects."""
+    out = repo.ask("log", "--stdin", "--ignore-missing", "--format=%H %T", stdin=names.encode()).decode()
+    left = [line.split() for line in out.splitlines() if line.partition(" ")[0] not in read]
     with Reader(repo) as reader:
-        for tree in trees:
-            yield from _segments(reader, commits.get(tree, tree), tree)
+        for commit, tree in left:
+            try:
+                yield from _slowly(reader, commit, tree)
+            except GitError as error:
+                yield Broken(commit, error.message)
 
 
-def _segments(reader: Reader, commit: str, tree: str) -> Iterator[Stored | Broken]:
-    try:
-        blobs = [oid for path, (_, oid) in reader.files(tree).items() if path.startswith(b"segment/")]
-        if not blobs:
-            yield Broken(commit, "its tree holds no record")
-        for blob in blobs:
-            start = 0
-            for line in reader.body(blob, "blob").split(b"\n"):
-                if line:
-                    yield Stored(commit, blob, start, line)
-                start += len(line) + 1
-    except GitError as error:
-        yield Broken(commit, error.message)
+def _slowly(reader: Reader, commit: str, tree: str) -> Iterator[Stored | Broken]:
+    """The records of one commit. Raises ``GitError`` for what is missing or damaged."""
+    entries = {name: oid for _, name, oid in reader.tree(tree)}
+    blobs = [entries[RECORD]] if RECORD in entries else []
+    if b"segment" in entries:
+        blobs += [oid for _, oid in reader.files(entries[b"segment"]).values()]
+    if not blobs:
+        yield Broken(commit, "its tree holds no record")
+    for blob in blobs:
+        start = 0
+        for line in reader.body(blob, "blob").split(b"\n"):
+            if line:
+                yield Stored(commit, blob, start, line)
+            start += len(line) + 1
 
 
 def record(reader: Reader, blob: str, start: int, length: int) -> Record:

@@ -41,6 +41,15 @@ class Shard(Part):
     """BLAKE3 of the manifest's bytes."""
 
 
+class Redirect(Part):
+    """A regular file in the work tree that the user's shell made one of the command's standard streams."""
+
+    fd: Annotated[int, Field(ge=0, le=2)]
+    path: Text
+    """Relative to the work tree."""
+    append: bool = False
+
+
 class Command(Part):
     """What was run, and where."""
 
@@ -51,6 +60,7 @@ class Command(Part):
     """The recording work tree's absolute path, when words of ``argv`` contain it."""
     name: Text | None = None
     """The step name that the user gave."""
+    redirects: list[Redirect] = []
 
 
 class Exit(Part):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+import shlex
 
-from roar.records.job import Job
+from roar.records.job import Command, Job
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
@@ -15,10 +17,19 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda m: "\\n" if m[0] == "\n" else f"\\x{ord(m[0]):02x}", text)
 
 
-def command_line(argv: list[str], width: int = 0) -> str:
+def command_line(command: Command, width: int = 0) -> str:
     """A command as one types it, quoted where the shell needs it; cut to ``width`` characters when positive."""
-    line = printable(" ".join(w if _PLAIN_WORD.fullmatch(w) else "'" + w.replace("'", "'\\''") + "'" for w in argv))
+    words = [_quoted(word) for word in command.argv]
+    for redirect in command.redirects:
+        sign = "<" if redirect.fd == 0 else ">" * (1 + redirect.append)
+        path = posixpath.relpath(redirect.path, command.cwd or ".") if redirect.path[:1] != "/" else redirect.path
+        words.append(f"{redirect.fd if redirect.fd > 1 else ''}{sign} {_quoted(path)}")
+    line = printable(" ".join(words))
     return line if not 0 < width < len(line) else line[: width - 1] + "…"
+
+
+def _quoted(word: str) -> str:
+    return word if _PLAIN_WORD.fullmatch(word) else shlex.quote(word)
 
 
 def outcome(job: Job) -> str:
@@ -57,11 +68,11 @@ def output_words(job: Job, most: int = 3) -> str:
 def subject(job: Job) -> str:
     """``roar: run python train.py -> model.pkl``: the first line of the record's commit."""
     made = output_words(job, 2)
-    return f"roar: {job.role} {command_line(job.command.argv, 60)}" + (f" -> {made}" if made else "")
+    return f"roar: {job.role} {command_line(job.command, 60)}" + (f" -> {made}" if made else "")
 
 
 def note(job: Job, identifier: str) -> str:
     """The line on the commit that was checked out; it begins with the record's id."""
     made = output_words(job)
-    line = f"{identifier} {job.role} {outcome(job)} {duration(job.duration_ns)}  {command_line(job.command.argv, 100)}"
+    line = f"{identifier} {job.role} {outcome(job)} {duration(job.duration_ns)}  {command_line(job.command, 100)}"
     return line + (f" -> {made}" if made else "")

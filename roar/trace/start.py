@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+if sys.platform != "win32":
+    import fcntl
 
 from roar.errors import EXIT_BUG, NotStartedError
 
@@ -34,6 +38,19 @@ def tracer_path() -> str:
 def open_report() -> int:
     """An open file for the report. In memory, so that a disk filled by the command cannot lose it."""
     return os.memfd_create("roar-report", os.MFD_CLOEXEC)
+
+
+def redirections() -> tuple[tuple[int, str, bool], ...]:
+    """The standard streams that are regular files: number, absolute path, opened for appending."""
+    found = []
+    for fd in (0, 1, 2):
+        try:
+            path = os.readlink(f"/proc/self/fd/{fd}")
+            if stat.S_ISREG(os.fstat(fd).st_mode) and os.path.exists(path):
+                found.append((fd, path, bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND)))
+        except OSError:  # closed
+            continue
+    return tuple(found)
 
 
 def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None], options: list[str]) -> NoReturn:

@@ -44,6 +44,11 @@ class Confined:
                 raise RoarError(f"{printable(source)} has changed since it was verified", "run it again")
             os.chmod(temporary, mode & 0o777 | 0o600)
 
+    def open(self, path: str, flags: int) -> int:
+        """A descriptor of the file there, which no symbolic link may be. Raises ``RoarError`` or ``OSError``."""
+        with self._parent(path, make=True) as (parent, name):
+            return os.open(name, flags | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o666, dir_fd=parent)
+
     def link(self, path: str, target: bytes) -> None:
         """Put a symbolic link there. It is never followed here."""
         with self._new(path) as temporary:

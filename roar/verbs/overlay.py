@@ -24,15 +24,14 @@ UNTRACKED_BYTES = 256 << 10
 """An untracked file that looks like code or configuration is kept up to this size."""
 TOTAL_BYTES = 64 << 20
 
-SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        "py pyi pyx ipynb r rmd qmd jl m sh bash zsh fish pl rb lua js mjs ts tsx java scala kt go rs c h cc cpp cxx hh "
-        "hpp cu cuh f f90 sql awk sed mk cmake nf smk cwl wdl proto j2 jinja tmpl "
-        "yaml yml toml json jsonc json5 ini cfg conf config properties gin hcl tf lock"
-    ).split()
+_CODE = (
+    "py pyi pyx ipynb r rmd qmd jl m sh bash zsh fish pl rb lua js mjs ts tsx java scala kt go rs c h cc cpp cxx hh "
+    "hpp cu cuh f f90 sql awk sed mk cmake nf smk cwl wdl proto j2 jinja tmpl"
 )
-NAMES = frozenset(["makefile", "gnumakefile", "dockerfile", "snakefile", "justfile", "rakefile", "procfile", "requirements", "pipfile"])
+_CONFIGURATION = "yaml yml toml json jsonc json5 ini cfg conf config properties gin hcl tf lock"
+_BUILD_FILES = "makefile gnumakefile dockerfile snakefile justfile rakefile procfile"
+SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_CODE} {_CONFIGURATION}".split())
+NAMES = frozenset(f"{_BUILD_FILES} pipfile requirements".split())
 
 
 class Overlay:
@@ -101,9 +100,7 @@ def _tracked_on_disk(repo: Repository, overlay: Overlay, file: File, blob: str) 
     if clean:
         overlay.blobs[file.path] = blob
     elif data is None:
-        overlay.lacks(
-            file.path, f"differs from the commit and is larger than {MODIFIED_BYTES >> 20} MiB"
-        )
+        overlay.lacks(file.path, f"differs from the commit and is larger than {MODIFIED_BYTES >> 20} MiB")
     elif digest_bytes(data) != file.hash:
         overlay.lacks(file.path, "changed after the run")
     else:

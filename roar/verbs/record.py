@@ -16,7 +16,7 @@ from roar.git.repository import Repository
 from roar.journal import manifests, spool
 from roar.journal.append import append
 from roar.journal.entry import Entry
-from roar.paths import from_fs, fs, state_folder
+from roar.paths import below, from_fs, fs, state_folder
 from roar.records.ids import clock_of
 from roar.records.job import (
     Code,
@@ -29,13 +29,14 @@ from roar.records.job import (
     Job,
     Process,
     Program,
+    Redirect,
     Tracer,
 )
 from roar.stamps import Stamps
 from roar.trace.report import Report
 from roar.trace.scope import Scope
 from roar.verbs import overlay, sessions
-from roar.verbs.observe import observe, relative_to, vain_lookups
+from roar.verbs.observe import Observed, relative_to, vain_lookups
 
 
 class Run(NamedTuple):
@@ -52,6 +53,8 @@ class Run(NamedTuple):
     session: str | None = None
     """None: the active one of the work tree."""
     reproduces: str | None = None
+    redirects: tuple[tuple[int, str, bool], ...] = ()
+    """Standard streams that are regular files: number, absolute path, opened for appending."""
 
 
 def record(run: Run, report: Report) -> tuple[str, Job]:
@@ -110,7 +113,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         pythons, package_folders = python.describe_pythons(programs, read, root, stamps)
         home = os.path.realpath(os.path.expanduser("~"))
         scope = Scope(root, (repo.git_dir, repo.common_dir, os.path.join(root, ".git")), package_folders, home)
-        seen = observe(report, scope, stamps, report.start.get("time_ns", 0))
+        seen = Observed(report, scope, stamps)
     finally:
         stamps.close()
     vain = vain_lookups(report, root)
@@ -129,12 +132,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     fields |= _history(report)
     fields |= {
         "role": run.role,
-        "command": Command(
-            argv=argv,
-            cwd=relative_to(run.cwd, root),
-            name=run.name,
-            root=root if any(root in w for w in argv) else None,
-        ),
+        "command": _command(run, argv, root),
         "user": settings.identity(repo),
         "code": _code(run, kept),
         "environment": Environment(
@@ -149,6 +147,18 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         "reproduces": run.reproduces,
     }
     return fields, beside | kept.tree
+
+
+def _command(run: Run, argv: list[str], root: str) -> Command:
+    inside = [(fd, below(path, root), append) for fd, path, append in run.redirects]
+    python_path = run.environ.get("PYTHONPATH", "")
+    return Command(
+        argv=argv,
+        cwd=relative_to(run.cwd, root),
+        name=run.name,
+        root=root if root in python_path or any(root in word for word in argv) else None,
+        redirects=[Redirect(fd=fd, path=from_fs(path), append=append) for fd, path, append in inside if path],
+    )
 
 
 def _code(run: Run, kept: overlay.Overlay) -> Code:

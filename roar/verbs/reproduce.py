@@ -164,7 +164,7 @@ def last_seen(index: Index, content: str) -> str:
     job = index.load_job(users[0])
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(job.started_ns // 1_000_000_000))
     host = printable(job.environment.machine.hostname or "an unnamed machine")
-    return f"{host}, {when} UTC, {users[0]} {command_line(job.command.argv, 50)}"
+    return f"{host}, {when} UTC, {users[0]} {command_line(job.command, 50)}"
 
 
 def _with_environments(made: Plan, mode: Mode, work_tree: str | None) -> Plan:

@@ -14,7 +14,7 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
 from roar.paths import fs, is_safe_relative
-from roar.records.job import Exit, Job
+from roar.records.job import Command, Exit, Job
 from roar.records.summary import printable
 from roar.trace import report as reports
 from roar.trace.report import Report
@@ -136,7 +136,8 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
     cwd = area.files.folder(command.cwd)
     _link_environments(area, tools)
     environ["PWD"] = cwd
-    report = _trace(argv, cwd, environ, step.job.environment.umask, output)
+    with _streams(command, area, output) as streams:
+        report = _trace(argv, cwd, environ, step.job.environment.umask, streams)
     if not report.started:
         why = report.end.get("error") or "it cannot be executed"
         raise RoarError(f"@{step.number} could not be started: {printable(str(why))}")
@@ -152,6 +153,7 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
         role=step.job.role,
         session=session,
         reproduces=step.identifier,
+        redirects=tuple((r.fd, area.files.name(r.path), r.append) for r in command.redirects),
     )
     remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, environ)]
     try:
@@ -168,7 +170,24 @@ def _link_environments(area: Workspace, tools: list[translate.Tools]) -> None:
             area.files.link(prefix, os.fsencode(tool.folder))
 
 
-def _trace(argv: list[str], cwd: str, environ: dict[str, str], umask: int | None, output: int) -> Report:
+@contextlib.contextmanager
+def _streams(command: Command, area: Workspace, output: int) -> Iterator[list[int]]:
+    """Descriptors for standard input, output and errors: the files that they were redirected to, else ``output``."""
+    streams = [subprocess.DEVNULL, output, output]
+    opened: dict[str, int] = {}
+    try:
+        for redirect in command.redirects:
+            if redirect.path not in opened:
+                how = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if redirect.append else os.O_TRUNC)
+                opened[redirect.path] = area.files.open(redirect.path, how if redirect.fd else os.O_RDONLY)
+            streams[redirect.fd] = opened[redirect.path]
+        yield streams
+    finally:
+        for fd in opened.values():
+            os.close(fd)
+
+
+def _trace(argv: list[str], cwd: str, environ: dict[str, str], umask: int | None, streams: list[int]) -> Report:
     """The report of a command. It gets a session of its own: no terminal, and no signal of it, reaches it."""
     tracer = tracer_path()
     report = open_report()
@@ -178,9 +197,9 @@ def _trace(argv: list[str], cwd: str, environ: dict[str, str], umask: int | None
                 [tracer, "--report-fd", str(report), "--", *argv],
                 cwd=cwd,
                 env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdin=streams[0],
+                stdout=streams[1],
+                stderr=streams[2],
                 pass_fds=(report,),
                 start_new_session=True,
                 umask=-1 if umask is None else umask & 0o777,

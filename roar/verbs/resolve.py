@@ -180,7 +180,7 @@ def _describe(index: Index, target: Target) -> str:
     if target.path is not None:
         return f"the file {printable(target.path)}"
     if target.kind == "job":
-        return f"job {target.id} ({command_line(index.load_job(target.id).command.argv, 30)})"
+        return f"job {target.id} ({command_line(index.load_job(target.id).command, 30)})"
     if target.kind == "artifact":
         names = index.names(target.id)
         return f"{target.id[:16]} ({printable(names[0].path)})" if names else target.id[:16]
