@@ -130,6 +130,22 @@ def test_a_shell_pipeline_with_pandas_and_a_plot(tree: Path, roar: Roar, git: Gi
     assert {"pandas", "matplotlib"} <= {p.name for p in both.environment.pythons[0].read}
 
 
+def test_redirections_by_the_shell_are_made_again(tree: Path, git: Git) -> None:
+    (tree / "words.txt").write_text("pear\napple\nfig\n")
+    (tree / "sub").mkdir()
+    commit(tree, git, "words")
+    roar = f"{sys.executable} -m roar run -q"
+    script = (
+        f"cd sub; {roar} sort < ../words.txt > sorted.txt; {roar} head -n 2 >> first.txt < sorted.txt 2> errors.log"
+    )
+    subprocess.run(["sh", "-c", script], cwd=tree, check=True)
+    wanted = by_path(last(tree).outputs)["sub/first.txt"].hash or ""
+    clone = shared_clone(tree, git)
+    done = Roar(clone)("reproduce", "-y", "--json", wanted[:12])
+    # errors.log was made by the shell and stayed as it was
+    assert verdicts(done) == {"sub/sorted.txt": "identical", "sub/first.txt": "identical"}
+
+
 def test_two_recording_clones_through_git_daemon(tree: Path, roar: Roar, git: Git, tmp_path: Path) -> None:
     first = shared_clone(tree, git, "first")
     git(tmp_path, "clone", "-q", "hub.git", "second")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-import orjson
 
+from roar.cli.present import write_json
 from roar.git.repository import discover
 from roar.verbs import sync
 
@@ -19,7 +19,7 @@ def command(*, as_json: bool) -> None:
     """
     changed = sync.init(discover())
     if as_json:
-        click.echo(orjson.dumps({"changed": changed}))
+        write_json({"changed": changed})
     elif changed:
         click.echo("\n".join(changed))
     else:

@@ -76,9 +76,7 @@ def entry(identifier: str, job: Job, style: Style) -> Iterator[str]:
     if job.incomplete:
         yield style.red(f"Incomplete: {present.count(len(job.incomplete), 'gap')} in what is known")
     yield ""
-    yield (
-        "    " + command_line(job.command) + (f"    (in {printable(job.command.cwd)})" if job.command.cwd else "")
-    )
+    yield ("    " + command_line(job.command) + (f"    (in {printable(job.command.cwd)})" if job.command.cwd else ""))
     for file in job.outputs[:_MOST_OUTPUTS]:
         yield f"    -> {style.cyan(present.short_hash(file.hash))}  {printable(file.path)}"
     for shard in job.output_shards[:_MOST_OUTPUTS]:

@@ -60,7 +60,7 @@ def fit_path(path: str, columns: int) -> str:
     return path if columns <= 0 or len(path) <= columns else "…" + path[len(path) - max(columns - 1, 0) :]
 
 
-def table(  # noqa: PLR0913  what to show, and how
+def table(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     paints: Sequence[Paint | None] | None = None,

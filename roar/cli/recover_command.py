@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import click
-import orjson
 
+from roar.cli.present import write_json
 from roar.git.repository import discover
 from roar.verbs.recover import recover
 
@@ -15,7 +15,7 @@ def command(*, as_json: bool) -> None:
     """Bring records that were saved aside (full disk, read-only repository) into this repository's journal."""
     done = recover(discover())
     if as_json:
-        click.echo(orjson.dumps({"recovered": done.recovered, "broken": done.broken}))
+        write_json({"recovered": done.recovered, "broken": done.broken})
         return
     for identifier in done.recovered:
         click.echo(identifier)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import click
-import orjson
 
+from roar.cli.present import write_json
 from roar.errors import GitError
 from roar.git.repository import discover
 from roar.verbs import sync
@@ -28,7 +28,7 @@ def command(remote: str | None, *, fetch_only: bool, push_only: bool, quiet: boo
     done = sync.sync(repo, remote, fetch=not push_only, push=not fetch_only, quiet=still)
     loose = sync.noted_and_unshared(repo)
     if as_json:
-        click.echo(orjson.dumps({**done._asdict(), "commits_on_no_remote_branch": loose}))
+        write_json({**done._asdict(), "commits_on_no_remote_branch": loose})
     elif not quiet:
         click.echo(f"{done.remote}: fetched {_count(done.fetched)}, pushed {_count(done.pushed)}")
     if done.refused:

@@ -2,7 +2,7 @@
 
 A step is stale when what it read is no longer what is there, when what it wrote is modified or gone, or when a step
 that it depends on is stale or failed. It is superseded when everything it wrote was written anew by other steps.
-A file whose recorded content is not known is never a reason; nor is a missing input outside the work tree, which may
+A file whose recorded content is not known is never a reason; nor is one outside the work tree that is gone, which may
 belong to another machine.
 """
 
@@ -165,6 +165,8 @@ class _Pipeline:
         for use in self.uses(step)[1]:
             now = disk[use.path]
             if use.hash is None or self._last[use.path][0] != step.job or (now is not None and use.hash in now):
+                continue
+            if now is None and use.path.startswith("/"):
                 continue
             what = "is gone" if now is None else "was modified"
             reasons.append(Reason("output", f"output {printable(use.path)} {what}", use.path))
