@@ -54,7 +54,11 @@ pub fn awaiting(pending: Option<Pending>) -> Next {
 
 impl Observer {
     pub fn enter(&mut self, tid: i32, entry: &Entry) -> Next {
-        let (Some(call), Some(who)) = (lookup(entry.abi, entry.number), self.who(tid)) else { return Next::Go };
+        let Some(call) = lookup(entry.abi, entry.number) else { return Next::Go };
+        let Some(who) = self.who(tid) else {
+            self.blinds.add("lost_process", b"a call of a task that is not known");
+            return Next::Go;
+        };
         let a = &entry.args;
         let cwd = libc::AT_FDCWD;
         match call {

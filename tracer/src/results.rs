@@ -117,7 +117,16 @@ impl Observer {
         before: Option<(crate::paths::Path, Stat)>,
     ) {
         let magic = format!("/proc/{}/fd/{fd}", who.tid);
-        let Ok(path) = link(&magic) else { return };
+        let path = match link(&magic) {
+            Ok(path) => path,
+            Err(errno) => {
+                // It was killed, or may not be looked at (a program we may not read).
+                if errno != libc::ENOENT {
+                    self.blinds.add("path_unreadable", name.as_deref().unwrap_or_default());
+                }
+                return;
+            }
+        };
         let now_stat = || Stat::of_target(magic.as_bytes());
         let path = match who.view {
             View::Same => path.into(),
