@@ -58,6 +58,8 @@ impl From<i32> for Number {
     }
 }
 
+const ROOM: usize = 768;
+
 /// An object under construction.
 pub struct Object(String);
 
@@ -68,7 +70,9 @@ impl Object {
 
     /// A line of the report; what it is about comes first.
     pub fn of_kind(kind: &str) -> Object {
-        let mut object = Object::new();
+        // Room for most lines: a run may have a million of them.
+        let mut object = Object(String::with_capacity(ROOM));
+        object.0.push('{');
         object.text("kind", kind);
         object
     }
