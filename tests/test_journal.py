@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Git
 
-from roar.git import gclock, refs
+from roar.git import gclock, objects, refs
 from roar.git.objects import Reader
 from roar.git.repository import Repository, discover
 from roar.journal import manifests, read, spool
@@ -96,7 +96,7 @@ def test_while_a_gc_runs_the_record_waits_in_the_spool(repo: Repository) -> None
     with gclock.hold(repo):
         entry = append(repo, draft(), {b"files/a.py": b"1"})
         assert ids(repo) == []
-        assert [os.path.basename(p) for p in spool.entries(repo.own_dir)] == [entry.identifier]
+        assert [os.path.basename(p) for p in spool.entries(repo.own_dir)] == [entry.identifier + ".tar"]
     assert bring_in(repo) == [entry.identifier]
     assert ids(repo) == [entry.identifier]
     assert spool.entries(repo.own_dir) == []
@@ -105,7 +105,7 @@ def test_while_a_gc_runs_the_record_waits_in_the_spool(repo: Repository) -> None
 def test_a_damaged_spool_entry_stays_and_harms_nobody(repo: Repository) -> None:
     with gclock.hold(repo):
         entry = append(repo, draft())
-    record = Path(repo.own_dir, "spool", entry.identifier, "tree", "record.json")
+    record = Path(repo.own_dir, "spool", entry.identifier + ".tar")
     record.write_bytes(record.read_bytes().replace(b"true", b"fake"))
     assert bring_in(repo) == []
     assert record.exists()
@@ -128,15 +128,20 @@ def test_a_stale_lock_of_our_ref_is_broken(repo: Repository) -> None:
     assert len(ids(repo)) == 2
 
 
-def test_a_copied_clone_takes_a_new_name(repo: Repository, tree: Path, tmp_path: Path) -> None:
+def test_a_copied_clone_takes_a_new_name_and_both_can_push(
+    repo: Repository, tree: Path, tmp_path: Path, git: Git
+) -> None:
     append(repo, draft())
     subprocess.run(["cp", "-a", str(tree), str(tmp_path / "copy")], check=True)
     copy = discover(str(tmp_path / "copy"))
     append(copy, draft(word="in the copy"))
     append(repo, draft(word="in the original"))
-    assert len(read.tips(copy)) == 2
-    assert len(ids(copy)) == 2
-    assert len(read.tips(repo)) == 1
+    assert len(read.tips(copy)) == len(read.tips(repo)) == 1
+    assert read.tips(copy).keys() != read.tips(repo).keys()
+    assert len(ids(copy)) == len(ids(repo)) == 2
+    git(tmp_path, "init", "-q", "--bare", "hub.git")
+    for place in (tree, tmp_path / "copy", tree):
+        git(place, "push", "-q", str(tmp_path / "hub.git"), "main", "refs/roar/*")
 
 
 APPEND = """
@@ -237,6 +242,41 @@ def test_a_damaged_record_hides_no_other(repo: Repository, tree: Path) -> None:
         items = list(read.since(repo, read.tips(repo).values()))
         assert {i.body for i in items if isinstance(i, read.Stored)} == {e.body for e in entries if e != entries[2]}
         assert len([i for i in items if isinstance(i, read.Broken)]) == 1
+
+
+def test_a_chain_whose_end_is_damaged_is_left_and_a_new_one_begins(repo: Repository) -> None:
+    append(repo, draft())
+    tip = next(iter(read.tips(repo).values()))
+    loose = Path(repo.objects_dir, tip[:2], tip[2:])
+    loose.chmod(0o644)
+    loose.write_bytes(b"")
+    after = append(repo, draft())
+    assert after.identifier in [
+        codec.identify(codec.decode(i.body), i.body)
+        for ref_tip in read.tips(repo).values()
+        if ref_tip != tip
+        for i in read.since(repo, [ref_tip])
+        if isinstance(i, read.Stored)
+    ]
+
+
+def test_trees_without_measure_are_named_and_passed_over(repo: Repository, tree: Path, git: Git) -> None:
+    good = append(repo, draft())
+    oid = objects.write(repo, "blob", b"x")
+    bomb = objects.write(repo, "tree", objects.tree_body([(b"100644", b"f", oid)]))
+    for _ in range(9):
+        entries = [(objects.TREE_MODE, b"%d" % i, bomb) for i in range(10)]
+        bomb = objects.write(repo, "tree", objects.tree_body(entries))
+    deep = objects.write(repo, "tree", objects.tree_body([(b"100644", b"f", oid)]))
+    for _ in range(1500):
+        deep = objects.write(repo, "tree", objects.tree_body([(objects.TREE_MODE, b"segment", deep)]))
+    for name, hostile in (("wide", bomb), ("deep", deep)):
+        top = objects.write(repo, "tree", objects.tree_body([(objects.TREE_MODE, b"segment", hostile)]))
+        commit = git(tree, "commit-tree", top, "-m", "x")
+        git(tree, "update-ref", f"refs/roar-remote/a/b/jobs/2026/{name}", commit)
+    items = list(read.since(repo, read.tips(repo).values()))
+    assert [i.body for i in items if isinstance(i, read.Stored)] == [good.body]
+    assert len([i for i in items if isinstance(i, read.Broken)]) == 2
 
 
 def test_segments_are_read(repo: Repository, tree: Path, git: Git) -> None:

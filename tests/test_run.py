@@ -164,13 +164,21 @@ def test_the_overlay_holds_what_the_job_read_and_the_commit_lacks(roar: Roar, tr
     assert kept == {"conf.sh": b"A=1\n", "lib.sh": b". ./ignored.sh; . ./secrets.sh\n"}
     assert by_path(job.inputs)["main.sh"].blob == git(tree, "rev-parse", "HEAD:main.sh")
     assert by_path(job.inputs)["data.csv"].hash == b3(b"a,b\n")
-    assert any("secrets.sh: looks like a secret" in gap.detail for gap in job.incomplete)
+    gaps = {gap.detail for gap in job.incomplete}
+    assert gaps == {"secrets.sh: looks like a secret", "ignored.sh: ignored by git"}
     (tree / "out.csv").unlink()
     assert before == (
         git(tree, "status", "--porcelain"),
         git(tree, "ls-files", "-s"),
         git(tree, "for-each-ref", "refs/heads", "refs/stash"),
     )
+
+
+def test_a_script_without_a_suffix_is_code(roar: Roar, tree: Path) -> None:
+    (tree / "tool").write_text("cat words\n")
+    (tree / "words").write_text("some\n")
+    roar("run", "-q", "sh", "tool")
+    assert [(f.path, f.state) for f in last(tree).code.overlay] == [("tool", "untracked")]
 
 
 def test_a_tracked_file_that_is_gone_is_in_the_overlay(roar: Roar, tree: Path) -> None:
@@ -381,17 +389,22 @@ def test_a_missing_tracer_is_said_before_anything_runs(roar: Roar, tree: Path) -
     assert not (tree / "made").exists()
 
 
-def test_a_killed_tracer_ends_the_command_and_says_so(tree: Path) -> None:
-    words = [sys.executable, "-m", "roar", "run", "sh", "-c", "cat README; echo ready; exec sleep 60"]
-    run = subprocess.Popen(words, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+@pytest.mark.parametrize("group", [False, True])
+def test_a_killed_tracer_ends_the_command_and_the_record_says_so(tree: Path, *, group: bool) -> None:
+    words = [sys.executable, "-m", "roar", "run", "sh", "-c", "echo $$; exec sleep 60"]
+    run = subprocess.Popen(words, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
     assert run.stdout is not None
-    while b"ready" not in run.stdout.readline():
-        pass
-    run.kill()
-    run.wait(10)
-    deadline = time.monotonic() + 10
+    command = int(run.stdout.readline())
+    if group:
+        os.killpg(run.pid, signal.SIGKILL)
+    else:
+        run.kill()
+    assert run.wait(10) == -signal.SIGKILL
+    deadline = time.monotonic() + 20
     while not jobs(tree) and time.monotonic() < deadline:
         time.sleep(0.05)
+    assert [gap.reason for gap in last(tree).incomplete] == ["tracer-died"]
+    assert not Path(f"/proc/{command}/cwd").exists()
 
 
 def test_pipes_end_when_the_command_lets_go_of_them(tree: Path) -> None:
@@ -415,10 +428,73 @@ def test_many_runs_at_once(tree: Path, git: Git) -> None:
     assert git(tree, "fsck", "--strict") == ""
 
 
-def test_the_environment_and_descriptors_are_untouched(tree: Path) -> None:
+@pytest.mark.parametrize("names", [None, ["PATH", "HOME", "PYTHONPATH"]])
+def test_the_environment_and_descriptors_are_untouched(tree: Path, names: list[str] | None) -> None:
+    env = None if names is None else {name: os.environ[name] for name in names}
     script = "env | sort; ls /proc/self/fd; cat /proc/self/status | grep -E '^Sig(Blk|Ign)|^NoNewPrivs'; umask"
-    bare = subprocess.run(["sh", "-c", script], cwd=tree, capture_output=True)
+    bare = subprocess.run(["sh", "-c", script], cwd=tree, capture_output=True, env=env, check=False)
     words = [sys.executable, "-m", "roar", "run", "-q", "sh", "-c", script]
-    traced = subprocess.run(words, cwd=tree, capture_output=True)
+    traced = subprocess.run(words, cwd=tree, capture_output=True, env=env, check=False)
     assert traced.stdout == bare.stdout
-    assert ROOT.exists()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_stay_closed(tree: Path, closed: str) -> None:
+    script = "ls /proc/self/fd > fds; exit 3"
+    subprocess.run(["sh", "-c", f"sh -c '{script}' {closed}"], cwd=tree, check=False)
+    bare = (tree / "fds").read_text()
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m roar run -q sh -c '{script}' {closed}"], cwd=tree, check=False
+    )
+    assert done.returncode == 3
+    assert (tree / "fds").read_text() == bare
+    assert [f.path for f in last(tree).outputs] == ["fds"]
+
+
+def test_what_reproducible_builds_do_is_seen(roar: Roar, tree: Path) -> None:
+    for number in ("1111", "2222"):
+        (tree / "in").write_text(number)
+        roar("run", "-q", "sh", "-c", "cat in > out; touch -d @0 out")
+        assert by_path(last(tree).outputs)["out"].hash == b3(number.encode())
+
+
+def test_files_move_with_their_folder(roar: Roar, tree: Path) -> None:
+    (tree / "run1" / "sub").mkdir(parents=True)
+    (tree / "run1" / "sub" / "model.bin").write_bytes(b"5")
+    roar("run", "-q", "mv", "run1", "final")
+    assert by_path(last(tree).inputs)["run1/sub/model.bin"].hash == b3(b"5")
+    assert by_path(last(tree).outputs)["final/sub/model.bin"].hash == b3(b"5")
+
+
+def test_nothing_that_surrounds_the_command_costs_the_record(roar: Roar, tree: Path, git: Git) -> None:
+    git(tree, "remote", "add", "origin", os.fsdecode(b"/tmp/\xe9.git"))
+    odd = {"GIT_AUTHOR_NAME": os.fsdecode(b"J\xe9r"), "TZ": os.fsdecode(b"\xe9"), "PYTHONPATH": f"/tmp/\udce9:{ROOT}"}
+    roar("run", "-q", "--name", os.fsdecode(b"caf\xe9"), "true", **odd)
+    assert last(tree).command.name == "//bytes/caf%E9"
+    Path(tree, ".git", "roar", "session").write_bytes(b"\0" * 26)
+    roar("run", "-q", "true")
+    old = tree / "old"
+    (old / "pydantic").mkdir(parents=True)
+    (old / "pydantic" / "__init__.py").write_text("raise ImportError")
+    roar("run", "-q", "true", PYTHONPATH=f"{old}:{ROOT}")
+    assert len(jobs(tree)) == 3
+
+
+def test_a_report_is_saved_when_no_record_can_be_made_of_it(roar: Roar, tree: Path, git: Git) -> None:
+    done = roar("run", "-q", "sh", "-c", "echo '[x' >> .git/config; echo 1 > out; exit 2", code=2)
+    assert b"its record could not be made" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    config = tree / ".git" / "config"
+    config.write_text(config.read_text().replace("[x\n", ""))
+    assert len(roar("recover").stdout.split()) == 1
+    assert by_path(last(tree).outputs)["out"].hash == b3(b"1\n")
+    assert last(tree).exit.code == 2
+
+
+def test_a_run_inside_a_run_is_part_of_it(roar: Roar, tree: Path) -> None:
+    inner = f"{sys.executable} -m roar run sh -c 'echo 1 > inner; exit 5'; echo $? > outer"
+    done = roar("run", "-q", "sh", "-c", inner)
+    assert b"inside a recorded run already" in done.stderr
+    assert {"inner", "outer"} <= set(by_path(last(tree).outputs))
+    assert (tree / "outer").read_text() == "5\n"
+    assert len(jobs(tree)) == 1

@@ -14,7 +14,8 @@ def guarded(function: Callable[[], int]) -> int:
     """Call a function and give its exit code, or that of the error it ended with, after saying what it was."""
     try:
         status = function()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: closed by whoever started us
+            sys.stdout.flush()
     except RoarError as error:
         say_error(error)
         status = error.exit_code
@@ -31,7 +32,9 @@ def guarded(function: Callable[[], int]) -> int:
 
 
 def say(line: str) -> None:
-    """Write one line to standard error, whatever bytes it holds."""
+    """Write one line to standard error, if there is one, whatever characters it holds."""
+    if sys.stderr is None:
+        return
     sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
     sys.stderr.flush()
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 
 import orjson
 
 from roar.cli import boundary
 from roar.cli.say import Style
+from roar.errors import SavedAsideError
 from roar.records.job import File, Job, Shard
 from roar.records.summary import command_line, duration, outcome, printable
 from roar.trace import report as reports
 from roar.trace.start import wait_for_end
+from roar.verbs.aside import save_report
 from roar.verbs.record import Run, record
 
 _MOST = 6
@@ -22,13 +23,18 @@ _MOST = 6
 def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: bool) -> int:
     """Wait for the command's end, record it, report it. Gives an exit code that nobody but tests looks at."""
     wait_for_end(done)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on Ctrl-C is meant for roar
     with os.fdopen(report_fd, "rb") as file:
         file.seek(0)
-        report = reports.read(file)
+        raw = file.read()
+    report = reports.read(raw.splitlines())
     if not report.started:
         return 0
-    identifier, job = record(run, report)
+    try:
+        identifier, job = record(run, report)
+    except SavedAsideError:
+        raise
+    except Exception as error:
+        raise save_report(run, raw, error) from error
     if as_json:
         boundary.say(orjson.dumps({"id": identifier, **job.model_dump(mode="json", exclude_none=True)}).decode())
     elif not quiet or job.incomplete:

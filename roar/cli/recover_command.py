@@ -20,6 +20,6 @@ def command(*, as_json: bool) -> None:
     for identifier in done.recovered:
         click.echo(identifier)
     for folder in done.broken:
-        click.echo(f"roar: {folder} does not hold the record its name promises; it stays there", err=True)
+        click.echo(f"roar: {folder} holds no whole record; it stays there", err=True)
     if not done.recovered and not done.broken:
         click.echo("nothing was saved aside", err=True)

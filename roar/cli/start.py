@@ -7,11 +7,12 @@ module does not understand (``-h``, an unknown option, no command) it leaves to 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from roar import log
 from roar.cli import boundary
-from roar.errors import EXIT_NOT_STARTED, RoarError
+from roar.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_NOT_STARTED, RoarError
 from roar.git import refs
 from roar.git.repository import discover
 from roar.trace import start as tracing
@@ -61,6 +62,8 @@ def parse(words: list[str]) -> tuple[dict[str, str], list[str]] | None:
 def go(role: str, options: dict[str, str], argv: list[str]) -> int:
     """Become the tracer of a command. Returns a status only when the command could not be started."""
     try:
+        if tracing.inside_a_run():
+            return _part_of_a_run(argv)
         tracing.tracer_path()
         repo = discover()
         repo.require_work_tree()
@@ -69,13 +72,16 @@ def go(role: str, options: dict[str, str], argv: list[str]) -> int:
         report, redirects = tracing.open_report(), tracing.redirections()
 
         def recorder(done: int) -> None:
-            from roar.cli.recorder import record_run
-            from roar.verbs.record import Run
+            def record() -> int:
+                from roar.cli.recorder import record_run
+                from roar.verbs.record import Run
 
-            environ = dict(os.environ)
-            name = options.get("name")
-            run = Run(repo, argv, cwd, branch, commit, environ, name=name, role=role, redirects=redirects)
-            boundary.guarded(lambda: record_run(run, report, done, quiet="quiet" in options, as_json="json" in options))
+                environ = tracing.environment()
+                name = options.get("name")
+                run = Run(repo, argv, cwd, branch, commit, environ, name=name, role=role, redirects=redirects)
+                return record_run(run, report, done, quiet="quiet" in options, as_json="json" in options)
+
+            boundary.guarded(record)
 
         tracing.become_tracer(argv, report, recorder, [])
     except RoarError as error:
@@ -84,3 +90,18 @@ def go(role: str, options: dict[str, str], argv: list[str]) -> int:
     except FileNotFoundError as error:  # the current folder is gone
         boundary.say_error(RoarError(f"cannot start here: {error.strerror}", "go to a folder that exists"))
         return EXIT_NOT_STARTED
+
+
+def _part_of_a_run(argv: list[str]) -> int:
+    """Become a command that a run around it sees anyway: a process can have one tracer only."""
+    boundary.say(f"roar: inside a recorded run already: {argv[0]} is recorded as a part of it")
+    for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores them, and a command would inherit that
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    try:
+        os.execvpe(argv[0], argv, tracing.environment())
+    except FileNotFoundError:
+        boundary.say(f"roar: {argv[0]}: command not found")
+        return EXIT_NOT_FOUND
+    except OSError as error:
+        boundary.say(f"roar: {argv[0]}: cannot be executed ({error.strerror})")
+        return EXIT_NOT_EXECUTABLE

@@ -10,6 +10,9 @@ from roar.git import objects
 from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
 
+MOST_LINES = 200
+"""A note keeps its newest lines: each append writes the whole blob anew, and nobody reads thousands."""
+
 Entries = list[tuple[bytes, bytes, str]]
 
 
@@ -23,7 +26,7 @@ def add_line(repo: Repository, reader: Reader, tree: str | None, commit: str, li
     lines = [text for text in b"\n".join(texts).split(b"\n") if text]
     new = line.encode("utf-8", "surrogateescape")
     if new not in lines:
-        lines.append(new)
+        lines = [*lines, new][-MOST_LINES:]
     blob = objects.write(repo, "blob", b"\n".join(lines) + b"\n")
     shard = [e for e in shard if e[1] not in (name[2:], name[2:4])] + _others(repo, reader, shard, name)
     shard.append((FILE_MODE, name[2:], blob))

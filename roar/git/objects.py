@@ -17,12 +17,17 @@ from roar.git.repository import Repository
 
 TREE_MODE = b"40000"
 FILE_MODE = b"100644"
+MAX_BYTES = 128 << 20
+"""A larger object is not read: nothing that roar writes comes near it."""
+MAX_FILES = 1_000_000
+MAX_DEPTH = 128
+"""Folders of folders in one tree."""
 _TRIES = 10
 """gc removes empty folders under a writer; so often in a row it does not."""
 
 
-def write(repo: Repository, kind: str, body: bytes, *, durable: bool = False) -> str:
-    """Store an object and give its id. ``durable`` waits until it is on the disk."""
+def write(repo: Repository, kind: str, body: bytes) -> str:
+    """Store an object and give its id."""
     framed = b"%s %d\0" % (kind.encode(), len(body)) + body
     oid = repo.hash(framed)
     folder = os.path.join(repo.objects_dir, oid[:2])
@@ -32,7 +37,7 @@ def write(repo: Repository, kind: str, body: bytes, *, durable: bool = False) ->
     packed = zlib.compress(framed, 1)
     for left in range(_TRIES, -1, -1):
         try:
-            _place(folder, path, packed, durable=durable)
+            _place(folder, path, packed)
             break
         except FileNotFoundError:
             if not left:
@@ -41,15 +46,12 @@ def write(repo: Repository, kind: str, body: bytes, *, durable: bool = False) ->
     return oid
 
 
-def _place(folder: str, path: str, packed: bytes, *, durable: bool) -> None:
+def _place(folder: str, path: str, packed: bytes) -> None:
     temporary = os.path.join(folder, f"tmp_obj_roar{os.getpid()}_{os.urandom(4).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o444)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(packed)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         if os.path.exists(temporary):
@@ -85,7 +87,7 @@ def tree_entries(body: bytes, *, sha256: bool = False) -> list[tuple[bytes, byte
     return entries
 
 
-def write_files(repo: Repository, files: Mapping[bytes, bytes], *, durable: bool = False) -> str:
+def write_files(repo: Repository, files: Mapping[bytes, bytes]) -> str:
     """Store files by their slash-separated paths, and give the id of the tree that holds them."""
     folders: dict[bytes, dict[bytes, bytes]] = {}
     entries: list[tuple[bytes, bytes, str]] = []
@@ -94,10 +96,10 @@ def write_files(repo: Repository, files: Mapping[bytes, bytes], *, durable: bool
         if slash:
             folders.setdefault(first, {})[rest] = data
         else:
-            entries.append((FILE_MODE, first, write(repo, "blob", data, durable=durable)))
+            entries.append((FILE_MODE, first, write(repo, "blob", data)))
     for name, inside in folders.items():
-        entries.append((TREE_MODE, name, write_files(repo, inside, durable=durable)))
-    return write(repo, "tree", tree_body(entries), durable=durable)
+        entries.append((TREE_MODE, name, write_files(repo, inside)))
+    return write(repo, "tree", tree_body(entries))
 
 
 def commit_body(tree: str, parents: Iterable[str], author: str, committer: str, message: str) -> bytes:
@@ -160,6 +162,9 @@ class Reader:
             self.close()
             raise GitError(f"git could not read the object {name}; run git fsck")
         size = int(head[2])
+        if size > MAX_BYTES:
+            self.close()
+            raise GitError(f"object {head[0].decode()} has {size} bytes, more than {MAX_BYTES}")
         body = git.stdout.read(size)
         git.stdout.read(1)
         if len(body) != size:
@@ -185,14 +190,22 @@ class Reader:
         except ValueError as error:
             raise GitError(f"tree {name}: {error}; run git fsck") from error
 
-    def files(self, tree: str, prefix: bytes = b"") -> dict[bytes, tuple[bytes, str]]:
-        """Every file below a tree: path to (mode, blob id)."""
+    def files(self, tree: str) -> dict[bytes, tuple[bytes, str]]:
+        """Every file below a tree: path to (mode, blob id). Raises ``GitError`` for trees without measure."""
         found: dict[bytes, tuple[bytes, str]] = {}
-        for mode, name, oid in self.tree(tree):
-            if mode == TREE_MODE:
-                found.update(self.files(oid, prefix + name + b"/"))
-            else:
-                found[prefix + name] = (mode, oid)
+        waiting = [(tree, b"", 0)]
+        seen = 0
+        while waiting:
+            oid, prefix, depth = waiting.pop()
+            entries = self.tree(oid)
+            seen += len(entries)
+            if depth > MAX_DEPTH or seen > MAX_FILES:
+                raise GitError(f"tree {tree} is deeper than {MAX_DEPTH} or has more than {MAX_FILES} entries")
+            for mode, name, inner in entries:
+                if mode == TREE_MODE:
+                    waiting.append((inner, prefix + name + b"/", depth + 1))
+                else:
+                    found[prefix + name] = (mode, inner)
         return found
 
     def close(self) -> None:
@@ -212,6 +225,7 @@ class Reader:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                cwd=self._repo.git_dir,
                 env=program.environment(),
             )
         return self._git

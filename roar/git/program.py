@@ -11,7 +11,11 @@ _NOT_INHERITED = (
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_PREFIX",
+    "GIT_COMMON_DIR",
     "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",  # a push's quarantine, when called from a hook
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_QUARANTINE_PATH",
     "GIT_NOTES_REF",
     "GIT_NOTES_DISPLAY_REF",
     "GIT_EXTERNAL_DIFF",

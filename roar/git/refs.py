@@ -95,14 +95,17 @@ def _lock(path: str, lock: str) -> int:
 
 
 def symbolic(repo: Repository, name: str, target: str) -> None:
-    """Make ``name`` a symbolic ref to ``target``, unless it exists already in any form."""
+    """Make ``name`` a symbolic ref to ``target``, unless it is a plain ref already."""
     if repo.reftable:
         known = program.call([*repo.args(), "symbolic-ref", "--quiet", name]).returncode == 0
-        if not known and read(repo, name) is None:
+        if known or read(repo, name) is None:
             repo.ask("symbolic-ref", name, target)
         return
     path = os.path.join(repo.common_dir, name)
-    if os.path.lexists(path) or _packed(repo, name) is not None:
+    value = _slurp(path)
+    if value == b"ref: " + target.encode() + b"\n":
+        return
+    if (value is not None and not value.startswith(b"ref: ")) or (value is None and _packed(repo, name)):
         return
     fd = _lock(path, path + ".lock")
     with os.fdopen(fd, "wb") as file:

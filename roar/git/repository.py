@@ -27,7 +27,7 @@ class Repository:
 
     __slots__ = ("common_dir", "git_dir", "objects_dir", "reftable", "sha256", "work_tree")
 
-    def __init__(  # noqa: PLR0913  six facts, all from one question
+    def __init__(
         self,
         git_dir: str,
         common_dir: str,
@@ -48,6 +48,14 @@ class Repository:
     def own_dir(self) -> str:
         """The folder in the common git directory that belongs to roar."""
         return os.path.join(self.common_dir, "roar")
+
+    def make_own_dir(self) -> None:
+        """Make roar's folder, with the rights that the git directory has (core.sharedRepository)."""
+        try:
+            os.mkdir(self.own_dir)
+        except FileExistsError:
+            return
+        os.chmod(self.own_dir, os.stat(self.common_dir).st_mode & 0o7777)
 
     def hash(self, data: bytes) -> str:
         """The object id of a framed object."""
@@ -76,9 +84,9 @@ class Repository:
 
 def discover(start: str | None = None) -> Repository:
     """The repository around ``start`` (default: here). Raises ``NotARepositoryError``."""
-    env = dict(os.environ, LC_ALL="C")
-    if start is not None:
-        env = program.environment()
+    env = program.environment()
+    if start is None:
+        env.update((name, os.environ[name]) for name in ("GIT_DIR", "GIT_WORK_TREE") if name in os.environ)
     words = [word for question in _QUESTIONS for word in question]
     done = program.call(["rev-parse", *words], cwd=start, env=env)
     lines = done.stdout.decode("utf-8", "surrogateescape").splitlines()

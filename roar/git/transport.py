@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from roar.errors import GitError, UsageError
 from roar.git import program, refs
 from roar.git.repository import Repository
-
-_REMOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
 class Pushed(NamedTuple):
@@ -28,19 +25,18 @@ def remotes(repo: Repository) -> list[str]:
 def check_remote(repo: Repository, name: str) -> str:
     """The name, when it is that of a configured remote. Raises ``UsageError``."""
     known = remotes(repo)
-    if not _REMOTE_NAME.fullmatch(name) or name not in known:
+    if name not in known:
         hint = f"one of: {', '.join(known)}" if known else "git remote add origin URL"
         raise UsageError(f"no remote is called '{name}'", hint)
     return name
 
 
-def refspecs(remote: str, own_notes: str | None) -> list[str]:
+def refspecs(remote: str, own_notes: str) -> list[str]:
     """How records are fetched: others' copies apart from our own refs; our own notes not twice."""
-    wanted = [f"+refs/roar/*:refs/roar-remote/{remote}/*"]
-    return [*wanted, f"^{own_notes}"] if own_notes else wanted
+    return [f"+refs/roar/*:refs/roar-remote/{remote}/*", f"^{own_notes}"]
 
 
-def fetch_records(repo: Repository, remote: str, own_notes: str | None = None, *, quiet: bool = True) -> list[str]:
+def fetch_records(repo: Repository, remote: str, own_notes: str, *, quiet: bool = True) -> list[str]:
     """Bring the records of a remote into ``refs/roar-remote/<remote>/*``; gives the refs that are new or moved.
 
     Raises ``GitError`` with git's reason when the remote cannot be reached.

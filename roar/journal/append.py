@@ -16,8 +16,9 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import JOBS, LOCAL_NOTES, NOTES, SPELLED_NOTES, spool
 from roar.journal.entry import Draft, Entry, trailer_id
-from roar.journal.writer import writer_name
-from roar.records.ids import LENGTH, clock_of
+from roar.journal.writer import new_writer, writer_name
+from roar.records import ids
+from roar.records.ids import clock_of
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,12 @@ def append(repo: Repository, draft: Draft, beside: dict[bytes, bytes] | None = N
     ``after`` is the largest clock of the records that this one names. Raises ``OSError``, ``GitError`` or
     ``RoarError`` when the repository cannot be written; nothing half-written is then reachable.
     """
-    os.makedirs(repo.own_dir, exist_ok=True)
+    repo.make_own_dir()
+    who = settings.identity(repo)
     with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader:
-        writer = writer_name(repo)
         wall = time.time_ns() // 1_000_000
-        chain = Chain(repo, reader, writer, wall)
-        entry = Entry(draft(max(wall, after + 1, chain.clock + 1), writer), beside or {})
+        chain = open_chain(repo, reader, wall, who)
+        entry = Entry(draft(max(wall, after + 1, chain.clock + 1), chain.writer), beside or {})
         try:
             with gclock.hold(repo):
                 chain.extend(entry)
@@ -52,16 +53,16 @@ def bring_in(repo: Repository, folders: list[str] | None = None, *, patience_sec
     done: list[str] = []
     if not waiting:
         return done
-    os.makedirs(repo.own_dir, exist_ok=True)
+    repo.make_own_dir()
+    who = settings.identity(repo)
     with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader:
-        writer = writer_name(repo)
         for path in waiting:
             entry = spool.load(path)
             if entry is None:
                 continue
             try:
                 with gclock.hold(repo, patience_seconds):
-                    Chain(repo, reader, writer, clock_of(entry.identifier)).extend(entry)
+                    open_chain(repo, reader, clock_of(entry.identifier), who).extend(entry)
             except gclock.GcRunningError:
                 break
             spool.remove(path)
@@ -69,34 +70,45 @@ def bring_in(repo: Repository, folders: list[str] | None = None, *, patience_sec
     return done
 
 
-class Chain:
-    """The chain of this year's records by this writer, and its end."""
+def open_chain(repo: Repository, reader: Reader, wall: int, who: str) -> Chain:
+    """The chain of this writer for the year of ``wall``. When its end cannot be read, a new writer begins a new one."""
+    try:
+        return Chain(repo, reader, writer_name(repo), wall, who)
+    except GitError as error:
+        log.debug("the chain is damaged, a new one begins: %s", error)
+        reader.close()
+        return Chain(repo, reader, new_writer(repo), wall, who)
 
-    def __init__(self, repo: Repository, reader: Reader, writer: str, wall: int) -> None:
+
+class Chain:
+    """The chain of one year's records by this writer, and its end. Raises ``GitError`` when that cannot be read."""
+
+    def __init__(self, repo: Repository, reader: Reader, writer: str, wall: int, who: str) -> None:
         self._repo = repo
         self._reader = reader
+        self._who = who
         self.writer = writer
-        self.ref = f"{JOBS}{time.gmtime(wall // 1000).tm_year}/{writer}"
+        year = time.gmtime(wall // 1000).tm_year
+        self.ref = f"{JOBS}{year}/{writer}"
         self.tip = refs.read(repo, self.ref)
+        # The committer date is no later than the code's: many unpushed records would otherwise stand before every
+        # branch in the walk by date that each `git fetch` makes (measured: 10,060 haves became 16).
+        self._date = self._head_date()
         self.clock = 0
-        """The last record's clock, 0 for an empty chain."""
-        self._date = 0
-        if self.tip:
-            last = reader.commit(self.tip)
-            self._date = last.date
-            identifier = trailer_id(last.message)
-            if identifier and len(identifier) == LENGTH:
-                self.clock = clock_of(identifier)
+        """The last record's clock, 0 when there is none; a clock that was set back must not repeat it."""
+        for near in (year - 1, year, year + 1):
+            tip = refs.read(repo, f"{JOBS}{near}/{writer}")
+            if tip:
+                last = reader.commit(tip)
+                self._date = max(self._date, last.date)
+                identifier = ids.normalise(trailer_id(last.message) or "")
+                self.clock = max(self.clock, clock_of(identifier) if identifier else 0)
 
     def extend(self, entry: Entry) -> None:
         """Write the entry's objects, move the ref, add the note."""
         tree = objects.write_files(self._repo, entry.tree)
-        who = settings.identity(self._repo)
-        # The committer date is no later than the code's: many unpushed records would otherwise stand before every
-        # branch in the walk by date that each `git fetch` makes (measured: 10,060 haves became 16).
-        self._date = max(self._date, self._head_date())
-        author = f"{who} {clock_of(entry.identifier) // 1000} +0000"
-        committer = f"{who} {self._date} +0000"
+        author = f"{self._who} {clock_of(entry.identifier) // 1000} +0000"
+        committer = f"{self._who} {self._date} +0000"
         body = objects.commit_body(tree, [self.tip] if self.tip else [], author, committer, entry.message)
         commit = objects.write(self._repo, "commit", body)
         if not refs.compare_and_swap(self._repo, self.ref, commit, self.tip):

@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 
 from roar.errors import GitError, RecordError
 from roar.git import program, refs
-from roar.git.objects import Reader
+from roar.git.objects import TREE_MODE, Reader
 from roar.git.repository import Repository
 from roar.journal import JOBS, RECORD, REMOTES, manifests
 from roar.paths import is_safe_relative, to_text
@@ -22,7 +22,7 @@ from roar.records.job import File, Job, Shard
 from roar.records.model import Record
 
 ARCHIVE = "refs/roar/archive/"
-_CHAIN = re.compile(r"refs/(roar|roar-remote/[^/]+)/(jobs|archive)/.+")
+_CHAIN = re.compile(r"refs/(roar|roar-remote/.+?)/(jobs|archive)/.+")
 
 
 class Stored(NamedTuple):
@@ -61,9 +61,12 @@ def since(repo: Repository, new: Iterable[str], known: Iterable[str] = ()) -> It
     batch = [*repo.args(), "cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"]
     env = program.environment()
     pipe = subprocess.PIPE
+    here = repo.git_dir
     with (
-        subprocess.Popen(["git", *walk], stdin=pipe, stdout=pipe, stderr=pipe, env=env) as log,
-        subprocess.Popen(["git", *batch], stdin=log.stdout, stdout=pipe, stderr=subprocess.DEVNULL, env=env) as cat,
+        subprocess.Popen(["git", *walk], stdin=pipe, stdout=pipe, stderr=pipe, cwd=here, env=env) as log,
+        subprocess.Popen(
+            ["git", *batch], stdin=log.stdout, stdout=pipe, stderr=subprocess.DEVNULL, cwd=here, env=env
+        ) as cat,
     ):
         assert log.stdin and log.stdout and log.stderr
         log.stdout.close()
@@ -138,8 +141,10 @@ def record(reader: Reader, blob: str, start: int, length: int) -> Record:
 
 def overlay(reader: Reader, commit: str) -> dict[str, str]:
     """The overlay files of a record: path to blob id. Paths that would leave a work tree are left out."""
-    found = reader.files(commit + "^{tree}") if commit else {}
-    paths = {to_text(p[6:]): oid for p, (_, oid) in found.items() if p.startswith(b"files/")}
+    entries = reader.tree(commit + "^{tree}")
+    folder = next((oid for mode, name, oid in entries if name == b"files" and mode == TREE_MODE), None)
+    found = reader.files(folder) if folder else {}
+    paths = {to_text(path): oid for path, (_, oid) in found.items()}
     return {path: oid for path, oid in paths.items() if is_safe_relative(path)}
 
 

@@ -1,68 +1,82 @@
-"""The spool: sealed entries that could not go into git yet, as plain folders on the disk.
+"""The spool: sealed entries that could not go into git yet, as files on the disk.
 
-An entry is a folder named by its record id that holds what its commit's tree would, and ``message`` and ``note``.
-It is written under another name and renamed, so a half-written one is never taken for an entry.
+An entry is a tar archive named by its record id that holds what its commit's tree would. It is written under another
+name and renamed, so a half-written one is never taken for an entry.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import shutil
+import tarfile
 
 from roar.errors import RecordError
+from roar.git.repository import Repository
+from roar.hashing import digest_bytes
 from roar.journal import RECORD
 from roar.journal.entry import Entry
+from roar.paths import state_folder
 from roar.records import codec, ids
+
+SUFFIX = ".tar"
+
+
+def places(repo: Repository) -> list[str]:
+    """Where what belongs to this repository may be saved: in it, else in the user's own folder."""
+    key = digest_bytes(os.fsencode(repo.common_dir))[:16]
+    return [repo.own_dir, os.path.join(state_folder(), "aside", key)]
 
 
 def save(parent: str, entry: Entry) -> str:
-    """Write an entry into the spool in ``parent`` and give its folder. Raises ``OSError``."""
-    folder = os.path.join(parent, "spool", entry.identifier)
-    if os.path.isdir(folder):
-        return folder
-    temporary = f"{folder}.tmp{os.getpid()}"
+    """Write an entry into the spool in ``parent`` and give its file. Raises ``OSError``."""
+    path = os.path.join(parent, "spool", entry.identifier + SUFFIX)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{os.getpid()}"
     try:
-        for path, data in entry.tree.items():
-            target = os.path.join(os.fsencode(temporary), b"tree", path)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        os.rename(temporary, folder)
+        with open(temporary, "wb") as file:
+            with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+                for name, data in entry.tree.items():
+                    member = tarfile.TarInfo(os.fsdecode(name))
+                    member.size = len(data)
+                    archive.addfile(member, io.BytesIO(data))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
     except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         raise
-    return folder
+    return path
 
 
 def entries(parent: str) -> list[str]:
-    """The folders of the entries in the spool of ``parent``, oldest first."""
+    """The files of the entries in the spool of ``parent``, oldest first."""
     spool = os.path.join(parent, "spool")
     try:
         names = sorted(os.listdir(spool))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [os.path.join(spool, n) for n in names if len(n) == ids.LENGTH]
+    return [os.path.join(spool, n) for n in names if n.endswith(SUFFIX) and len(n) == ids.LENGTH + len(SUFFIX)]
 
 
-def load(folder: str) -> Entry | None:
-    """The entry in a folder, or None when its bytes are not those its name promises."""
+def load(path: str) -> Entry | None:
+    """The entry in a file, or None when its bytes are not those its name promises."""
     tree: dict[bytes, bytes] = {}
-    top = os.path.join(os.fsencode(folder), b"tree")
-    for where, _, names in os.walk(top):
-        for name in names:
-            path = os.path.join(where, name)
-            with open(path, "rb") as file:
-                tree[os.path.relpath(path, top).replace(os.fsencode(os.sep), b"/")] = file.read()
-    body = tree.pop(RECORD, b"")
     try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                data = archive.extractfile(member) if member.isreg() else None
+                if data is not None:
+                    tree[os.fsencode(member.name)] = data.read()
+        body = tree.pop(RECORD, b"")
         entry = Entry(codec.decode(body), tree)
-    except RecordError:
+    except (RecordError, tarfile.TarError, OSError, EOFError):
         return None
-    return entry if entry.identifier == os.path.basename(folder) and entry.body == body else None
+    return entry if entry.identifier + SUFFIX == os.path.basename(path) and entry.body == body else None
 
 
-def remove(folder: str) -> None:
+def remove(path: str) -> None:
     """Forget an entry that is in the journal now."""
-    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

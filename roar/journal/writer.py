@@ -1,35 +1,63 @@
 """The writer: this clone's name in the journal.
 
 A writer's chain may grow in one place only. The name is kept beside the inode, device and host of the git
-directory, so that a copied clone (``cp -a``, a restored backup, an image) notices that it is a copy and takes a
-new name; the records under the old name stay where they are, and readers take the union.
+directory, so that a copied clone (``cp -a``, a restored backup, an image) notices that it is a copy. It takes a new
+name and its chains with it: the records in them keep their ids, whatever chain they are in, and readers take the union.
 """
 
 from __future__ import annotations
 
 import os
+import re
 
+from roar.errors import GitError
+from roar.git import refs
 from roar.git.repository import Repository
+from roar.journal import JOBS, NOTES
 from roar.paths import hostname
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 def writer_name(repo: Repository) -> str:
     """The name of this clone, made on the first call. To be called under the journal's lock."""
-    path = os.path.join(repo.own_dir, "writer")
-    place = _place(repo)
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(_path(repo), encoding="utf-8", errors="replace") as file:
             name, _, known_place = file.read().strip().partition(" ")
     except FileNotFoundError:
         name = known_place = ""
-    if name and known_place == place:
+    if known_place == _place(repo) and _NAME.fullmatch(name):
         return name
+    return new_writer(repo, name if _NAME.fullmatch(name) else None)
+
+
+def new_writer(repo: Repository, old: str | None = None) -> str:
+    """A new name for this clone, to which the chains of the ``old`` one are moved."""
     name = os.urandom(8).hex()
-    temporary = f"{path}.{os.getpid()}"
+    temporary = f"{_path(repo)}.{os.getpid()}"
     with open(temporary, "w", encoding="utf-8") as file:
-        file.write(f"{name} {place}\n")
-    os.replace(temporary, path)
+        file.write(f"{name} {_place(repo)}\n")
+    if old:
+        _rename(repo, old, name)
+    os.replace(temporary, _path(repo))
     return name
+
+
+def _rename(repo: Repository, old: str, new: str) -> None:
+    held = refs.listing(repo, JOBS, NOTES + old)
+    lines = []
+    for ref, oid in held.items():
+        if ref.rpartition("/")[2] == old:
+            renamed = ref.removesuffix(old) + new
+            lines += [f"create {renamed} {oid}", f"delete {ref} {oid}"]
+    try:
+        repo.ask("update-ref", "--no-deref", "--stdin", stdin="".join(f"{line}\n" for line in lines).encode())
+    except GitError:  # one of them is broken: they stay where they are, and the new chain begins empty
+        return
+
+
+def _path(repo: Repository) -> str:
+    return os.path.join(repo.own_dir, "writer")
 
 
 def _place(repo: Repository) -> str:

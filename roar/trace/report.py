@@ -14,7 +14,6 @@ import orjson
 FORMAT = 1
 KEPT_PROCESSES = 256
 """So many processes are described one by one; the others are counted."""
-KEPT_LOOKUPS = 4096
 
 
 class Stat(TypedDict):
@@ -71,8 +70,8 @@ class Report:
 
     @property
     def started(self) -> bool:
-        """False when the command could not be executed at all."""
-        return bool(self.end.get("started", bool(self.processes)))
+        """False when the command could not be executed at all. A tracer that died is no sign of that."""
+        return bool(self.end.get("started", True))
 
 
 def read(lines: Iterable[bytes]) -> Report:

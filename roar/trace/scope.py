@@ -15,7 +15,9 @@ SYSTEM = (
     "/nix/store", "/snap", "/gnu/store",
 )  # fmt: skip
 KERNEL = ("/dev", "/proc", "/sys", "/run", "/var/run")
-KERNEL_BUT_FILES = ("/dev/shm",)  # noqa: S108  people keep data there
+KERNEL_BUT_FILES = ("/dev/shm", "/run/media")  # noqa: S108  people keep data there
+SETTINGS_BYTES = 1 << 20
+"""A larger file in a hidden folder of the home folder is data, such as a data set that a library keeps there."""
 TOOL_CACHES = ("fontconfig", "matplotlib", "mesa_shader_cache", "pip", "uv")
 """Folders of ``~/.cache`` that programs fill for themselves; others there hold data, such as models of a hub."""
 
@@ -37,8 +39,8 @@ class Scope:
         """The path relative to the work tree, or None outside."""
         return below(path, self.root)
 
-    def left_out(self, path: str) -> str | None:
-        """Why this absolute path does not belong to the record, or None when it does."""
+    def left_out(self, path: str, size: int = 0) -> str | None:
+        """Why a file at this absolute path, of this many bytes, does not belong to the record; None when it does."""
         folder = path.rpartition("/")[0]
         if folder not in self._memo:
             self._memo[folder] = self._rule(folder)
@@ -46,7 +48,9 @@ class Scope:
         if reason is None and path in self._git:  # the .git file of a linked worktree
             return "git"
         if reason is None and folder == self._home != self.root and path.startswith(folder + "/."):
-            return "user settings"
+            reason = "user settings"
+        if reason == "user settings" and size > SETTINGS_BYTES:
+            return None
         if reason is None and path.endswith(".pyc") and folder.endswith("/__pycache__"):
             return "bytecode"
         return reason

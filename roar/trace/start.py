@@ -20,7 +20,18 @@ if sys.platform != "win32":
 
 from roar.errors import EXIT_BUG, NotStartedError
 
-TERMINAL_SIGNALS = ("SIGINT", "SIGQUIT", "SIGHUP", "SIGTERM", "SIGTSTP", "SIGTTIN", "SIGTTOU")
+NOT_FOR_US = (
+    "SIGINT",
+    "SIGQUIT",
+    "SIGHUP",
+    "SIGTERM",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGALRM",
+)
 
 
 def tracer_path() -> str:
@@ -37,7 +48,41 @@ def tracer_path() -> str:
 
 def open_report() -> int:
     """An open file for the report. In memory, so that a disk filled by the command cannot lose it."""
-    return os.memfd_create("roar-report", os.MFD_CLOEXEC)
+    return _above_streams(os.memfd_create("roar-report", os.MFD_CLOEXEC))
+
+
+def _above_streams(fd: int) -> int:
+    """The same file with a number above 2: a standard stream that is closed must stay closed for the command."""
+    if fd > 2:
+        return fd
+    higher = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(fd)
+    return higher
+
+
+def environment() -> dict[str, str]:
+    """The environment that this process was started with.
+
+    Not ``os.environ``: in the C locale Python adds an LC_CTYPE of its own (PEP 538), which no command should see.
+    """
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:
+        return dict(os.environ)
+    pairs = (os.fsdecode(entry).partition("=") for entry in entries)
+    return {name: value for name, equals, value in pairs if equals}
+
+
+def inside_a_run() -> bool:
+    """True when a tracer of roar follows this process already."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            tracer = next((line.split()[1] for line in file if line.startswith("TracerPid:")), "0")
+        with open(f"/proc/{tracer}/comm", encoding="ascii", errors="replace") as file:
+            return tracer != "0" and file.read().strip() == "roar-tracer"
+    except OSError:
+        return False
 
 
 def redirections() -> tuple[tuple[int, str, bool], ...]:
@@ -61,9 +106,10 @@ def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None],
     the command has not been started then.
     """
     tracer = tracer_path()
-    done_read, done_write = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    done_read, done_write = (_above_streams(fd) for fd in os.pipe())
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     pid = os.fork()
     if pid == 0:
         os.close(done_write)
@@ -73,18 +119,19 @@ def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None],
         os.set_inheritable(fd, True)
     words = [tracer, "--report-fd", str(report), "--done-fd", str(done_write), "--wait-for", str(pid), *options]
     try:
-        os.execv(tracer, [*words, "--", *argv])
+        os.execve(tracer, [*words, "--", *argv], environment())
     except OSError as error:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        raise NotStartedError(f"the tracer cannot be executed: {tracer}: {error.strerror}", "roar doctor") from error
+        raise NotStartedError(f"the tracer cannot be executed: {tracer}: {error.strerror}") from error
 
 
 def _record(recorder: Callable[[int], None], done: int) -> NoReturn:
     """The child: survives what the terminal sends, and never returns into its parent's code."""
     status = EXIT_BUG
     try:
-        for name in TERMINAL_SIGNALS:
+        os.setpgid(0, 0)  # what is sent to the command's group must not cost the record
+        for name in NOT_FOR_US:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         # A pipe must end when the command lets go of it, not when we do.
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -93,7 +140,8 @@ def _record(recorder: Callable[[int], None], done: int) -> NoReturn:
         recorder(done)
         status = 0
     finally:
-        sys.stderr.flush()
+        if sys.stderr is not None:
+            sys.stderr.flush()
         os._exit(status)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from stat import S_ISLNK, S_ISREG
 
 from roar.hashing import digest_file, digest_link
 from roar.paths import below, from_fs, fs
@@ -20,6 +21,7 @@ from roar.trace.scope import Scope
 CLOCK_TICK_NS = 20_000_000
 """Two writes closer than this may leave the same time stamp: a kernel tick is 1 to 10 ms."""
 _EXAMPLES = 3
+_NEEDS_NO_EXAMPLE = ("package", "system")
 
 Known = tuple[str | None, str | None]
 """A hash, or None and why it is not known."""
@@ -38,10 +40,11 @@ class Observed:
         self._scope = scope
         self._stamps = stamps
         self._began_ns: int = report.start.get("time_ns", 0)
-        self._moved = {f["renamed_from"]: f for f in report.files if "renamed_from" in f}
+        files = report.files + _inside_moved_folders(report.files)
+        self._moved = {f["renamed_from"]: f for f in files if "renamed_from" in f}
         self._counts: Counter[tuple[str, bool]] = Counter()
         self._examples: dict[tuple[str, bool], list[str]] = {}
-        for file in report.files:
+        for file in files:
             if file.get("type") != "directory":
                 self._take(file)
 
@@ -57,10 +60,12 @@ class Observed:
         path = fs(file["path"])
         relative = self._scope.inside(path)
         reads, writes = self._is_input(file), self._is_output(file)
-        reason = self._scope.left_out(path) or _no_artifact(file, inside=relative is not None)
+        state = file.get("before") or file.get("after")
+        reason = self._scope.left_out(path, state["size"] if state else 0)
+        reason = reason or _no_artifact(file, inside=relative is not None)
         if reason is not None:
             if reads or writes:
-                self._leave_out(reason + (", written" if writes else ""), relative)
+                self._leave_out(reason + (", written" if writes else ""), path, relative)
             return
         name = from_fs(path if relative is None else relative)
         if file.get("executed"):
@@ -70,11 +75,12 @@ class Observed:
         if writes:
             self._add_output(file, name)
 
-    def _leave_out(self, reason: str, relative: str | None) -> None:
+    def _leave_out(self, reason: str, path: str, relative: str | None) -> None:
         key = reason, relative is not None
         self._counts[key] += 1
-        if relative is not None and len(self._examples.setdefault(key, [])) < _EXAMPLES:
-            self._examples[key].append(from_fs(relative))
+        telling = relative is not None or reason not in _NEEDS_NO_EXAMPLE
+        if telling and len(self._examples.setdefault(key, [])) < _EXAMPLES:
+            self._examples[key].append(from_fs(path if relative is None else relative))
 
     def _is_input(self, file: SeenFile) -> bool:
         if not file.get("existed"):
@@ -90,8 +96,10 @@ class Observed:
             return False
         if not file.get("existed") or before is None or not _same(before, after):
             return True
-        # Nothing shows on the disk. A write in the same clock tick as the one before it would look like this, too.
-        if max(before["mtime_ns"], before["ctime_ns"]) + CLOCK_TICK_NS < self._began_ns:
+        # Size and time are as before. So they are after a write in the clock tick of the one before it, and after
+        # `touch -d`, as reproducible builds do it, which only the change time tells.
+        recent = max(before["mtime_ns"], before["ctime_ns"]) + CLOCK_TICK_NS >= self._began_ns
+        if before["ctime_ns"] == after["ctime_ns"] and not recent:
             return False
         try:
             return "before_hash" not in file or digest_file(fs(file["path"])).hash != file["before_hash"]
@@ -113,7 +121,7 @@ class Observed:
         known: str | None
         why: str | None
         try:
-            if file.get("type") == "symlink":
+            if file.get("type") == "symlink":  # the hash of a link is that of its target's bytes
                 known, why = digest_link(fs(file["path"])), None
             else:
                 known, why = self._hash(fs(file["path"]), after)
@@ -169,6 +177,41 @@ class Observed:
             return None, "changed while it was hashed"
         self._stamps.put(path, digest)
         return digest.hash, None
+
+
+def _inside_moved_folders(files: list[SeenFile]) -> list[SeenFile]:
+    """The files that moved with a renamed folder and that the job did not touch otherwise: gone there, new here."""
+    known = {f["path"] for f in files}
+    found: list[SeenFile] = []
+    for folder in files:
+        if folder.get("type") != "directory" or "renamed_from" not in folder or not folder.get("after"):
+            continue
+        new, old = fs(folder["path"]), fs(folder["renamed_from"])
+        for where, _, names in os.walk(new):
+            for name in names:
+                path = os.path.join(where, name)
+                here, there = from_fs(path), from_fs(old + path.removeprefix(new))
+                if here not in known and (state := _stat(path)) is not None:
+                    kind = "symlink" if S_ISLNK(state["mode"]) else "file" if S_ISREG(state["mode"]) else "other"
+                    found.append({"path": there, "type": kind, "existed": True, "before": state})
+                    found.append({"path": here, "type": kind, "after": state, "renamed_from": there})
+    return found
+
+
+def _stat(path: str) -> Stat | None:
+    try:
+        s = os.lstat(path)
+    except OSError:
+        return None
+    return Stat(
+        dev=s.st_dev,
+        ino=s.st_ino,
+        size=s.st_size,
+        mtime_ns=s.st_mtime_ns,
+        ctime_ns=s.st_ctime_ns,
+        mode=s.st_mode,
+        nlink=s.st_nlink,
+    )
 
 
 def _no_artifact(file: SeenFile, *, inside: bool) -> str | None:

@@ -23,6 +23,7 @@ MODIFIED_BYTES = 16 << 20
 UNTRACKED_BYTES = 256 << 10
 """An untracked file that looks like code or configuration is kept up to this size."""
 TOTAL_BYTES = 64 << 20
+_EXAMPLES = 3
 
 _CODE = (
     "py pyi pyx ipynb r rmd qmd jl m sh bash zsh fish pl rb lua js mjs ts tsx java scala kt go rs c h cc cpp cxx hh "
@@ -30,7 +31,8 @@ _CODE = (
 )
 _CONFIGURATION = "yaml yml toml json jsonc json5 ini cfg conf config properties gin hcl tf lock"
 _BUILD_FILES = "makefile gnumakefile dockerfile snakefile justfile rakefile procfile"
-SUFFIXES = frozenset(f".{suffix}" for suffix in f"{_CODE} {_CONFIGURATION}".split())
+CODE_SUFFIXES = frozenset(f".{suffix}" for suffix in _CODE.split())
+CONFIGURATION_SUFFIXES = frozenset(f".{suffix}" for suffix in _CONFIGURATION.split())
 NAMES = frozenset(f"{_BUILD_FILES} pipfile requirements".split())
 
 
@@ -41,8 +43,20 @@ class Overlay:
         self.entries: list[OverlayFile] = []
         self.tree: dict[bytes, bytes] = {}
         self.blobs: dict[str, str] = {}
-        self.incomplete: list[Incomplete] = []
+        self._lacking: dict[str, list[str]] = {}
         self._total = 0
+
+    @property
+    def incomplete(self) -> list[Incomplete]:
+        """The code that the job read and that is not kept, by reason."""
+        return [
+            Incomplete(
+                reason="code-not-kept",
+                detail=f"{', '.join(paths[:_EXAMPLES])}{' and others' * (len(paths) > _EXAMPLES)}: {why}",
+                count=len(paths),
+            )
+            for why, paths in self._lacking.items()
+        ]
 
     def add(self, path: str, state: str, data: bytes, mode: int) -> None:
         """Keep a file, unless it looks like a secret or there is too much already."""
@@ -60,11 +74,14 @@ class Overlay:
 
     def lacks(self, path: str, why: str) -> None:
         """Say that a file belongs to the overlay and is not in it."""
-        self.incomplete.append(Incomplete(reason="code-not-kept", detail=f"{path}: {why}"))
+        self._lacking.setdefault(why, []).append(path)
 
 
-def build(repo: Repository, commit: str | None, seen: Observed, vain: list[str]) -> Overlay:
-    """The overlay of a job that met these files on this commit. ``vain`` are paths it looked for and did not find."""
+def build(repo: Repository, commit: str | None, seen: Observed, vain: list[str], scripts: set[str]) -> Overlay:
+    """The overlay of a job that met these files on this commit.
+
+    ``vain`` are paths it looked for and did not find, ``scripts`` names that its programs were given first.
+    """
     overlay = Overlay()
     inside = {f.path: f for f in seen.inputs if not f.path.startswith("/")}
     tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
@@ -83,7 +100,8 @@ def build(repo: Repository, commit: str | None, seen: Observed, vain: list[str])
     for path in vain:
         if fs(path) in tracked:
             overlay.entries.append(OverlayFile(path=path, state="deleted"))
-    _untracked(repo, overlay, [f for f in untracked if f.path in seen.on_disk], seen.executed)
+    asked_for = seen.executed | {f.path for f in untracked if _name(f.path) in scripts}
+    _untracked(repo, overlay, [f for f in untracked if f.path in seen.on_disk], asked_for)
     overlay.entries.sort(key=lambda e: e.path)
     return overlay
 
@@ -107,25 +125,40 @@ def _tracked_on_disk(repo: Repository, overlay: Overlay, file: File, blob: str) 
         overlay.add(file.path, "modified", data, file.mode)
 
 
-def _untracked(repo: Repository, overlay: Overlay, files: list[File], executed: set[str]) -> None:
-    small = [f for f in files if f.size <= UNTRACKED_BYTES and (_looks_like_code(f.path) or f.path in executed)]
-    left = worktree.ignored(repo, [fs(f.path) for f in small])
-    for file in small:
-        if fs(file.path) in left or _in_other_repository(repo, fs(file.path)):
+def _untracked(repo: Repository, overlay: Overlay, files: list[File], asked_for: set[str]) -> None:
+    """Keep what is code or configuration; of code, say what is not kept. Programs in machine code are data."""
+    telling = [f for f in files if f.path in asked_for or _is_code(f.path) or _is_configuration(f.path)]
+    ignored = worktree.ignored(repo, [fs(f.path) for f in telling])
+    for file in telling:
+        data = _bytes(repo, file.path) if file.size <= UNTRACKED_BYTES else None
+        reason = None
+        if data is not None and b"\0" in data:
             continue
-        data = _bytes(repo, file.path)
-        if data is None or b"\0" in data:
-            continue
-        if digest_bytes(data) != file.hash:
-            overlay.lacks(file.path, "changed after the run")
-        else:
+        if fs(file.path) in ignored:
+            reason = "ignored by git"
+        elif _in_other_repository(repo, fs(file.path)):
+            reason = "in a submodule or another repository"
+        elif data is None:
+            reason = f"not in the commit, and larger than {UNTRACKED_BYTES >> 10} KiB"
+        elif digest_bytes(data) != file.hash:
+            reason = "changed after the run"
+        if reason is None and data is not None:
             overlay.add(file.path, "untracked", data, file.mode)
+        elif reason and (_is_code(file.path) or (file.path in asked_for and data is not None)):
+            overlay.lacks(file.path, reason)
 
 
-def _looks_like_code(path: str) -> bool:
-    name = path.rpartition("/")[2].lower()
-    stem, dot, suffix = name.rpartition(".")
-    return name in NAMES or stem in NAMES or (bool(dot) and "." + suffix in SUFFIXES)
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _is_code(path: str) -> bool:
+    return os.path.splitext(_name(path).lower())[1] in CODE_SUFFIXES
+
+
+def _is_configuration(path: str) -> bool:
+    stem, suffix = os.path.splitext(_name(path).lower())
+    return stem in NAMES or suffix in CONFIGURATION_SUFFIXES
 
 
 def _in_other_repository(repo: Repository, path: str) -> bool:

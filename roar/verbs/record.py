@@ -6,6 +6,8 @@ Whatever goes wrong here, the command has run and its result stands.
 from __future__ import annotations
 
 import os
+import re
+from stat import S_ISGID, S_ISUID
 from typing import Any, NamedTuple
 
 from roar import redact
@@ -16,7 +18,7 @@ from roar.git.repository import Repository
 from roar.journal import manifests, spool
 from roar.journal.append import append
 from roar.journal.entry import Entry
-from roar.paths import below, from_fs, fs, state_folder
+from roar.paths import below, from_fs, fs
 from roar.records.ids import clock_of
 from roar.records.job import (
     Code,
@@ -37,6 +39,8 @@ from roar.trace.report import Report
 from roar.trace.scope import Scope
 from roar.verbs import overlay, sessions
 from roar.verbs.observe import Observed, relative_to, vain_lookups
+
+_INTERPRETER = re.compile(r"(python|pypy|ruby|perl|node|julia|lua|php|Rscript|ba|da|z|k|fi)?(sh$|[0-9.]*$)")
 
 
 class Run(NamedTuple):
@@ -63,42 +67,34 @@ def record(run: Run, report: Report) -> tuple[str, Job]:
     Raises ``SavedAsideError`` when the repository could not be written; the record is then in a folder from which
     ``roar recover`` takes it.
     """
-    repo = run.repo
     fields, beside = describe(run, report)
 
     def draft(clock: int, writer: str) -> Job:
         return Job.model_validate({**fields, "clock": clock, "writer": writer})
 
     try:
-        fields["session"] = run.session or sessions.active_or_new(repo)
-        entry = append(repo, draft, beside, after=_after(run))
+        fields["session"] = run.session or sessions.active_or_new(run.repo)
+        named = (fields["session"], run.reproduces)
+        entry = append(run.repo, draft, beside, after=max(clock_of(i) for i in named if i))
     except (OSError, RoarError) as error:
         sealed = Entry(draft(report.end.get("time_ns", 0) // 1_000_000, "aside"), beside)
-        raise SavedAsideError(*_save_aside(repo, sealed, error)) from error
+        raise SavedAsideError(*_save_aside(run.repo, sealed, error)) from error
     assert isinstance(entry.record, Job)
     return entry.identifier, entry.record
 
 
-def _after(run: Run) -> int:
-    return max((clock_of(i) for i in (run.session, run.reproduces) if i), default=0)
-
-
 def _save_aside(repo: Repository, entry: Entry, error: Exception) -> tuple[str, str]:
     why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
-    for parent in (repo.own_dir, os.path.join(state_folder(), "aside")):
+    for parent in spool.places(repo):
         try:
-            folder = spool.save(parent, entry)
+            path = spool.save(parent, entry)
         except OSError:
             continue
-        with open(os.path.join(folder, "repository"), "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(repo.common_dir + "\n")
-        return (
-            f"the command has run, but its record could not be put into git ({why}); it is saved in {folder}",
-            "roar recover",
-        )
+        said = f"the command has run, but its record could not be put into git ({why}); it is saved as {path}"
+        return said, "roar recover"
     return (
         f"the command has run, but its record could not be kept anywhere ({why})",
-        "make room on the disk and run it again",
+        "make room on the disk, run it again",
     )
 
 
@@ -117,7 +113,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     finally:
         stamps.close()
     vain = vain_lookups(report, root)
-    kept = overlay.build(repo, run.commit, seen, vain)
+    kept = overlay.build(repo, run.commit, seen, vain, _scripts(report))
     inputs = [f.model_copy(update={"blob": kept.blobs[f.path]}) if f.path in kept.blobs else f for f in seen.inputs]
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, ()))
     argv, hidden_words = redact.redact_argv([from_fs(w) for w in run.argv])
@@ -133,12 +129,12 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     fields |= {
         "role": run.role,
         "command": _command(run, argv, root),
-        "user": settings.identity(repo),
+        "user": from_fs(settings.identity(repo)),
         "code": _code(run, kept),
         "environment": Environment(
             machine=machine.describe_machine(f["path"] for f in report.files if f.get("type") == "device"),
             pythons=pythons,
-            variables=chosen,
+            variables={from_fs(name): from_fs(value) for name, value in chosen.items()},
             umask=report.start.get("umask"),
         ),
         "left_out": seen.left_out,
@@ -149,14 +145,21 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     return fields, beside | kept.tree
 
 
+def _scripts(report: Report) -> set[str]:
+    """The last names of what interpreters were given as their first word: their scripts, suffix or not."""
+    programs = (p for line in report.processes for p in line.get("programs", []))
+    ran = (p.get("argv", [])[1:2] for p in programs if _INTERPRETER.match(p["path"].rpartition("/")[2]))
+    return {word[0].rpartition("/")[2] for word in ran if word}
+
+
 def _command(run: Run, argv: list[str], root: str) -> Command:
     inside = [(fd, below(path, root), append) for fd, path, append in run.redirects]
     python_path = run.environ.get("PYTHONPATH", "")
     return Command(
         argv=argv,
         cwd=relative_to(run.cwd, root),
-        name=run.name,
-        root=root if root in python_path or any(root in word for word in argv) else None,
+        name=from_fs(run.name) if run.name else None,
+        root=from_fs(root) if root in python_path or any(root in word for word in argv) else None,
         redirects=[Redirect(fd=fd, path=from_fs(path), append=append) for fd, path, append in inside if path],
     )
 
@@ -166,7 +169,7 @@ def _code(run: Run, kept: overlay.Overlay) -> Code:
     return Code(
         commit=run.commit,
         branch=from_fs(run.branch) if run.branch else None,
-        remote=redact.redact_url(remote) if remote else None,
+        remote=from_fs(redact.redact_url(remote)) if remote else None,
         overlay=kept.entries,
     )
 
@@ -221,6 +224,7 @@ def _gaps(report: Report) -> list[Incomplete]:
     gaps = [
         Incomplete(reason=str(b.get("reason")), detail=str(b.get("detail", "")), count=int(b.get("count", 1)))
         for b in report.blind
+        if b.get("reason") != "no_new_privs" or _ran_with_rights_of_others(report)
     ]
     if not report.end:
         gaps.append(
@@ -236,3 +240,9 @@ def _gaps(report: Report) -> list[Incomplete]:
     if dropped:
         gaps.append(Incomplete(reason="lookups-dropped", detail="failed look-ups beyond the limit", count=dropped))
     return gaps
+
+
+def _ran_with_rights_of_others(report: Report) -> bool:
+    """True when a setuid or setgid program was executed; only then does it matter that it got no rights."""
+    states = (f.get("before") or f.get("after") for f in report.files if f.get("executed"))
+    return any(state and state["mode"] & (S_ISUID | S_ISGID) for state in states)

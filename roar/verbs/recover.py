@@ -1,18 +1,19 @@
-"""Records that were saved aside come into the journal."""
+"""What was saved aside comes into the journal."""
 
 from __future__ import annotations
 
 import os
 from typing import NamedTuple
 
+from roar.errors import RecordError
 from roar.git.repository import Repository
 from roar.journal import spool
 from roar.journal.append import bring_in
-from roar.paths import state_folder
+from roar.verbs import aside
 
 
 class Recovered(NamedTuple):
-    """Ids that are in the journal now, and folders that hold no whole record."""
+    """Ids that are in the journal now, and files that hold no whole record."""
 
     recovered: list[str]
     broken: list[str]
@@ -20,18 +21,12 @@ class Recovered(NamedTuple):
 
 def recover(repo: Repository) -> Recovered:
     """Bring in every record of this repository that was saved aside. Raises what appending raises."""
-    recovered, broken = [], []
-    aside = os.path.join(state_folder(), "aside")
-    for parent in (repo.own_dir, aside):
-        mine = [f for f in spool.entries(parent) if parent == repo.own_dir or _belongs(f, repo)]
-        recovered += bring_in(repo, mine, patience_seconds=30.0) if mine else []
-        broken += [f for f in mine if os.path.isdir(f)]
+    waiting = [path for parent in spool.places(repo) for path in spool.entries(parent)]
+    recovered = bring_in(repo, waiting, patience_seconds=30.0)
+    broken = [path for path in waiting if os.path.exists(path)]
+    for path in aside.reports_of(repo):
+        try:
+            recovered.append(aside.record_report(repo, path))
+        except RecordError:
+            broken.append(path)
     return Recovered(recovered, broken)
-
-
-def _belongs(folder: str, repo: Repository) -> bool:
-    try:
-        with open(os.path.join(folder, "repository"), encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().rstrip("\n") == repo.common_dir
-    except OSError:
-        return False

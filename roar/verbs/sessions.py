@@ -7,7 +7,8 @@ import os
 from roar.git import locks, settings
 from roar.git.repository import Repository
 from roar.journal.append import append
-from roar.records.ids import LENGTH
+from roar.paths import from_fs
+from roar.records.ids import LENGTH, normalise
 from roar.records.job import Session
 
 
@@ -18,7 +19,7 @@ def active(repo: Repository) -> str | None:
             identifier = file.read().strip()
     except (OSError, UnicodeDecodeError):
         return None
-    return identifier if len(identifier) == LENGTH else None
+    return identifier if len(identifier) == LENGTH and normalise(identifier) == identifier else None
 
 
 def active_or_new(repo: Repository) -> str:
@@ -37,7 +38,7 @@ def active_or_new(repo: Repository) -> str:
 
 def begin(repo: Repository, *, name: str | None = None, reproduction: bool = False) -> str:
     """Record a new session and give its id."""
-    who = settings.identity(repo)
+    who = from_fs(settings.identity(repo))
     purpose = "reproduction" if reproduction else "work"
 
     def draft(clock: int, writer: str) -> Session:

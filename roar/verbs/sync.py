@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from roar.errors import UsageError
-from roar.git import refs, settings, transport
+from roar.git import locks, refs, settings, transport
 from roar.git.repository import Repository
 from roar.journal import LOCAL_NOTES, NOTES
 from roar.journal.append import bring_in
@@ -46,12 +46,11 @@ def default_remote(repo: Repository) -> str:
     raise UsageError("there are several remotes", f"roar sync {names[0]}")
 
 
-def own_notes(repo: Repository) -> str | None:
-    """The notes ref of this clone, or None while it has recorded nothing."""
-    if not os.path.exists(os.path.join(repo.own_dir, "writer")):
-        return None
-    ref = NOTES + writer_name(repo)
-    return ref if refs.read(repo, ref) else None
+def own_notes(repo: Repository) -> str:
+    """The notes ref of this clone, whether it has recorded anything yet or not."""
+    repo.make_own_dir()
+    with locks.exclusive(os.path.join(repo.own_dir, "lock")):
+        return NOTES + writer_name(repo)
 
 
 def init(repo: Repository) -> list[str]:
@@ -63,7 +62,7 @@ def init(repo: Repository) -> list[str]:
             repo.ask("config", "--local", "--add", "notes.displayRef", pattern)
             changed.append(f"notes.displayRef = {pattern}")
     own = own_notes(repo)
-    if own:
+    if refs.read(repo, own):
         refs.symbolic(repo, LOCAL_NOTES, own)
     for remote in transport.remotes(repo):
         known = config.get(f"remote.{remote}.fetch", [])
@@ -76,8 +75,7 @@ def init(repo: Repository) -> list[str]:
 
 def noted_and_unshared(repo: Repository) -> list[str]:
     """The commits that this clone's jobs ran on and that no remote-tracking branch holds."""
-    own = own_notes(repo)
-    if own is None:
+    if refs.read(repo, LOCAL_NOTES) is None:
         return []
     lines = repo.ask("notes", "--ref", LOCAL_NOTES, "list").decode().split("\n")
     return transport.on_no_remote_branch(repo, [line.split(" ")[1] for line in lines if " " in line])

@@ -133,7 +133,12 @@ def test_connect_endpoints(traced: Traced, tmp_path: Path) -> None:
     )
     report = traced([sys.executable, "-I", "-S", "-c", code], work)
     found = {(c["family"], c["address"], c.get("port"), c["count"]) for c in report.of_kind("connect")}
-    assert {("inet", "127.0.0.1", 9, 2), ("inet6", "::1", 9, 1), ("unix", "/none", None, 1), ("unix", "@hidden", None, 1)} <= found
+    assert {
+        ("inet", "127.0.0.1", 9, 2),
+        ("inet6", "::1", 9, 1),
+        ("unix", "/none", None, 1),
+        ("unix", "@hidden", None, 1),
+    } <= found
 
 
 def test_hash_limit(traced: Traced, tmp_path: Path) -> None:
@@ -170,7 +175,9 @@ def test_the_command_starts_as_if_alone(tracer: Path, mechanism: str, tmp_path: 
     traced = [str(tracer), "--mechanism", mechanism, "--"]
     for traps in ("", "umask 027;", "trap '' INT HUP;", "trap '' CHLD;", "ulimit -n 100;"):
         outputs = [
-            subprocess.check_output(["sh", "-c", f'{traps} exec "$@"', "sh", *before, *command], cwd=tmp_path).splitlines()[:2]
+            subprocess.check_output(
+                ["sh", "-c", f'{traps} exec "$@"', "sh", *before, *command], cwd=tmp_path
+            ).splitlines()[:2]
             for before in ([], traced)
         ]
         assert outputs[0] == outputs[1], traps
@@ -201,7 +208,11 @@ def test_recorder(tracer: Path, mechanism: str, tmp_path: Path) -> None:
 def test_report_on_a_full_disk(tracer: Path, mechanism: str) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
-    done = subprocess.run([tracer, "--mechanism", mechanism, "--report", "/dev/full", "--", "sh", "-c", "echo hi; exit 4"], capture_output=True, check=False)
+    done = subprocess.run(
+        [tracer, "--mechanism", mechanism, "--report", "/dev/full", "--", "sh", "-c", "echo hi; exit 4"],
+        capture_output=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (4, b"hi\n")
     assert b"could not be written" in done.stderr
 

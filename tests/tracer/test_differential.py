@@ -67,7 +67,10 @@ def test_same_files_as_strace(name: str, traced: Traced, tmp_path: Path) -> None
     needs, setup, run = PROGRAMS[name]
     if not shutil.which("strace") or not shutil.which(needs):
         pytest.skip(f"needs strace and {needs}")
-    if name == "pandas" and subprocess.run([sys.executable, "-c", "import pandas"], capture_output=True, check=False).returncode:
+    if (
+        name == "pandas"
+        and subprocess.run([sys.executable, "-c", "import pandas"], capture_output=True, check=False).returncode
+    ):
         pytest.skip("needs pandas")
     work, kept = tmp_path / "work", tmp_path / "kept"
     work.mkdir()

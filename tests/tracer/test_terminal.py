@@ -48,7 +48,9 @@ def test_a_signal_to_us_is_the_command_s(words: Words, name: str) -> None:
 
 
 def test_a_signal_to_the_group_arrives_once(words: Words) -> None:
-    command = subprocess.Popen(words(*python(COUNT.format(name="SIGTERM"))), stdout=subprocess.PIPE, start_new_session=True)
+    command = subprocess.Popen(
+        words(*python(COUNT.format(name="SIGTERM"))), stdout=subprocess.PIPE, start_new_session=True
+    )
     assert command.stdout is not None
     command.stdout.readline()
     os.killpg(command.pid, signal.SIGTERM)
@@ -84,7 +86,9 @@ def test_the_sender_is_the_true_one(words: Words, compiled: Callable[..., Path])
 
 
 def test_stop_and_continue_from_outside(words: Words) -> None:
-    command = subprocess.Popen(words("sh", "-c", "echo $$; read x; echo $x"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    command = subprocess.Popen(
+        words("sh", "-c", "echo $$; read x; echo $x"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert command.stdout is not None
     pid = int(command.stdout.readline())
     os.kill(pid, signal.SIGSTOP)

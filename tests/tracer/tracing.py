@@ -100,9 +100,7 @@ class Report:
         return [program for process in self.of_kind("process") for program in process["programs"]]
 
 
-def trace(
-    tracer: Path, mechanism: str, command: list[str | bytes], folder: Path, *options: str, **how: Any
-) -> Report:
+def trace(tracer: Path, mechanism: str, command: list[str | bytes], folder: Path, *options: str, **how: Any) -> Report:
     """Run `command` in `folder`; keyword arguments go to subprocess."""
     report = folder.parent / f"{folder.name}.jsonl"
     words = [str(tracer), "--mechanism", mechanism, "--report", str(report), *options, "--", *command]
