@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 from roar import log
 from roar.cli import boundary
@@ -69,7 +70,7 @@ def go(role: str, options: dict[str, str], argv: list[str]) -> int:
         repo.require_work_tree()
         branch, commit = refs.head(repo)
         cwd = os.getcwd()
-        report, redirects = tracing.open_report(), tracing.redirections()
+        report, redirects, began_ns = tracing.open_report(), tracing.redirections(), time.time_ns()
 
         def recorder(done: int) -> None:
             def record() -> int:
@@ -78,8 +79,8 @@ def go(role: str, options: dict[str, str], argv: list[str]) -> int:
 
                 environ = tracing.environment()
                 name = options.get("name")
-                run = Run(repo, argv, cwd, branch, commit, environ, name=name, role=role, redirects=redirects)
-                return record_run(run, report, done, quiet="quiet" in options, as_json="json" in options)
+                state = Run(repo, argv, cwd, branch, commit, environ, name, role, None, None, began_ns, redirects)
+                return record_run(state, report, done, quiet="quiet" in options, as_json="json" in options)
 
             boundary.guarded(record)
 

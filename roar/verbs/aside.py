@@ -80,6 +80,7 @@ def _context(run: Run) -> bytes:
         "role": run.role,
         "session": run.session,
         "reproduces": run.reproduces,
+        "began_ns": run.began_ns,
         "redirects": [(fd, from_fs(name), append) for fd, name, append in run.redirects],
     }
     return json.dumps(known).encode()

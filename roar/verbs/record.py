@@ -57,6 +57,7 @@ class Run(NamedTuple):
     session: str | None = None
     """None: the active one of the work tree."""
     reproduces: str | None = None
+    began_ns: int = 0
     redirects: tuple[tuple[int, str, bool], ...] = ()
     """Standard streams that are regular files: number, absolute path, opened for appending."""
 
@@ -125,7 +126,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
             )
         )
     fields, beside = _files(inputs, seen.outputs)
-    fields |= _history(report)
+    fields |= _history(report, run.began_ns)
     fields |= {
         "role": run.role,
         "command": _command(run, argv, root),
@@ -181,10 +182,10 @@ def _files(inputs: list[File], outputs: list[File]) -> tuple[dict[str, Any], dic
     return fields, in_tree | out_tree
 
 
-def _history(report: Report) -> dict[str, Any]:
-    """What happened when: times, end, processes, network."""
+def _history(report: Report, began_ns: int) -> dict[str, Any]:
+    """What happened when: times, end, processes, network. ``began_ns`` is for a tracer that died too early to say."""
     start, end = report.start, report.end
-    began = start.get("time_ns", 0)
+    began = start.get("time_ns", began_ns)
     return {
         "started_ns": began,
         "duration_ns": max(0, end.get("root_end_ns", end.get("time_ns", began)) - began),
@@ -234,7 +235,7 @@ def _gaps(report: Report) -> list[Incomplete]:
         gaps.append(
             Incomplete(reason="lost-events", detail="lines of the report could not be read", count=report.unreadable)
         )
-    if report.started and not report.files:
+    if report.end and report.started and not report.files:
         gaps.append(Incomplete(reason="nothing-seen", detail="the tracer saw no file at all"))
     dropped = report.end.get("failed_dropped", 0)
     if dropped:
