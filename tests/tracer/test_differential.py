@@ -42,8 +42,8 @@ PROGRAMS = {
     "node": ("node", "echo 'require(\"fs\").writeFileSync(\"o\",require(\"fs\").readFileSync(\"i\"))' > m.js; echo 1 > i", "node m.js"),
 }  # fmt: skip
 
-OPENED = re.compile(rb"(?:open|openat|openat2|creat)\(.*\) = \d+<(/[^>]*)>")
-RESUMED = re.compile(rb"<\.\.\. (?:open|openat|openat2|creat) resumed>.*\) = \d+<(/[^>]*)>")
+OPENED = re.compile(rb"(?:open|openat|openat2|creat)\(.*\)\s+= \d+<(/[^>]*)>")
+RESUMED = re.compile(rb"<\.\.\. (?:open|openat|openat2|creat) resumed>.*\)\s+= \d+<(/[^>]*)>")
 SKIPPED = (b"/proc/", b"/dev/", b"/sys/", b"/memfd:")
 
 
