@@ -91,7 +91,7 @@ def test_what_is_not_shared(repo: Repository, tree: Path, git: Git, ask: Ask, tm
     two_steps(repo, tree, ask, head)
     ask.names[head] = "HEAD"
     text = ask("status")
-    assert "3 records not on origin (next: roar sync origin)\n" in text
+    assert "3 records not known to be on origin (next: roar sync origin)\n" in text
     assert "commit HEAD, which jobs ran on, is on no remote branch (next: git push)\n" in text
     assert ask.json("status")["unpushed"] == {"origin": 3}
     assert ask.json("status")["commits_on_no_remote_branch"] == [head]
@@ -99,7 +99,7 @@ def test_what_is_not_shared(repo: Repository, tree: Path, git: Git, ask: Ask, tm
     sync.sync(repo, None)
     assert "origin" not in ask("status")
     make.job(repo, "later")
-    assert "1 record not on origin" in ask("status")
+    assert "1 record not known to be on origin" in ask("status")
 
 
 def test_what_is_not_known(repo: Repository, tree: Path, ask: Ask) -> None:

@@ -9,7 +9,7 @@ import orjson
 from roar.cli import boundary
 from roar.cli.say import Style
 from roar.errors import SavedAsideError
-from roar.records.job import File, Job, Shard
+from roar.records.job import File, Job, LeftOut, Shard
 from roar.records.summary import command_line, duration, outcome, printable
 from roar.trace import report as reports
 from roar.trace.start import wait_for_end
@@ -84,12 +84,15 @@ def _side(title: str, files: list[File], shards: list[Shard], style: Style) -> l
 
 
 def _left_out(job: Job) -> list[str]:
-    inside = ", ".join(f"{item.count} {item.reason}" for item in job.left_out if item.inside)
-    outside = ", ".join(f"{item.count} {item.reason}" for item in job.left_out if not item.inside)
-    text = []
-    if inside:
-        text.append(f"  left out inside the repository: {inside}")
-    if outside or job.temporaries:
-        temporary = f"{job.temporaries} temporary" if job.temporaries else ""
-        text.append("  left out: " + ", ".join(filter(None, (outside, temporary))))
-    return text
+    inside = [_files_of(item) for item in job.left_out if item.inside]
+    outside = [_files_of(item) for item in job.left_out if not item.inside]
+    if job.temporaries:
+        outside.append(f"{job.temporaries} temporary")
+    text = [f"  left out inside the repository: {', '.join(inside)}"] if inside else []
+    return [*text, f"  left out: {', '.join(outside)}"] if outside else text
+
+
+def _files_of(item: LeftOut) -> str:
+    """``3 package files``, ``1 log file (written)``."""
+    what, bracket, written = item.reason.partition(" (")
+    return f"{item.count} {what} file{'s' * (item.count > 1)}{bracket}{written}"

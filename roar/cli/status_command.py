@@ -80,7 +80,7 @@ def _names(state: State) -> str:
 
 def _unshared(found: Status, style: Style) -> Iterator[str]:
     for remote, number in found.unpushed.items():
-        text = f"{present.count(number, 'record')} not on {printable(remote)}"
+        text = f"{present.count(number, 'record')} not known to be on {printable(remote)}"
         yield style.yellow(text) + f" (next: roar sync {printable(remote)})"
     if found.loose:
         shown = ", ".join(present.short_hash(oid) for oid in found.loose[:3])

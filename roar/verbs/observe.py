@@ -65,7 +65,7 @@ class Observed:
         reason = reason or _no_artifact(file, inside=relative is not None)
         if reason is not None:
             if reads or writes:
-                self._leave_out(reason + (", written" if writes else ""), path, relative)
+                self._leave_out(reason + (" (written)" if writes else ""), path, relative)
             return
         name = from_fs(path if relative is None else relative)
         if file.get("executed"):
