@@ -232,7 +232,7 @@ def _row(row: int, identifier: str, item: Stored, record: Job | Session) -> tupl
         record.code.commit,
         record.started_ns,
         record.started_ns + record.duration_ns,
-        record.exit.started and record.exit.code == 0,
+        record.exit.code == 0,
         len(record.incomplete),
         step_key(record.command),
         record.reproduces,

@@ -143,9 +143,7 @@ def code_state(job: Job) -> str:
 
 
 def exit_code(job: Job) -> int | None:
-    """The exit status as a shell gives it: 128 and the signal's number for a killed one; None when never started."""
-    if not job.exit.started:
-        return None
+    """The exit status as a shell gives it: 128 and the signal's number for a killed one; None when it is not known."""
     return 128 + job.exit.signal if job.exit.signal is not None else job.exit.code
 
 

@@ -120,11 +120,6 @@ def listing(repo: Repository, *prefixes: str) -> dict[str, str]:
     return {ref: oid for oid, ref in pairs}
 
 
-def delete(repo: Repository, ref: str, old: str) -> None:
-    """Delete a ref that still holds ``old``. Raises ``GitError``."""
-    repo.ask("update-ref", "--no-deref", "-d", "--end-of-options", ref, old)
-
-
 def _slurp(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:

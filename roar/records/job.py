@@ -31,7 +31,7 @@ class File(Part):
 
 
 class Shard(Part):
-    """The files of one directory, in a manifest beside the record (used above ``MANIFEST_ABOVE`` files)."""
+    """The files of one directory, in a manifest beside the record (of a job with many files)."""
 
     directory: Text
     count: Count
@@ -64,12 +64,10 @@ class Command(Part):
 
 
 class Exit(Part):
-    """How the command ended: an exit code, or the signal that killed it."""
+    """How the command ended: an exit code, or the signal that killed it; neither when that is not known."""
 
     code: Annotated[int, Field(ge=0, le=255)] | None = None
     signal: Annotated[int, Field(ge=1, le=255)] | None = None
-    started: bool = True
-    """False when the program could not be executed at all."""
 
 
 class OverlayFile(Part):

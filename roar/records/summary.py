@@ -33,11 +33,11 @@ def _quoted(word: str) -> str:
 
 
 def outcome(job: Job) -> str:
-    """``ok``, ``exit 1``, ``signal 9`` or ``not started``."""
-    if not job.exit.started:
-        return "not started"
+    """``ok``, ``exit 1``, ``signal 9`` or ``end unknown``."""
     if job.exit.signal is not None:
         return f"signal {job.exit.signal}"
+    if job.exit.code is None:
+        return "end unknown"
     return "ok" if job.exit.code == 0 else f"exit {job.exit.code}"
 
 

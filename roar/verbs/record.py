@@ -189,7 +189,7 @@ def _history(report: Report, began_ns: int) -> dict[str, Any]:
     return {
         "started_ns": began,
         "duration_ns": max(0, end.get("root_end_ns", end.get("time_ns", began)) - began),
-        "exit": Exit(code=end.get("exit_code"), signal=end.get("signal"), started=report.started),
+        "exit": Exit(code=end.get("exit_code"), signal=end.get("signal")),
         "processes": [_process(line) for line in report.processes],
         "process_count": report.process_count,
         "cpu_ns": end.get("user_ns", 0) + end.get("system_ns", 0),
