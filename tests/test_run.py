@@ -349,6 +349,29 @@ def test_control_c_at_a_terminal(tree: Path) -> None:
     assert last(tree).exit.code == 9
 
 
+def test_control_c_ends_a_loop_of_the_shell(tree: Path) -> None:
+    pid, master = pty.fork()
+    if pid == 0:
+        os.chdir(tree)
+        roar = f"{sys.executable} -m roar run -q"
+        script = f"for i in 1 2 3; do {roar} sh -c 'echo began; sleep 5'; done; echo went on"
+        os.execvp("bash", ["bash", "-c", script])
+    seen = b""
+    while b"began" not in seen:
+        seen += os.read(master, 1000)
+    os.write(master, b"\x03")
+    try:
+        while piece := os.read(master, 1000):
+            seen += piece
+    except OSError:
+        pass
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) in (130, -signal.SIGINT)
+    assert seen.count(b"began") == 1
+    assert b"went on" not in seen
+    assert last(tree).exit.signal == signal.SIGINT
+
+
 def test_a_repository_that_cannot_be_written_loses_nothing(roar: Roar, tree: Path, repo: Repository) -> None:
     roar("run", "-q", "true")
     folder = Path(repo.common_dir, "refs", "roar")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from stat import S_ISGID, S_ISUID
 from typing import Any, NamedTuple
 
 from roar import redact
@@ -225,7 +224,6 @@ def _gaps(report: Report) -> list[Incomplete]:
     gaps = [
         Incomplete(reason=str(b.get("reason")), detail=str(b.get("detail", "")), count=int(b.get("count", 1)))
         for b in report.blind
-        if b.get("reason") != "no_new_privs" or _ran_with_rights_of_others(report)
     ]
     if not report.end:
         gaps.append(
@@ -241,9 +239,3 @@ def _gaps(report: Report) -> list[Incomplete]:
     if dropped:
         gaps.append(Incomplete(reason="lookups-dropped", detail="failed look-ups beyond the limit", count=dropped))
     return gaps
-
-
-def _ran_with_rights_of_others(report: Report) -> bool:
-    """True when a setuid or setgid program was executed; only then does it matter that it got no rights."""
-    states = (f.get("before") or f.get("after") for f in report.files if f.get("executed"))
-    return any(state and state["mode"] & (S_ISUID | S_ISGID) for state in states)

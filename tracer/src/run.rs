@@ -56,16 +56,28 @@ pub fn traced(options: &Options) -> i32 {
             return CANNOT_TRACE;
         }
     };
-    let (status, recorder) = follow_command(options, ends.report);
+    let Followed { status, recorder, interrupted } = follow_command(options, ends.report);
     drop(ends.done);
     if let Some(recorder) = recorder {
         while sys::wait(recorder, libc::__WALL) == Err(libc::EINTR) {}
     }
+    if interrupted {
+        // A shell ends its loop or script on Ctrl-C only when it sees that the signal ended us, too.
+        sys::die_of(libc::SIGINT);
+    }
     status
 }
 
-/// The status, and the recorder if it still runs.
-fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option<i32>) {
+/// How it ended.
+struct Followed {
+    status: i32,
+    /// If it still runs.
+    recorder: Option<i32>,
+    /// Ctrl-C has ended the command.
+    interrupted: bool,
+}
+
+fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> Followed {
     let mut report = Report::new(out);
     let signals = prepare_signals();
     let umask = sys::umask();
@@ -86,7 +98,7 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option
                 Some((CANNOT_TRACE, sentence)),
                 Default::default(),
             );
-            return (CANNOT_TRACE, options.wait_for);
+            return Followed { status: CANNOT_TRACE, recorder: options.wait_for, interrupted: false };
         }
     };
     let observer = Arc::new(Mutex::new(Observer::new(options.hash_limit, reads, sys::effective_user())));
@@ -107,10 +119,12 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> (i32, Option
         (None, ending) => ending.map_or(CANNOT_TRACE, Ending::status),
     };
     let recorder = follower.recorder;
+    let by_sigint = matches!(follower.end.ending, Some(Ending::Signal(libc::SIGINT)));
+    let interrupted = failure.is_none() && by_sigint && follower.signals.was_interrupted();
     finish(&mut follower.report, &observer, failure, follower.end);
     // The process is about to end: a million records need not be freed one by one.
     std::mem::forget(observer);
-    (status, recorder)
+    Followed { status, recorder, interrupted }
 }
 
 /// Returns when the last task has ended. The thread that answers notifications may end later:

@@ -7,7 +7,7 @@
 
 use crate::observer::Observer;
 use crate::sys::{self, SignalInfo, SignalSet};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub struct Signals {
     news: Condvar,
     /// To whom signals are passed on; 0 before the start, `ENDED` after the end.
     root: AtomicI32,
+    /// Ctrl-C was typed: what is from the terminal we get as the command does.
+    interrupted: AtomicBool,
 }
 
 const ENDED: i32 = -1;
@@ -96,6 +98,10 @@ impl Signals {
         self.root.store(ENDED, Ordering::SeqCst);
     }
 
+    pub fn was_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+
     /// Starts the thread that takes signals, for as long as we live.
     pub fn listen(self: &Arc<Signals>, observer: &Arc<Mutex<Observer>>) {
         let (signals, observer) = (Arc::clone(self), Arc::clone(observer));
@@ -111,6 +117,9 @@ impl Signals {
         let root = self.root.load(Ordering::SeqCst);
         if root == ENDED {
             return end_the_rest(info, &observer.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        if info.is_from_kernel() && info.number() == libc::SIGINT {
+            self.interrupted.store(true, Ordering::SeqCst);
         }
         let not_ours = info.is_from_kernel() || info.number() == libc::SIGWINCH;
         if root == 0 || not_ours || self.has_been_given(info) {

@@ -317,6 +317,13 @@ pub fn set_disposition(signal: i32, ignore: bool) -> bool {
 }
 
 /// Stops the whole process by `signal`, as if it had come from the terminal.
+/// Ends us by a signal, as if nothing had held it back.
+pub fn die_of(signal: i32) {
+    set_disposition(signal, false);
+    SignalSet::of(&[signal]).unblock();
+    kill(own_pid(), signal);
+}
+
 pub fn stop_self(signal: i32) {
     let set = SignalSet::of(&[signal]);
     let mask = set.unblock();
