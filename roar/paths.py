@@ -12,6 +12,8 @@ import os
 import re
 
 MARK = "//bytes/"
+OPEN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+"""What every ``os.open`` of ours wants: no child inherits it, and bytes are bytes on Windows, too."""
 
 
 def to_text(raw: bytes) -> str:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 
 from roar.git.repository import Repository
-from roar.paths import hostname
+from roar.paths import OPEN, hostname
 
 _TOO_OLD_SECONDS = 12 * 3600
 
@@ -41,7 +41,7 @@ def hold(repo: Repository, patience_seconds: float = 0.3) -> Iterator[None]:
 def _take(path: str) -> bool:
     lock = path + ".lock"
     try:
-        fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o644)
+        fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN, 0o644)
     except FileExistsError:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - os.stat(lock).st_mtime > 5:  # git holds it for microseconds

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from roar.errors import RoarError
+from roar.paths import OPEN
 
 
 @contextlib.contextmanager
@@ -17,7 +18,7 @@ def exclusive(path: str, patience_seconds: float = 30.0) -> Iterator[None]:
 
     Raises ``OSError`` when it cannot be made, ``RoarError`` when somebody holds it for longer than the patience.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | OPEN, 0o666)
     try:
         _share(fd, path)
         deadline = time.monotonic() + patience_seconds

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from roar.errors import GitError
 from roar.git import program
 from roar.git.repository import Repository
+from roar.paths import OPEN
 
 TREE_MODE = b"40000"
 FILE_MODE = b"100644"
@@ -48,7 +49,7 @@ def write(repo: Repository, kind: str, body: bytes) -> str:
 
 def _place(folder: str, path: str, packed: bytes) -> None:
     temporary = os.path.join(folder, f"tmp_obj_roar{os.getpid()}_{os.urandom(4).hex()}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o444)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN, 0o444)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(packed)

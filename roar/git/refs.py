@@ -13,6 +13,7 @@ import time
 from roar.errors import GitError, RoarError
 from roar.git import program
 from roar.git.repository import Repository
+from roar.paths import OPEN
 
 STALE_LOCK_SECONDS = 5.0
 """A lock on one of roar's own refs that is older was left by a killed writer: an update takes a millisecond."""
@@ -75,7 +76,7 @@ def _lock(path: str, lock: str) -> int:
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         try:
-            return os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+            return os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN, 0o666)
         except FileNotFoundError:
             # made anew each time: pack-refs removes empty folders under a writer, even while they are made
             with contextlib.suppress(FileExistsError, FileNotFoundError):

@@ -15,10 +15,10 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from roar.errors import RoarError
 from roar.hashing import digest_file, digest_link
-from roar.paths import fs, is_safe_relative
+from roar.paths import OPEN, fs, is_safe_relative
 from roar.records.summary import printable
 
-_FOLDER = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FOLDER = os.O_RDONLY | OPEN | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class Confined:
@@ -47,7 +47,7 @@ class Confined:
     def open(self, path: str, flags: int) -> int:
         """A descriptor of the file there, which no symbolic link may be. Raises ``RoarError`` or ``OSError``."""
         with self._parent(path, make=True) as (parent, name):
-            return os.open(name, flags | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o666, dir_fd=parent)
+            return os.open(name, flags | OPEN | getattr(os, "O_NOFOLLOW", 0), 0o666, dir_fd=parent)
 
     def link(self, path: str, target: bytes) -> None:
         """Put a symbolic link there. It is never followed here."""
