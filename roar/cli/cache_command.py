@@ -8,8 +8,9 @@ import time
 import click
 
 from roar.cache.database import delete
-from roar.cache.index import open_index, path_of
+from roar.cache.index import path_of
 from roar.cli import present
+from roar.cli.say import write_json
 from roar.errors import RoarError
 from roar.git.repository import discover
 
@@ -31,12 +32,12 @@ def rebuild(*, as_json: bool) -> None:
     if os.path.exists(path) and not delete(path):
         raise RoarError(f"cannot delete {path}", "look at the rights of its folder")
     began = time.perf_counter_ns()
-    with open_index(repo) as index:
+    with present.opened_index(repo) as index:
         jobs, broken, kept = index.count_jobs(), index.broken(), index.path
     took = time.perf_counter_ns() - began
     if as_json:
         fields = {"jobs": jobs, "broken": len(broken), "path": kept, "duration_ns": took}
-        present.write_json(fields)
+        write_json(fields)
         return
     text = f"{present.count(jobs, 'job')} in the index ({took / 1e9:.1f} s)"
     if broken:
@@ -52,6 +53,6 @@ def path_command(*, as_json: bool) -> None:
     """Say where the index's file is."""
     path = path_of(discover())
     if as_json:
-        present.write_json({"path": path, "exists": os.path.exists(path)})
+        write_json({"path": path, "exists": os.path.exists(path)})
     else:
         present.write([path])

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from roar.cache.index import open_index
 from roar.cli import present
 from roar.cli.boundary import say
-from roar.cli.say import Style
+from roar.cli.say import Style, write_json
 from roar.git.repository import discover
 from roar.records.summary import command_line, outcome, printable
 from roar.verbs.dag import Dag, Node, dag
@@ -30,11 +29,11 @@ def command(*, as_json: bool) -> None:
     its latest job was not successful.
     """
     repo = discover()
-    with open_index(repo) as index:
+    with present.opened_index(repo) as index:
         session = session_asked(index, repo)
         found = dag(index, repo, session) if session else None
     if as_json:
-        present.write_json(_fields(found))
+        write_json(_fields(found))
     elif found is None or not found.nodes:
         say(present.NO_JOBS)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from roar.cli.present import write_json
+from roar.cli.say import write_json
 from roar.git.repository import discover
 from roar.verbs import sync
 

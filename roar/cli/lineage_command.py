@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from roar.cache.index import open_index
 from roar.cli import present
 from roar.cli.log_command import as_fields, line
-from roar.cli.say import Style
+from roar.cli.say import Style, write_json
 from roar.draw import rows
 from roar.errors import UsageError
 from roar.git.repository import discover
@@ -40,11 +39,11 @@ def command(what: str, *, up: bool, down: bool, depth: int | None, as_json: bool
     if up and down:
         raise UsageError("--up and --down are two questions", "roar lineage X --up")
     repo = discover()
-    with open_index(repo) as index:
+    with present.opened_index(repo) as index:
         target = resolve(index, repo, what, os.getcwd())
         found = ancestry(index, target, down=down, depth=depth)
     if as_json:
-        present.write_json(_fields(target, found, down=down))
+        write_json(_fields(target, found, down=down))
     else:
         present.write(_lines(target, found, present.style(), down=down, depth=depth))
 

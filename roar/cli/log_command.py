@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from roar.cache.index import open_index
 from roar.cli import present
 from roar.cli.boundary import say
-from roar.cli.say import Style
+from roar.cli.say import Style, write_json
 from roar.git.repository import discover
 from roar.records.job import Job
 from roar.records.summary import command_line, duration, outcome, output_words, printable
@@ -28,10 +27,10 @@ _NARROWEST = 20
 @click.option("--json", "as_json", is_flag=True, help="Write the jobs as JSON.")
 def command(limit: int, *, oneline: bool, as_json: bool) -> None:
     """List recorded jobs, newest first."""
-    with open_index(discover()) as index:
+    with present.opened_index(discover()) as index:
         found = history(index, limit or None)
     if as_json:
-        present.write_json({"total": found.total, "jobs": [as_fields(i, job) for i, job in found.jobs]})
+        write_json({"total": found.total, "jobs": [as_fields(i, job) for i, job in found.jobs]})
         return
     if not found.jobs:
         say(present.NO_JOBS)

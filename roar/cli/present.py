@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import orjson
-
-from roar.cli.say import Style
+from roar.cache.index import Index, open_index
+from roar.cli.say import Style, patience
+from roar.git.repository import Repository
 from roar.records.job import Job
 from roar.records.summary import printable
 from roar.verbs.resolve import SHORT_HASH, SHORT_ID
@@ -21,6 +21,15 @@ Paint = Callable[[str], str]
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 NO_JOBS = "no jobs recorded yet (next: roar run CMD)"
+
+
+@contextlib.contextmanager
+def opened_index(repo: Repository) -> Iterator[Index]:
+    """The index, brought up to date; on a terminal with a word when there is much to read."""
+    with patience("reading the records into the index"):
+        index = open_index(repo)
+    with index:
+        yield index
 
 
 def style() -> Style:
@@ -35,11 +44,6 @@ def write(lines: Iterable[str]) -> None:
         reconfigure(errors="backslashreplace")
     for line in lines:
         sys.stdout.write(line + "\n")
-
-
-def write_json(value: Any) -> None:
-    """Write a value to standard output as JSON."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def width() -> int:

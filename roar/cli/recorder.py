@@ -7,7 +7,7 @@ import os
 import orjson
 
 from roar.cli import boundary
-from roar.cli.say import Style
+from roar.cli.say import Style, patience
 from roar.errors import SavedAsideError
 from roar.records.job import File, Job, LeftOut, Shard
 from roar.records.summary import command_line, duration, outcome, printable
@@ -30,7 +30,8 @@ def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: boo
     if not report.started:
         return 0
     try:
-        identifier, job = record(run, report)
+        with patience("hashing what the command read and wrote"):
+            identifier, job = record(run, report)
     except SavedAsideError:
         raise
     except Exception as error:

@@ -1,8 +1,36 @@
-"""Colour: only on a terminal, and never with NO_COLOR (https://no-color.org)."""
+"""Colour, only on a terminal and never with NO_COLOR (https://no-color.org); and a word when something takes long."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def patience(text: str, seconds: float = 1.0) -> Iterator[None]:
+    """Say once, on a terminal, what is going on inside the block, when it takes longer than so many seconds."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    import threading
+
+    timer = threading.Timer(seconds, lambda: sys.stderr.write(f"roar: {text} ...\n"))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def write_json(value: Any) -> None:
+    """Write a value to standard output as JSON."""
+    import orjson
+
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 class Style:

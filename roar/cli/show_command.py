@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from roar.cache.index import open_index
 from roar.cli import present
 from roar.cli.log_command import as_fields, line
-from roar.cli.say import Style
+from roar.cli.say import Style, write_json
 from roar.git.repository import discover
 from roar.records.job import File, Job
 from roar.records.summary import command_line, duration, outcome, printable
@@ -36,10 +35,10 @@ def command(what: str, *, all_files: bool, as_json: bool) -> None:
     of the session, or a name of a commit such as HEAD.
     """
     repo = discover()
-    with open_index(repo) as index:
+    with present.opened_index(repo) as index:
         found = show(index, resolve(index, repo, what, os.getcwd()), everything=all_files or as_json)
     if as_json:
-        present.write_json(_fields(found))
+        write_json(_fields(found))
         return
     style = present.style()
     if isinstance(found, JobShown):

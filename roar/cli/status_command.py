@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from roar.cache.index import open_index
 from roar.cli import present
 from roar.cli.log_command import line
-from roar.cli.say import Style
+from roar.cli.say import Style, write_json
 from roar.errors import EXIT_NO, EXIT_OK
 from roar.git.repository import discover
 from roar.records.summary import printable
@@ -30,10 +29,10 @@ def command(*, check: bool, as_json: bool) -> int:
     the code changed, when it was modified or is gone, or when a step before it is stale.
     """
     repo = discover()
-    with open_index(repo) as index:
+    with present.opened_index(repo) as index:
         found = status(index, repo)
     if as_json:
-        present.write_json(_fields(found))
+        write_json(_fields(found))
     else:
         present.write(_lines(found, present.style()))
     return EXIT_NO if check and found.stale else EXIT_OK

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from roar.cli.present import write_json
+from roar.cli.say import write_json
 from roar.errors import GitError
 from roar.git.repository import discover
 from roar.verbs import sync

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from roar.errors import GitError
 from roar.git import program
 from roar.git.repository import Repository
 
@@ -34,10 +35,21 @@ def blob_id(repo: Repository, data: bytes) -> str:
     return repo.hash(b"blob %d\0" % len(data) + data)
 
 
-def filtered_blob_id(repo: Repository, path: str) -> str:
-    """The id of a work tree file as git would store it: line ends and clean filters applied."""
-    top = repo.require_work_tree()
-    return repo.ask("hash-object", f"--path={path}", "--", os.path.join(top, path)).decode().strip()
+def filtered_blob_ids(repo: Repository, paths: list[str]) -> dict[str, str]:
+    """The ids of work tree files as git would store them: line ends and clean filters applied.
+
+    A file that git cannot read, or whose filter fails, is absent.
+    """
+    plain = [p for p in paths if "\n" not in p]
+    stdin = "".join(f"{p}\n" for p in plain).encode("utf-8", "surrogateescape")
+    try:
+        out = repo.ask("hash-object", "--stdin-paths", stdin=stdin).decode().split()
+    except GitError:
+        if len(plain) < 2:
+            return {}
+        half = len(plain) // 2
+        return filtered_blob_ids(repo, plain[:half]) | filtered_blob_ids(repo, plain[half:])
+    return dict(zip(plain, out, strict=True))
 
 
 def ignored(repo: Repository, paths: list[str]) -> set[str]:

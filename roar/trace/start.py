@@ -114,6 +114,9 @@ def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None],
     if pid == 0:
         os.close(done_write)
         _record(recorder, done_read)
+    # What is sent to the command's process group must not cost the record: the recorder is in one of its own, and is
+    # so before the command can start.
+    os.setpgid(pid, pid)
     os.close(done_read)
     for fd in (report, done_write):
         os.set_inheritable(fd, True)
@@ -130,7 +133,6 @@ def _record(recorder: Callable[[int], None], done: int) -> NoReturn:
     """The child: survives what the terminal sends, and never returns into its parent's code."""
     status = EXIT_BUG
     try:
-        os.setpgid(0, 0)  # what is sent to the command's group must not cost the record
         for name in NOT_FOR_US:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         # A pipe must end when the command lets go of it, not when we do.

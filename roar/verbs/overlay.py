@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 
-from roar.errors import GitError
 from roar.git import worktree
 from roar.git.objects import Reader
 from roar.git.repository import Repository
@@ -85,18 +84,19 @@ def build(repo: Repository, commit: str | None, seen: Observed, vain: list[str],
     overlay = Overlay()
     inside = {f.path: f for f in seen.inputs if not f.path.startswith("/")}
     tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
-    untracked = []
+    untracked, tracked_here = [], []
     with Reader(repo) as reader:
         for path, file in inside.items():
             blob = tracked.get(fs(path))
             if blob is None:
                 untracked.append(file)
             elif path in seen.on_disk:
-                _tracked_on_disk(repo, overlay, file, blob)
+                tracked_here.append((file, blob))
             elif file.hash and digest_bytes(reader.body(blob, "blob")) == file.hash:
                 overlay.blobs[path] = blob
             else:
                 overlay.lacks(path, "the job changed it, and what was there before differs from the commit")
+    _tracked(repo, overlay, tracked_here)
     for path in vain:
         if fs(path) in tracked:
             overlay.entries.append(OverlayFile(path=path, state="deleted"))
@@ -106,23 +106,25 @@ def build(repo: Repository, commit: str | None, seen: Observed, vain: list[str],
     return overlay
 
 
-def _tracked_on_disk(repo: Repository, overlay: Overlay, file: File, blob: str) -> None:
-    data = _bytes(repo, file.path) if file.size <= MODIFIED_BYTES else None
-    if data is not None and worktree.blob_id(repo, data) == blob:
-        overlay.blobs[file.path] = blob
-        return
-    try:
-        clean = worktree.filtered_blob_id(repo, fs(file.path)) == blob
-    except GitError:
-        clean = False
-    if clean:
-        overlay.blobs[file.path] = blob
-    elif data is None:
-        overlay.lacks(file.path, f"differs from the commit and is larger than {MODIFIED_BYTES >> 20} MiB")
-    elif digest_bytes(data) != file.hash:
-        overlay.lacks(file.path, "changed after the run")
-    else:
-        overlay.add(file.path, "modified", data, file.mode)
+def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]]) -> None:
+    """Sort tracked files that are as the job read them: clean, or kept as modified."""
+    modified = []
+    for file, blob in files:
+        data = _bytes(repo, file.path) if file.size <= MODIFIED_BYTES else None
+        if data is not None and worktree.blob_id(repo, data) == blob:
+            overlay.blobs[file.path] = blob
+        else:
+            modified.append((file, blob, data))
+    stored = worktree.filtered_blob_ids(repo, [fs(file.path) for file, _, _ in modified])
+    for file, blob, data in modified:
+        if stored.get(fs(file.path)) == blob:
+            overlay.blobs[file.path] = blob
+        elif data is None:
+            overlay.lacks(file.path, f"differs from the commit and is larger than {MODIFIED_BYTES >> 20} MiB")
+        elif digest_bytes(data) != file.hash:
+            overlay.lacks(file.path, "changed after the run")
+        else:
+            overlay.add(file.path, "modified", data, file.mode)
 
 
 def _untracked(repo: Repository, overlay: Overlay, files: list[File], asked_for: set[str]) -> None:
