@@ -253,12 +253,18 @@ def test_sync_says_what_is_wrong(tree: Path, roar: Roar, git: Git, tmp_path: Pat
 
 
 def test_init_shows_notes_in_plain_log_and_can_be_repeated(tree: Path, roar: Roar, git: Git) -> None:
-    git(tree, "remote", "add", "origin", str(tree))
+    git(tree.parent, "init", "-q", "--bare", "far.git")
+    git(tree, "remote", "add", "origin", str(tree.parent / "far.git"))
     roar("run", "-q", "--name", "hello", "true")
     assert "run ok" not in git(tree, "log", "-1")
     roar("init")
     shown = git(tree, "log", "-1")
     assert shown.count("run ok") == 1
+    git(tree, "push", "-q", "origin", "main", "refs/roar/*")
+    roar("sync")
+    git(tree, "fetch", "-q", "--prune")
+    assert git(tree, "log", "-1") == shown
+    assert b"nothing" in roar("sync").stdout
     config = git(tree, "config", "--list")
     assert roar("init").stdout == b""
     assert git(tree, "config", "--list") == config

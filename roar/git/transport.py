@@ -32,8 +32,17 @@ def check_remote(repo: Repository, name: str) -> str:
 
 
 def refspecs(remote: str, own_notes: str) -> list[str]:
-    """How records are fetched: others' copies apart from our own refs; our own notes not twice."""
-    return [f"+refs/roar/*:refs/roar-remote/{remote}/*", f"^{own_notes}"]
+    """How records are fetched: others' copies apart from our own refs; our own notes not twice.
+
+    The last one keeps `git fetch` from bringing our notes back. `git push` does not heed it, but takes the first that
+    fits to note what it pushed; so the first leads our notes to where `git log` does not look for notes.
+    """
+    name = own_notes.rpartition("/")[2]
+    return [
+        f"+{own_notes}*:refs/roar-pushed/{remote}/{name}*",
+        f"+refs/roar/*:refs/roar-remote/{remote}/*",
+        f"^{own_notes}",
+    ]
 
 
 def fetch_records(repo: Repository, remote: str, own_notes: str, *, quiet: bool = True) -> list[str]:
@@ -71,7 +80,7 @@ def push_records(repo: Repository, remote: str, *, quiet: bool = True) -> Pushed
             refused[ref] = fields[2]
         elif fields[0] != "=":
             moved.append(ref)
-        if fields[0] != "!" and ref in own:
+        if fields[0] != "!" and ref in own and not ref.startswith("refs/roar/notes/"):  # else notes would show twice
             repo.ask(
                 "update-ref", "--no-deref", f"refs/roar-remote/{remote}/{ref.removeprefix('refs/roar/')}", own[ref]
             )
