@@ -115,6 +115,10 @@ _PLAIN_WORDS = frozenset({
 })  # fmt: skip
 _EXAMPLES = ("example", "changeme", "your", "xxx", "dummy", "sample", "placeholder", "fake", "redacted", "12345678")
 
+_URL_PLACEHOLDERS = frozenset({
+    "", "password", "passwd", "pass", "pwd", "pw", "secret", "token", "test", "admin", "root", "guest", "postgres",
+})  # fmt: skip
+
 _SHORT_FLAGS: dict[str, tuple[str, ...]] = {
     "curl": ("-u", "--user", "-U", "--proxy-user"), "http": ("-a",), "https": ("-a",), "redis-cli": ("-a",),
     "ldapsearch": ("-w",), "lftp": ("-u",), "mariadb": ("-p",), "mongo": ("-p",), "mongosh": ("-p",),
@@ -221,15 +225,23 @@ def find_secrets(data: bytes) -> list[str]:
     """The kinds of secrets that a file with these bytes holds; empty when it may be kept.
 
     Stricter than for a command line, where to take out too much costs little: code speaks of tokens and
-    passwords all the time, so a value counts only when it is a literal that looks random.
+    passwords all the time, so a value counts only when it is a literal that looks random. In a URL nobody writes a
+    password but the true one or a placeholder.
     """
     text = data.decode("latin-1")
-    kinds = {kind for kind, match in _shapes(text) if kind != URL or _looks_random(match[0])}
+    kinds = {kind for kind, match in _shapes(text) if kind != URL or not _stands_for_a_password(match[0])}
     if any(_looks_random(value) for value, _, _ in _named(text, _QUOTED_LITERAL)) or any(
         _looks_random(value) and not _is_expression(value) for value, _, _ in _named(text, _BARE_LITERAL)
     ):
         kinds.add("secret")
     return sorted(kinds)
+
+
+def _stands_for_a_password(user: str) -> bool:
+    """Whether the user part of a URL (``name:password``) is one of documentation and of local test databases."""
+    name, colon, password = user.lower().partition(":")
+    plain = password if colon else name
+    return plain in _URL_PLACEHOLDERS or plain == name != "" or any(word in plain for word in _EXAMPLES)
 
 
 def is_secret_name(name: str) -> bool:

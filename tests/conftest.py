@@ -83,7 +83,8 @@ class Roar:
         done = subprocess.run(
             [sys.executable, "-m", "roar", *words],
             cwd=cwd or self.folder,
-            input=stdin,
+            input=stdin or None,
+            stdin=None if stdin else subprocess.DEVNULL,
             capture_output=True,
             check=False,
             env={**os.environ, **env},

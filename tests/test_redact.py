@@ -379,3 +379,9 @@ def test_a_plain_command_line_compiles_nothing() -> None:
         "import sys\nassert not {'urllib.parse','json','subprocess'} & set(sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_weak_password_in_a_url_of_code_is_one() -> None:
+    assert find_secrets(b'db = "postgres://user:s3cretpw@host/db"\n')
+    for placeholder in (b"postgres:postgres", b"user:password", b"me:changeme", b"git"):
+        assert not find_secrets(b"https://" + placeholder + b"@localhost/x")

@@ -55,7 +55,7 @@ def lines(identifier: str, job: Job, style: Style) -> list[str]:
     text += _side("in ", job.inputs, job.input_shards, style)
     text += _side("out", job.outputs, job.output_shards, style)
     if job.code.overlay:
-        text.append(style.dim(f"  kept with the record: {len(job.code.overlay)} changed or untracked files of code"))
+        text.append(style.dim(f"  kept with the record: {_kept(job)}"))
     text += [style.dim(line) for line in _left_out(job)]
     text += [
         style.red(f"  incomplete: {printable(gap.reason)}: {printable(gap.detail)}") for gap in job.incomplete[:_MOST]
@@ -82,6 +82,12 @@ def _side(title: str, files: list[File], shards: list[Shard], style: Style) -> l
             f"  {style.bold(title)}  … and {sum(s.count for s in shards[_MOST:])} more in {len(shards) - _MOST} folders"
         )
     return text
+
+
+def _kept(job: Job) -> str:
+    """The overlay's files by name, the first of them."""
+    names = [printable(file.path) for file in job.code.overlay]
+    return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
 
 
 def _left_out(job: Job) -> list[str]:

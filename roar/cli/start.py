@@ -70,16 +70,27 @@ def go(role: str, options: dict[str, str], argv: list[str]) -> int:
         repo.require_work_tree()
         branch, commit = refs.head(repo)
         cwd = os.getcwd()
-        report, redirects, began_ns = tracing.open_report(), tracing.redirections(), time.time_ns()
+        redirects, piped = tracing.redirections(), tracing.input_is_piped()
+        report, began_ns = tracing.open_report(), time.time_ns()
 
         def recorder(done: int) -> None:
             def record() -> int:
                 from roar.cli.recorder import record_run
                 from roar.verbs.record import Run
 
-                environ = tracing.environment()
-                name = options.get("name")
-                state = Run(repo, argv, cwd, branch, commit, environ, name, role, None, None, began_ns, redirects)
+                state = Run(
+                    repo,
+                    argv,
+                    cwd,
+                    branch,
+                    commit,
+                    environ=tracing.environment(),
+                    name=options.get("name"),
+                    role=role,
+                    began_ns=began_ns,
+                    redirects=redirects,
+                    input_is_piped=piped,
+                )
                 return record_run(state, report, done, quiet="quiet" in options, as_json="json" in options)
 
             boundary.guarded(record)

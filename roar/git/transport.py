@@ -63,12 +63,12 @@ def fetch_records(repo: Repository, remote: str, own_notes: str, *, quiet: bool 
 
 def push_records(repo: Repository, remote: str, *, quiet: bool = True) -> Pushed:
     """Push ``refs/roar/*`` to a remote. Raises ``GitError`` when it cannot be reached."""
-    own = refs.listing(repo, "refs/roar/")
+    own = {ref: oid for ref, oid in refs.listing(repo, "refs/roar/").items() if _is_commit(repo, oid)}
     if not own:
         return Pushed([], {})
     # --no-verify: a pre-push hook is for code, and would be run a second time for the branch
     words = ["push", "--porcelain", "--no-verify", *([] if quiet else ["--progress"])]
-    done = _talk(repo, [*words, "--end-of-options", remote, "refs/roar/*"], quiet=quiet)
+    done = _talk(repo, [*words, "--end-of-options", remote, *(f"{ref}:{ref}" for ref in own)], quiet=quiet)
     moved, refused, reported = [], {}, False
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         fields = line.split("\t")
@@ -87,6 +87,11 @@ def push_records(repo: Repository, remote: str, *, quiet: bool = True) -> Pushed
     if done.returncode and not reported:
         raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote} 'refs/roar/*'")
     return Pushed(moved, refused)
+
+
+def _is_commit(repo: Repository, oid: str) -> bool:
+    """True for a ref that can be one of ours; a foreign object under our names is not spread."""
+    return program.call([*repo.args(), "cat-file", "-e", f"{oid}^{{commit}}"]).returncode == 0
 
 
 def unpushed(repo: Repository, remote: str) -> int:

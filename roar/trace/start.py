@@ -9,6 +9,7 @@ Standard library only.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import stat
 import sys
@@ -96,6 +97,20 @@ def redirections() -> tuple[tuple[int, str, bool], ...]:
         except OSError:  # closed
             continue
     return tuple(found)
+
+
+def input_is_piped() -> bool:
+    """True when standard input is a pipe or socket through which something may come."""
+    try:
+        mode = os.fstat(0).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+            return False
+        waiting = select.poll()
+        waiting.register(0, select.POLLIN)
+        events = dict(waiting.poll(0)).get(0, 0)
+    except OSError:  # closed
+        return False
+    return not events & select.POLLHUP or bool(events & select.POLLIN)
 
 
 def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None], options: list[str]) -> NoReturn:

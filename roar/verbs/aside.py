@@ -81,6 +81,7 @@ def _context(run: Run) -> bytes:
         "session": run.session,
         "reproduces": run.reproduces,
         "began_ns": run.began_ns,
+        "input_is_piped": run.input_is_piped,
         "redirects": [(fd, from_fs(name), append) for fd, name, append in run.redirects],
     }
     return json.dumps(known).encode()

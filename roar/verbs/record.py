@@ -59,6 +59,7 @@ class Run(NamedTuple):
     began_ns: int = 0
     redirects: tuple[tuple[int, str, bool], ...] = ()
     """Standard streams that are regular files: number, absolute path, opened for appending."""
+    input_is_piped: bool = False
 
 
 def record(run: Run, report: Report) -> tuple[str, Job]:
@@ -118,6 +119,8 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, ()))
     argv, hidden_words = redact.redact_argv([from_fs(w) for w in run.argv])
     gaps = seen.incomplete + kept.incomplete + _gaps(report)
+    if run.input_is_piped:
+        gaps.append(Incomplete(reason="standard-input", detail="a pipe: what came through it is not in the record"))
     if hidden or hidden_words:
         gaps.append(
             Incomplete(

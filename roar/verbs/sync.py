@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from roar.errors import UsageError
-from roar.git import locks, refs, settings, transport
+from roar.git import locks, program, refs, settings, transport
 from roar.git.repository import Repository
 from roar.journal import LOCAL_NOTES, NOTES
 from roar.journal.append import bring_in
@@ -71,6 +71,12 @@ def init(repo: Repository) -> list[str]:
                 repo.ask("config", "--local", "--add", f"remote.{remote}.fetch", spec)
                 changed.append(f"remote.{remote}.fetch = {spec}")
     return changed
+
+
+def how_to_share(repo: Repository, remote: str, commit: str) -> str:
+    """The git command that brings a commit to a remote: with the branch when it holds it, else under a name."""
+    done = program.call([*repo.args(), "merge-base", "--is-ancestor", commit, "HEAD"])
+    return f"git push {remote} HEAD" if done.returncode == 0 else f"git push {remote} {commit[:12]}:refs/heads/NAME"
 
 
 def noted_and_unshared(repo: Repository) -> list[str]:
