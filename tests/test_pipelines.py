@@ -248,7 +248,10 @@ def test_sync_says_what_is_wrong(tree: Path, roar: Roar, git: Git, tmp_path: Pat
     assert b"origin refused refs/roar/" in roar("sync", code=1).stderr
     git(tmp_path / "nowhere.git", "config", "--unset", "transfer.hideRefs")
     assert b"is on no remote branch (next: git push origin HEAD)" in roar("sync").stderr
-    git(tree, "push", "-q", "origin", "main")
+    git(tree, "commit", "-q", "--amend", "-m", "amended")
+    first = git(tree, "rev-parse", "HEAD@{1}")
+    assert f"(next: git push origin {first[:12]}:refs/heads/NAME)".encode() in roar("sync").stderr
+    git(tree, "push", "-q", "origin", f"{first}:refs/heads/kept")
     assert roar("sync").stderr == b""
 
 

@@ -40,7 +40,8 @@ def command(remote: str | None, *, fetch_only: bool, push_only: bool, quiet: boo
             if len(loose) > 1
             else f"commit {loose[0][:12]}, that a job ran on, is"
         )
-        click.echo(f"roar: {text} on no remote branch (next: git push {done.remote} HEAD)", err=True)
+        hint = sync.how_to_share(repo, done.remote, loose[0])
+        click.echo(f"roar: {text} on no remote branch (next: {hint})", err=True)
 
 
 def _count(changed: list[str]) -> str:
