@@ -166,6 +166,32 @@ def test_a_failed_step(bench: Bench) -> None:
     assert bench.summary() == {"@1 active": [], "@2 active": []}
 
 
+def test_a_run_that_had_nothing_to_do_takes_nothing_away(bench: Bench) -> None:
+    pipeline(bench)
+    bench.run("train", "train=t", "", "train.py=x")
+    assert bench.summary() == CLEAN
+    assert [state.needs for state in bench.states()] == [[], [1], [1, 2]]
+    bench.write("conf", "other")
+    (bench.tree / "model").unlink()
+    assert bench.summary()["@2 stale"] == ["input conf changed", "output model is gone"]
+    bench.run("train", "train=t conf=other", "model=m", "train.py=x")
+    assert bench.summary() == CLEAN
+
+
+def test_a_run_that_renewed_only_some_outputs(bench: Bench) -> None:
+    bench.run("make", "a.c=1 b.c=1", "a.o=1 b.o=1")
+    bench.run("make", "a.c=2", "a.o=2")
+    assert bench.summary() == {"@1 active": []}
+    assert [use.path for use in bench.states()[0].outputs] == ["a.o", "b.o"]
+    bench.write("b.c", "2")
+    bench.write("b.o", "mine")
+    assert bench.summary() == {"@1 stale": ["input b.c changed", "output b.o was modified"]}
+    bench.run("cc b.c", "b.c=2", "b.o=2")
+    assert bench.summary()["@1 stale"] == ["input b.c changed"]
+    bench.run("cc a.c", "a.c=2", "a.o=3")
+    assert "@1 superseded" in bench.summary()
+
+
 def test_a_pipeline_that_feeds_itself(bench: Bench) -> None:
     bench.run("learn", "memory=0", "model=m")
     bench.run("remember", "model=m", "memory=1")

@@ -169,6 +169,20 @@ class Index:
         found = select(_R.step, _R.id, _R.ok).where(_R.session == session, _R.kind == "job", _R.reproduces.is_(None))
         return [Step(*row) for row in self._rows(found.order_by(_R.id))]
 
+    def last_writers(self, session: str) -> dict[str, list[str]]:
+        """Of each step of a session, by key: the jobs that were the last to write one of its outputs, oldest first."""
+        last = (
+            select(_R.step, func.max(_R.id).label("id"))
+            .where(_R.session == session, _R.kind == "job", _R.reproduces.is_(None))
+            .where(_F.record == _R.row, _F.output.is_(True))
+            .group_by(_R.step, _F.path)
+            .subquery()
+        )
+        found: dict[str, list[str]] = {}
+        for key, job in self._rows(select(last.c.step, last.c.id).distinct().order_by(last.c.id)):
+            found.setdefault(key, []).append(job)
+        return found
+
     def with_gaps(self, session: str | None = None) -> list[str]:
         """The jobs whose records say that they do not know everything, newest first."""
         found = select(_R.id).where(_R.gaps > 0).order_by(_R.id.desc())

@@ -32,7 +32,7 @@ class Reason(NamedTuple):
 
 
 class State(NamedTuple):
-    """A step and how it stands; ``needs`` are the numbers of the steps whose outputs its latest job read."""
+    """A step and how it stands; ``needs`` are the numbers of the steps whose outputs it read."""
 
     step: Step
     state: Literal["active", "stale", "superseded", "failed"]
@@ -92,12 +92,13 @@ def _would_differ(state: State) -> bool:
 
 
 class _Pipeline:
-    """The latest job of each step, and which step wrote what."""
+    """The jobs that stand for each step, and which step wrote what."""
 
     def __init__(self, index: Index, steps: list[Step]) -> None:
-        jobs = [step.job for step in steps]
+        jobs = [job for step in steps for job in step.stands]
         self._number = {job: step.number for step in steps for job in step.jobs}
         self._uses = index.uses(jobs)
+        self._files = {step.number: self._files_of(step) for step in steps}
         self._origins = origins(index, jobs)
         self._last: dict[str, tuple[str, str | None]] = {}
         """The last (job, hash) written to each path."""
@@ -105,25 +106,45 @@ class _Pipeline:
             for use in self._uses.get(job, ([], []))[1]:
                 self._last[use.path] = job, use.hash
 
+    def _files_of(self, step: Step) -> tuple[dict[str, tuple[str, Use]], dict[str, tuple[str, Use]]]:
+        """What a step read and wrote: each path with the newest of its jobs that did, and how."""
+        read: dict[str, tuple[str, Use]] = {}
+        wrote: dict[str, tuple[str, Use]] = {}
+        for job in step.stands:
+            inputs, outputs = self._uses.get(job, ([], []))
+            read.update((use.path, (job, use)) for use in inputs)
+            wrote.update((use.path, (job, use)) for use in outputs)
+        return read, wrote
+
     def uses(self, step: Step) -> tuple[list[Use], list[Use]]:
-        """The inputs and outputs of a step's latest job."""
-        return self._uses.get(step.job, ([], []))
+        """The inputs and outputs of a step, by path."""
+        read, wrote = self._files[step.number]
+        return [read[path][1] for path in sorted(read)], [wrote[path][1] for path in sorted(wrote)]
 
     def paths(self) -> set[str]:
         """Every file that matters."""
-        return {use.path for sides in self._uses.values() for side in sides for use in side}
+        return {path for sides in self._files.values() for side in sides for path in side}
 
     def needs(self, step: Step) -> list[int]:
         """The other steps whose outputs a step read."""
-        makers = {self._number.get(maker) for _, maker in self._origins[step.job] if maker}
+        read = self._files[step.number][0]
+        makers = {
+            self._number.get(maker)
+            for job in step.stands
+            for use, maker in self._origins[job]
+            if maker and read[use.path][0] == job
+        }
         return sorted(number for number in makers if number is not None and number != step.number)
 
     def is_superseded(self, step: Step) -> bool:
         """True when other steps have written all of its outputs anew, none of them by changing what it wrote."""
         outputs = self.uses(step)[1]
         return bool(outputs) and all(
-            self._last[use.path][0] != step.job and not self._grew_from(step, use.path) for use in outputs
+            not self._wrote_last(step, use.path) and not self._grew_from(step, use.path) for use in outputs
         )
+
+    def _wrote_last(self, step: Step, path: str) -> bool:
+        return self._number[self._last[path][0]] == step.number
 
     def _grew_from(self, step: Step, path: str) -> bool:
         """True when the last content of a path came, change by change, from what the step wrote there."""
@@ -164,7 +185,7 @@ class _Pipeline:
         reasons = []
         for use in self.uses(step)[1]:
             now = disk[use.path]
-            if use.hash is None or self._last[use.path][0] != step.job or (now is not None and use.hash in now):
+            if use.hash is None or not self._wrote_last(step, use.path) or (now is not None and use.hash in now):
                 continue
             if now is None and use.path.startswith("/"):
                 continue

@@ -10,15 +10,20 @@ from roar.verbs import sessions
 
 
 class Step(NamedTuple):
-    """A step: its number (from 1, by first appearance) and its jobs, oldest first, with whether each went well."""
+    """A step: its number (from 1, by first appearance) and its jobs, oldest first, with whether each went well.
+
+    ``stands`` are those of its jobs whose files are the step's, oldest first: each was the last to write some output.
+    Where none wrote anything it is the latest; so a later run that had nothing to do takes nothing away.
+    """
 
     number: int
     jobs: list[str]
     ok: list[bool]
+    stands: list[str]
 
     @property
     def job(self) -> str:
-        """The latest job, which stands for the step."""
+        """The latest job."""
         return self.jobs[-1]
 
 
@@ -31,7 +36,10 @@ def steps_of(index: Index, session: str) -> list[Step]:
     """The steps of a session in order of their numbers."""
     found: dict[str, Step] = {}
     for run in index.steps(session):
-        step = found.setdefault(run.key, Step(len(found) + 1, [], []))
+        step = found.setdefault(run.key, Step(len(found) + 1, [], [], []))
         step.jobs.append(run.job)
         step.ok.append(run.ok)
+    last_writers = index.last_writers(session)
+    for key, step in found.items():
+        step.stands.extend(last_writers.get(key, step.jobs[-1:]))
     return list(found.values())
