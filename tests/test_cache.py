@@ -76,12 +76,12 @@ def test_a_job_by_all_that_is_known_of_it(repo: Repository) -> None:
     with open_index(repo) as index:
         assert index.jobs() == [again, third, second, first]
         assert index.jobs(session=session, limit=2) == [third, second]
-        assert index.producers(make.digest("m1")) == [again, third, second]
-        assert index.consumers(make.digest("train")) == [again, third, second]
+        assert index.producers(make.digest("m1")) == [third, second, again]
+        assert index.consumers(make.digest("train")) == [third, second, again]
         assert index.versions("m.pkl") == [
-            (make.digest("m1"), again),
             (make.digest("m2"), third),
             (make.digest("m1"), second),
+            (make.digest("m1"), again),
         ]
         assert index.jobs_at(code[:6]) == [first]
         assert index.reproductions(second) == [again]

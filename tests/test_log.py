@@ -196,6 +196,18 @@ def test_colour_and_width_on_a_terminal_only(repo: Repository, tree: Path, roar:
             assert len(line) <= columns, line
 
 
+def test_a_reproduction_is_marked(repo: Repository, tree: Path, ask: Ask) -> None:
+    first = make.job(repo, "make", {}, {"a": "text"})
+    again = make.job(repo, ["make", "x" * 99], {}, {"a": "other"}, at=60, reproduces=first)
+    ask.names = {first: "FIRST", again: "AGAIN"}
+    oneline = ask("log", "--oneline").splitlines()
+    assert (oneline[1].endswith("-> a (again)"), oneline[2]) == (True, "FIRST  ok  42.0 s  make -> a")
+    assert " -> a (again)\n" in ask("lineage", again)
+    cut = on_a_terminal(tree, "log", "--oneline", NO_COLOR="1").splitlines()[0]
+    assert (len(cut), cut.endswith("… -> a (again)")) == (80, True)
+    assert "\x1b[2m (again)\x1b" in on_a_terminal(tree, "log", "--oneline")
+
+
 def test_a_reader_that_goes_away_is_no_error(repo: Repository, tree: Path) -> None:
     make.bulk(repo, make.pipelines(300))
     command = f"{sys.executable} -m roar log -n 0 | head -1"

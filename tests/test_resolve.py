@@ -78,6 +78,18 @@ def test_a_file_that_is_gone_means_its_latest_version(repo: Repository) -> None:
     assert ask(repo, "raw.csv") == Target("artifact", make.digest("raw"), "raw.csv")
 
 
+def test_a_reproduction_that_differs_does_not_stand_for_the_file(repo: Repository) -> None:
+    first = make.job(repo, "make", {"raw.csv": "raw"}, {"a.csv": "text"})
+    make.job(repo, "make", {"raw.csv": "other"}, {"a.csv": "differs"}, at=60, reproduces=first)
+    assert ask(repo, "a.csv") == Target("artifact", make.digest("text"), "a.csv")
+    assert ask(repo, "raw.csv") == Target("artifact", make.digest("raw"), "raw.csv")
+    latest = make.job(repo, "make", {}, {"a.csv": "newer"}, at=90)
+    make.job(repo, "make", {}, {"a.csv": "newer"}, at=120, reproduces=latest)
+    with open_index(repo) as index:
+        assert index.versions("a.csv")[0] == (make.digest("newer"), latest)
+        assert index.producers(make.digest("newer"))[0] == latest
+
+
 def test_a_copy_is_known_by_its_content(repo: Repository, tree: Path) -> None:
     make.job(repo, "make", {}, {"a.csv": "text"})
     (tree / "copy").write_text("text")

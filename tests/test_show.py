@@ -112,15 +112,15 @@ artifact {make.digest("model")}
     m.pkl
 
 Made by 2 jobs
-    AGAIN  ok  42.0 s  python train.py -> m.pkl
     TRAIN  ok  42.0 s  python train.py -> m.pkl
+    AGAIN  ok  42.0 s  python train.py -> m.pkl (again)
 
 Used by no recorded job
 """
     )
     found = ask.json("show", "train.csv")
     assert (found["kind"], found["names"], found["size"]) == ("artifact", ["train.csv"], 5)
-    assert (found["made_by"], found["used_by"]) == ([ids["PREPARE"]], [ids["AGAIN"], ids["TRAIN"]])
+    assert (found["made_by"], found["used_by"]) == ([ids["PREPARE"]], [ids["TRAIN"], ids["AGAIN"]])
 
 
 def test_a_commit_and_a_session(repo: Repository, ask: Ask) -> None:

@@ -27,6 +27,7 @@ MOST_CANDIDATES = 100
 """Answers to a prefix: nobody reads more."""
 
 _R, _F, _P, _H = schema.records.c, schema.files.c, schema.paths.c, schema.hashes.c
+_ORIGINALS_FIRST = (_R.reproduces.is_not(None), _R.id.desc())
 
 
 class Step(NamedTuple):
@@ -196,23 +197,23 @@ class Index:
     # Artifacts
 
     def producers(self, content: str) -> list[str]:
-        """The jobs that wrote this content, newest first."""
+        """The jobs that wrote this content, newest first, those that run another again after all others."""
         return self._users(content, output=True)
 
     def consumers(self, content: str) -> list[str]:
-        """The jobs that read this content, newest first."""
+        """The jobs that read this content, newest first, those that run another again after all others."""
         return self._users(content, output=False)
 
     def versions(self, path: str) -> list[tuple[str, str]]:
-        """Each known content that a job wrote to a path, with the job, newest first."""
+        """Each known content that a job wrote to a path, with the job: as in ``producers``."""
         found = select(_H.text, _R.id).where(_P.text == path, _F.path == _P.row, _F.output.is_(True))
-        rows = self._rows(found.where(_F.hash == _H.row, _F.record == _R.row).order_by(_R.id.desc()))
+        rows = self._rows(found.where(_F.hash == _H.row, _F.record == _R.row).order_by(*_ORIGINALS_FIRST))
         return [(content, job) for content, job in rows]
 
     def readers_of_path(self, path: str) -> list[tuple[str, str]]:
-        """Each known content that a job read from a path, with the job, newest first."""
+        """Each known content that a job read from a path, with the job: as in ``consumers``."""
         found = select(_H.text, _R.id).where(_P.text == path, _F.path == _P.row, _F.output.is_(False))
-        rows = self._rows(found.where(_F.hash == _H.row, _F.record == _R.row).order_by(_R.id.desc()))
+        rows = self._rows(found.where(_F.hash == _H.row, _F.record == _R.row).order_by(*_ORIGINALS_FIRST))
         return [(content, job) for content, job in rows]
 
     def names(self, content: str) -> list[Use]:
@@ -225,7 +226,7 @@ class Index:
 
     def _users(self, content: str, *, output: bool) -> list[str]:
         found = select(_R.id).where(_H.text == content, _F.hash == _H.row, _F.output.is_(output), _F.record == _R.row)
-        return self._texts(found.distinct().order_by(_R.id.desc()))
+        return self._texts(found.group_by(_R.id).order_by(*_ORIGINALS_FIRST))
 
     # What lineage asks
 

@@ -47,17 +47,19 @@ def command(limit: int, *, oneline: bool, as_json: bool) -> None:
 
 
 def line(identifier: str, job: Job, style: Style, columns: int = 0) -> str:
-    """A job in one line that fits into so many columns (0: any number)."""
+    """A job in one line that fits into so many columns (0: any number), with a mark when it runs another one again."""
     result = outcome(job)
     head = f"{present.short_id(identifier)}  {result}  {duration(job.duration_ns)}  "
     made = output_words(job, 2)
     tail = f" -> {made}" if made else ""
     words = command_line(job.command)
+    again = " (again)" if job.reproduces else ""
     if columns:  # the command gives way first: what was made says more
         room = max(columns - len(head), _NARROWEST)
+        room -= len(again)
         words = present.fit(words, max(room - len(tail), room // 2))
         tail = present.fit(tail, max(room - len(words), 1))
-    words += tail
+    words += tail + style.dim(again)
     start = style.yellow(present.short_id(identifier))
     return f"{start}  {present.painted_outcome(result, style)}  {duration(job.duration_ns)}  {words}"
 

@@ -56,9 +56,7 @@ def _roots(index: Index, target: Target, *, down: bool) -> list[str]:
         return index.jobs_at(target.id)
     if down:
         return index.consumers(target.id)
-    makers = index.producers(target.id)
-    again = {job for job, span in index.spans(makers).items() if span.again}
-    return sorted(makers, key=lambda job: job in again)[:1]
+    return index.producers(target.id)[:1]
 
 
 def _products(lineage: Lineage, uses: dict[str, tuple[list[Use], list[Use]]]) -> list[Product]:
