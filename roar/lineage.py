@@ -97,15 +97,16 @@ class Lineage(NamedTuple):
     cut: list[str]
 
 
-def choose_producer(records: Records, job: str, path: str, content: str | None) -> str | None:
+def choose_producer(records: Records, job: str, use: Use) -> str | None:
     """The job that made an input of ``job``, or None when no recorded one did.
 
     Of those that wrote this content and started before the job ended, never itself: first choice is one that does
-    not merely run another again, then one that wrote it to the same path, then the latest.
+    not merely run another again, then one that wrote it to the same path, then the latest. Code came from git and an
+    empty file from anywhere, so neither is traced to another path, where the same bytes are a coincidence.
     """
-    if content is None or job not in (span := records.spans([job])):
+    if use.hash is None or job not in (span := records.spans([job])):
         return None
-    return _Makers(records.made([content]).get(content, [])).choose(job, span[job].ended_ns, path)
+    return _Makers(records.made([use.hash]).get(use.hash, [])).choose(job, span[job].ended_ns, use)
 
 
 def origins(records: Records, jobs: Iterable[str]) -> dict[str, list[tuple[Use, str | None]]]:
@@ -248,7 +249,7 @@ class _Graph:
     def producer(self, job: str, use: Use) -> str | None:
         """Who made this input of a job that was learnt."""
         span = self._spans.get(job)
-        return self._made[use.hash].choose(job, span.ended_ns, use.path) if use.hash and span else None
+        return self._made[use.hash].choose(job, span.ended_ns, use) if use.hash and span else None
 
     def consumers(self, job: str) -> list[str]:
         """The jobs that read what this one, which was learnt downwards, has made."""
@@ -275,10 +276,10 @@ class _Makers:
             if not anywhere or anywhere[-1].job != one.job:
                 anywhere.append(one)
 
-    def choose(self, job: str, before_ns: int, path: str) -> str | None:
+    def choose(self, job: str, before_ns: int, use: Use) -> str | None:
         """The best of those that started before a time and are not the job itself."""
         for again in (False, True):
-            for where in (path, None):
+            for where in (use.path,) if use.code or not use.size else (use.path, None):
                 candidates = self._by_rank.get((again, where), [])
                 at = _first_not_before(candidates, before_ns)
                 while at > 0:

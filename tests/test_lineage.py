@@ -66,32 +66,50 @@ def run(
 
 def test_the_latest_job_that_started_in_time() -> None:
     jobs = Jobs(a=run(0, "", "x=1"), b=run(10, "", "x=1"), c=run(20, "x=1"), d=run(30, "", "x=1"))
-    assert choose_producer(jobs, "c", "x", "1") == "b"
+    assert choose_producer(jobs, "c", Use("x", "1", 1)) == "b"
 
 
 def test_the_same_path_goes_before_a_later_job() -> None:
     jobs = Jobs(a=run(0, "", "x=1"), b=run(10, "", "copy=1"), c=run(20, "x=1"))
-    assert choose_producer(jobs, "c", "x", "1") == "a"
-    assert choose_producer(jobs, "c", "elsewhere", "1") == "b"
+    assert choose_producer(jobs, "c", Use("x", "1", 1)) == "a"
+    assert choose_producer(jobs, "c", Use("elsewhere", "1", 1)) == "b"
+
+
+def test_code_and_empty_files_come_from_no_other_path() -> None:
+    jobs = Jobs(a=run(0, "", "copy=1"), b=run(10, "", "x=1"), c=run(20, "x=1"))
+    for path, maker in (("x", "b"), ("elsewhere", None)):
+        assert choose_producer(jobs, "c", Use(path, "1", 1, code=True)) == maker
+        assert choose_producer(jobs, "c", Use(path, "1", 0)) == maker
+
+
+def test_coincidences_make_no_cycle(repo: Repository) -> None:
+    """A copy of a tracked file, and empty files under other names, connect nothing."""
+    tracked = make.file("conf.json", "{}", blob="b" * 40)
+    one = make.put(repo, {**make.fields("one", {"a.log": ""}, {"copy.json": "{}", "b.log": ""}), "inputs": [tracked]})
+    two = make.job(repo, "two", {"c.log": ""}, {"d.log": ""}, at=60)
+    three = make.put(repo, {**make.fields("three", {}, {"z": "z"}, at=120), "inputs": [tracked]})
+    with open_index(repo) as index:
+        for job in (one, two, three):
+            assert upstream(index, [job]).jobs == downstream(index, [job]).jobs == [job]
 
 
 def test_a_reproduction_goes_last_even_at_the_same_path() -> None:
     jobs = Jobs(a=run(0, "", "y=1"), b=run(10, "", "x=1", again=True), c=run(20, "x=1"))
-    assert choose_producer(jobs, "c", "x", "1") == "a"
+    assert choose_producer(jobs, "c", Use("x", "1", 1)) == "a"
     only = Jobs(b=run(10, "", "x=1", again=True), c=run(20, "x=1"))
-    assert choose_producer(only, "c", "x", "1") == "b"
+    assert choose_producer(only, "c", Use("x", "1", 1)) == "b"
 
 
 def test_never_itself_and_never_what_is_not_known() -> None:
     jobs = Jobs(a=run(0, "x=1 y=", "x=1"))
-    assert choose_producer(jobs, "a", "x", "1") is None
-    assert choose_producer(jobs, "a", "y", None) is None
-    assert choose_producer(jobs, "nobody", "x", "1") is None
+    assert choose_producer(jobs, "a", Use("x", "1", 1)) is None
+    assert choose_producer(jobs, "a", Use("y", None, 1)) is None
+    assert choose_producer(jobs, "nobody", Use("x", "1", 1)) is None
 
 
 def test_a_producer_that_overlaps_counts_one_that_began_too_late_does_not() -> None:
     jobs = Jobs(a=run(3, "", "x=1"), b=run(6, "", "x=1"), c=run(0, "x=1", length=5))
-    assert choose_producer(jobs, "c", "x", "1") == "a"
+    assert choose_producer(jobs, "c", Use("x", "1", 1)) == "a"
 
 
 DIAMOND = Jobs(
@@ -196,7 +214,7 @@ def test_up_and_down_agree_with_every_single_choice(
         (producer, job, use.path)
         for job in jobs.jobs
         for use in jobs.uses([job])[job][0]
-        if (producer := choose_producer(jobs, job, use.path, use.hash))
+        if (producer := choose_producer(jobs, job, use))
     }
     assert {
         (maker, job, use.path) for job, uses in origins(jobs, jobs.jobs).items() for use, maker in uses if maker
