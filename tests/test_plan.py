@@ -337,6 +337,33 @@ def test_recipe_leaves_installers_and_the_systems_packages_out() -> None:
     recipe = rebuild_env.recipe(python(read=read, installed=installed), interpreter)
     assert recipe[1:] == (("a==1", "b==2"), ("c==3",), ("own",))
     assert rebuild_env.recipe(python(read=read, installed=installed, prefix=None), interpreter).others == ()
+    unread = rebuild_env.recipe(python(installed=installed), interpreter)
+    assert unread[1:] == ((), (), ()), "who read none needs none"
+
+
+def test_equal_environments_are_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    interpreter = interpreters.Interpreter("/usr/bin/python3", "CPython", "3.11.7")
+    one = rebuild_env.Recipe(interpreter, ("a==1", "b==2"), ("c==3",))
+    two = rebuild_env.Recipe(interpreter, ("c==3",), ("a==1", "b==2"))
+    assert one.key == two.key != rebuild_env.Recipe(interpreter, ("a==1",), ("c==3",)).key
+    left_out = {one: ["c==3"], two: []}
+    made: list[rebuild_env.Recipe] = []
+
+    def fill(recipe: rebuild_env.Recipe, area: str, place: str, *_: object) -> tuple[list[str], list[str]]:
+        del area
+        os.mkdir(place)
+        made.append(recipe)
+        return ["left out"] if left_out[recipe] else [], left_out[recipe]
+
+    monkeypatch.setattr(rebuild_env, "_fill", fill)
+    built = [rebuild_env.build(recipe, "", str(tmp_path), lambda line: None) for recipe in (one, two, one, two)]
+    assert made == [one, two], "what the second one read was left out of the first"
+    assert built[0] == built[2] != built[1] == built[3] and built[1].left_out == []
+    left_out[one] = []
+    third, fourth = (r._replace(projects=("own",)) for r in (one, two))
+    left_out |= {third: [], fourth: []}
+    same = [rebuild_env.build(recipe, "", str(tmp_path), lambda line: None) for recipe in (third, fourth)]
+    assert same[0] == same[1] and made == [one, two, third]
 
 
 def test_the_interpreter_is_found_or_missed_in_one_sentence() -> None:

@@ -50,16 +50,26 @@ class Recipe(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The name of the environment: equal recipes have the same."""
-        parts = [*self.interpreter, "/", *self.required, "/", *self.others, "/", *self.projects]
+        """The name of the environment: recipes of the same packages have the same, whichever of them were read."""
+        packages = sorted({*self.required, *self.others})
+        return self._named([*self.interpreter, "/", *packages, "/", *self.projects])
+
+    @property
+    def own_key(self) -> str:
+        """The name of one in which nothing is missing that this job read."""
+        return self._named([*self.interpreter, "/", *self.required, "/", *self.others, "/", *self.projects])
+
+    @staticmethod
+    def _named(parts: list[str]) -> str:
         return digest_bytes("\n".join(parts).encode())[:20]
 
 
 class Built(NamedTuple):
-    """An environment that can be used. ``remarks`` tell what of the recipe is not in it."""
+    """An environment that can be used. ``left_out`` are the requirements that are not in it, ``remarks`` say why."""
 
     folder: str
     remarks: list[str]
+    left_out: list[str]
 
     @property
     def programs(self) -> str:
@@ -137,7 +147,8 @@ def recipe(python: Python, interpreter: Interpreter) -> Recipe:
         else:
             required.append(requirement(package))
     others = []
-    for package in python.installed if python.prefix else ():  # without one they are the system's, not on an index
+    # without a prefix they are the system's, not on an index; and who read none of them needs none of them
+    for package in python.installed if python.prefix and python.read else ():
         plain = package.source is None or _URL.fullmatch(package.source)
         if plain and package.name.lower() not in _INSTALLERS:
             others.append(requirement(package))
@@ -169,7 +180,15 @@ def build(recipe: Recipe, area: str, folder: str, progress: Progress) -> Built:
     files alone. ``progress`` gets lines for people. Raises ``RoarError`` when it cannot be built.
     """
     private = bool(recipe.projects)
-    place = os.path.join(folder if private else os.path.join(cache_folder(), "environments"), recipe.key)
+    parent = folder if private else os.path.join(cache_folder(), "environments")
+    built = _built(recipe, area, os.path.join(parent, recipe.key), progress)
+    if not set(recipe.required).isdisjoint(built.left_out):  # another job, which did not read these, did without them
+        built = _built(recipe, area, os.path.join(parent, recipe.own_key), progress)
+    return built
+
+
+def _built(recipe: Recipe, area: str, place: str, progress: Progress) -> Built:
+    """The environment in a place, built now if it is not there."""
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)
     except OSError as error:
@@ -191,11 +210,11 @@ def _known(place: str) -> Built | None:
     """The finished environment in a place, or None; what is half finished is removed."""
     try:
         with open(os.path.join(place, _COMPLETE), encoding="utf-8") as file:
-            remarks = json.load(file)
-    except (OSError, ValueError):
+            known = json.load(file)
+        return Built(place, list(map(str, known["remarks"])), list(map(str, known["left_out"])))
+    except (OSError, ValueError, TypeError, KeyError):
         shutil.rmtree(place, ignore_errors=True)
         return None
-    return Built(place, [str(remark) for remark in remarks])
 
 
 def _build(recipe: Recipe, area: str, place: str, progress: Progress) -> Built:
@@ -203,19 +222,19 @@ def _build(recipe: Recipe, area: str, place: str, progress: Progress) -> Built:
     for uv in [found, None] if found else [None]:
         shutil.rmtree(place, ignore_errors=True)
         try:
-            remarks = _fill(recipe, area, place, uv, progress)
+            built = Built(place, *_fill(recipe, area, place, uv, progress))
             break
         except RoarError as error:
             if uv is None:
                 raise
             progress(f"{error.message}; once more with pip")  # uv reads another configuration of indexes than pip
     with open(os.path.join(place, _COMPLETE), "w", encoding="utf-8") as file:
-        json.dump(remarks, file)
-    return Built(place, remarks)
+        json.dump({"remarks": built.remarks, "left_out": built.left_out}, file)
+    return built
 
 
-def _fill(recipe: Recipe, area: str, place: str, uv: str | None, progress: Progress) -> list[str]:
-    """Make the environment and install what it is made of; gives remarks on what could not be."""
+def _fill(recipe: Recipe, area: str, place: str, uv: str | None, progress: Progress) -> tuple[list[str], list[str]]:
+    """Make the environment and install what it is made of; gives remarks, and the requirements that are left out."""
     interpreter = recipe.interpreter.path
     if uv:
         _run([uv, "venv", "--quiet", "--no-project", f"--python={interpreter}", place], place, progress)
@@ -240,8 +259,9 @@ def _fill(recipe: Recipe, area: str, place: str, uv: str | None, progress: Progr
         try:
             _run([*install, "-r", _listed(place, recipe.others)], place, progress)
         except RoarError as error:
-            return [f"{len(recipe.others)} packages that the job did not read are left out: {error.message}"]
-    return []
+            count = f"{len(recipe.others)} package{'s' * (len(recipe.others) != 1)}"
+            return [f"{count} that the job did not read are left out: {error.message}"], list(recipe.others)
+    return [], []
 
 
 def _listed(place: str, requirements: Iterable[str]) -> str:
