@@ -114,6 +114,12 @@ def test_a_given_file_is_hashed(repo: Repository, tree: Path) -> None:
     assert "has other content" in made.stops[0].reason
 
 
+def test_a_given_file_that_is_not_there(repo: Repository) -> None:
+    step = chosen("C", make.fields("c", {"in": "right"}, {"c": "c"}))
+    made = planned(repo, Asked("c", "C"), step, given={make.digest("right"): "/nonexistent"})
+    assert made.stops[0].reason == "/nonexistent is not there"
+
+
 def test_a_version_that_is_written_over_is_set_aside(repo: Repository) -> None:
     made = planned(
         repo,
@@ -167,11 +173,32 @@ def test_outputs_outside_count_when_they_are_read_or_asked_for(repo: Repository)
 
 def test_code_that_is_not_here(repo: Repository) -> None:
     overlay = [{"path": "code.py", "state": "modified", "hash": make.digest("code"), "size": 4}]
-    made = planned(repo, Asked("c", "C"), chosen("C", make.fields("c", code={"commit": "ab" * 20, "overlay": overlay})))
+    code = {"commit": "ab" * 20, "overlay": overlay}
+    made = planned(repo, Asked("c", "C"), chosen("C", make.fields("c", {"unread": None}, code=code)))
     assert [(s.reason, s.hint) for s in made.stops] == [
-        ("its commit abababababab is not in this repository", "git fetch --all"),
+        (
+            "its commit abababababab is not in this repository",
+            f"git fetch URL {'ab' * 20}, with the repository on workstation",
+        ),
         ("the kept copy of code.py is missing", "git fsck"),
     ]
+
+
+def test_a_commit_that_is_not_here_is_remarked_when_nothing_of_it_is_needed(
+    repo: Repository, tree: Path, git: Any
+) -> None:
+    (tree / "in").write_text("in")
+    code = {"commit": "ab" * 20}
+    made = planned(repo, Asked("c", "C"), chosen("C", make.fields("c", {"in": "in"}, {"c": "c"}, code=code)))
+    assert made.stops == [] and made.steps[0].without_commit
+    assert made.steps[0].remarks == [
+        "its commit abababababab is not in this repository; all that it read is had from elsewhere"
+    ]
+    git(tree, "remote", "add", "origin", "/nonexistent")
+    made = planned(repo, Asked("c", "C"), chosen("C", make.fields("c", {"gone": "gone"}, {"c": "c"}, code=code)))
+    first, second = made.stops
+    assert first.hint == f"git fetch origin {'ab' * 20}; if it is not there, push it from workstation"
+    assert second.file and second.file.path == "gone"
 
 
 # Records that come from anybody

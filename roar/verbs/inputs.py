@@ -9,12 +9,13 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
-from roar.git import worktree
+from roar.git import transport, worktree
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes, digest_files
 from roar.paths import fs, is_safe_relative
 from roar.records.job import File
+from roar.records.summary import printable
 from roar.stamps import Stamps
 
 Kind = Literal["step", "commit", "overlay", "work tree", "given", "in place", "unknown", "missing"]
@@ -59,6 +60,10 @@ class Sources:
     def close(self) -> None:
         """End the running git."""
         self._reader.close()
+
+    def remote(self) -> str | None:
+        """The remote to ask first for what is not here; None when there is none."""
+        return next(iter(transport.remotes(self._repo)), None)
 
     def has_commit(self, commit: str) -> bool:
         """True when the commit can be checked out here."""
@@ -117,9 +122,11 @@ class Sources:
     def _given_file(self, content: str) -> Source | None:
         for beginning, place in self._given.items():
             if content.startswith(beginning):
-                if self._hash(place, None) != content:
-                    return Source("missing", note=f"{place} has other content")
-                return Source("given", place)
+                found = self._hash(place, None)
+                if found == content:
+                    return Source("given", place)
+                state = "has other content" if found else "cannot be read" if os.path.exists(place) else "is not there"
+                return Source("missing", note=f"{printable(place)} {state}")
         return None
 
     def _hash(self, place: str, size: int | None) -> str | None:

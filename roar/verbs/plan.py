@@ -16,6 +16,11 @@ from roar.records.summary import printable
 from roar.verbs.inputs import Source, Sources, is_outside
 from roar.verbs.rebuild_env import Planned
 
+_VERIFIED = ("step", "overlay", "work tree", "given", "in place")
+"""Sources that need no checkout and whose content is compared with the record."""
+_PIPED = "standard-input"
+"""The gap of a record whose command read a pipe."""
+
 
 class Chosen(NamedTuple):
     """A job of the lineage, with what lies beside its record: all of its files, and its overlay's blobs by path."""
@@ -68,11 +73,22 @@ class Step(NamedTuple):
     set_aside: list[str]
     """Outputs that a later ``Move`` takes."""
     environments: tuple[Planned, ...] = ()
+    without_commit: bool = False
+    """True when its commit is not here, and nothing that it read has to come from there."""
 
     @property
     def waits_for(self) -> set[int]:
         """The numbers of the steps that make its inputs."""
         return {need.source.step for need in self.needs if need.source.kind == "step"}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What may make its second run another one, for people."""
+        found = [printable(f"{gap.reason}: {gap.detail}") for gap in self.job.incomplete if gap.reason == _PIPED]
+        if self.without_commit:
+            commit = (self.job.code.commit or "")[:12]
+            found.append(f"its commit {commit} is not in this repository; all that it read is had from elsewhere")
+        return found
 
 
 class Stop(NamedTuple):
@@ -120,8 +136,13 @@ def plan(asked: Asked, lineage: list[Chosen], sources: Sources, last_seen: Calla
         lay = [
             (entry, chosen.overlay.get(entry.path, "")) for entry in chosen.job.code.overlay if entry.path not in made
         ]
-        stops += _missing(n, mine, last_seen) + _damaged(n, chosen, lay, sources)
-        steps.append(Step(n, chosen.identifier, chosen.job, mine, lay, chosen.outputs, [], [], []))
+        commit = chosen.job.code.commit
+        gone = commit is not None and not sources.has_commit(commit)
+        without = gone and all(need.source.kind in _VERIFIED for need in mine)
+        stops += [_no_commit(n, chosen.job, sources)] if gone and not without else []
+        stops += _missing(n, mine, last_seen) + _damaged(n, lay, sources)
+        step = Step(n, chosen.identifier, chosen.job, mine, lay, chosen.outputs, [], [], [], without_commit=without)
+        steps.append(step)
     return Plan(asked, _arranged(asked, steps), stops)
 
 
@@ -159,7 +180,7 @@ def _tracked(lineage: list[Chosen], sources: Sources) -> dict[str | None, dict[s
     """The blobs of all inputs that their jobs' commits have, by commit and path: one question a commit."""
     asked: dict[str, dict[str, None]] = {}
     for chosen in lineage:
-        if chosen.job.code.commit is not None:
+        if chosen.job.code.commit is not None and sources.has_commit(chosen.job.code.commit):
             asked.setdefault(chosen.job.code.commit, {}).update(dict.fromkeys(f.path for f in chosen.inputs))
     return {commit: sources.tracked(commit, list(paths)) for commit, paths in asked.items()}
 
@@ -228,12 +249,20 @@ def _missing(number: int, needs: list[Need], last_seen: Callable[[str], str]) ->
     ]
 
 
-def _damaged(number: int, chosen: Chosen, lay: list[tuple[OverlayFile, str]], sources: Sources) -> list[Stop]:
-    """What of the code is not here, or not what its record says."""
+def _no_commit(number: int, job: Job, sources: Sources) -> Stop:
+    """That its code is not here, and where it may be had."""
+    commit = job.code.commit or ""
+    host = printable(job.environment.machine.hostname or "the machine that ran it")
+    place = sources.remote()
+    hint = f"git fetch {place} {commit}; if it is not there, push it from {host}"
+    if place is None:
+        hint = f"git fetch URL {commit}, with the repository on {host}"
+    return Stop(number, f"its commit {commit[:12]} is not in this repository", hint)
+
+
+def _damaged(number: int, lay: list[tuple[OverlayFile, str]], sources: Sources) -> list[Stop]:
+    """What of the overlay is not here, or not what its record says."""
     stops = []
-    commit = chosen.job.code.commit
-    if commit is not None and not sources.has_commit(commit):
-        stops.append(Stop(number, f"its commit {commit[:12]} is not in this repository", "git fetch --all"))
     for entry, blob in lay:
         body = sources.body(blob) if blob else None
         if entry.state != "deleted" and (body is None or digest_bytes(body) != entry.hash):

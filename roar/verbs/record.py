@@ -59,6 +59,8 @@ class Run(NamedTuple):
     began_ns: int = 0
     redirects: tuple[tuple[int, str, bool], ...] = ()
     """Standard streams that are regular files: number, absolute path, opened for appending."""
+    command: Command | None = None
+    """What is to be recorded instead of ``argv``, ``cwd``, ``name`` and ``redirects``."""
     input_is_piped: bool = False
 
 
@@ -131,7 +133,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     fields |= _history(report, run.began_ns)
     fields |= {
         "role": run.role,
-        "command": _command(run, argv, root),
+        "command": run.command or _command(run, argv, root),
         "user": from_fs(settings.identity(repo)),
         "code": _code(run, kept),
         "environment": Environment(

@@ -53,7 +53,7 @@ class Stage:
         """Put everything in place for a step. Raises ``RoarError`` when an input is not what was recorded."""
         area = self._area
         commit = step.job.code.commit
-        if commit is not None:
+        if commit is not None and not step.without_commit:
             area.check_out(commit, [fs(path) for path in self._made])
         overlay = {entry.path for entry, _ in step.lay}
         area.restore(fs(path) for path in self._laid - overlay - self._made)
@@ -147,13 +147,12 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
         argv,
         cwd,
         None,  # no branch: the area's HEAD is detached
-        step.job.code.commit,
+        None if step.without_commit else step.job.code.commit,
         environ,
-        name=command.name,
         role=step.job.role,
         session=session,
         reproduces=step.identifier,
-        redirects=tuple((r.fd, area.files.name(r.path), r.append) for r in command.redirects),
+        command=command,  # as it was recorded: the words that ran hold places of this machine
     )
     remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, environ)]
     try:
