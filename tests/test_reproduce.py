@@ -112,6 +112,7 @@ def test_a_fresh_clone_makes_it_again(pipeline: Path, git: Git, sealed: Path) ->
     assert [job.reproduces for job in again] == [identifier for identifier, _ in originals]
     assert len({job.session for job in again}) == 1
     assert {job.code.commit for job in again} == {job.code.commit for _, job in originals}
+    assert [job.command for job in again] == [job.command for _, job in originals]
     assert git(clone, "fsck", "--strict") == ""
     assert not (clone / "sorted.csv").exists()
 
@@ -135,6 +136,7 @@ def test_the_plan_runs_nothing(pipeline: Path, git: Git, sealed: Path) -> None:
     for line in ("reproduce report/total.txt: 3 steps", "@1  sh sort.sh", "@3  sh report.sh", "raw.csv  in the commit"):
         assert line in done
     assert "top.csv  made by @2" in done
+    assert done.count("  asked for\n") == 1
     plan = json.loads(Roar(clone)("reproduce", "--plan", "--json", "report/total.txt").stdout)
     assert plan["can_start"] and [s["after"] for s in plan["steps"]] == [[], [1], [2]]
     assert reproductions(clone) == [] and areas(sealed) == []
@@ -143,7 +145,7 @@ def test_the_plan_runs_nothing(pipeline: Path, git: Git, sealed: Path) -> None:
 @needs_tracer
 def test_without_a_terminal_and_without_a_yes_nothing_is_run(pipeline: Path) -> None:
     done = Roar(pipeline)("reproduce", "report/total.txt", code=1)
-    assert b"there is no terminal to ask on (next: roar reproduce X -y)" in done.stderr
+    assert b"there is no terminal to ask on (next: roar reproduce report/total.txt -y)" in done.stderr
     assert reproductions(pipeline) == []
 
 
@@ -189,6 +191,50 @@ def test_random_output_differs(tree: Path, roar: Roar, git: Git) -> None:
     done = roar("reproduce", "-y", "both", code=3)
     last = done.stdout.decode().splitlines()[-1]
     assert last.startswith("differs    both  ") and ", now " in last
+    said = done.stderr.decode().splitlines()
+    assert said[-2] == "  2 of 2 steps ran, " + said[-2].rpartition(", ")[2]
+    reasons = "time, randomness and variables that are not recorded are the usual reasons"
+    assert said[-1] == f"(next: roar reproduce both --keep, to compare; {reasons})"
+    kept = roar("reproduce", "-y", "--keep", "both", code=3).stderr.decode().splitlines()
+    assert kept[-1].startswith("(next: compare with /") and kept[-1].endswith(reasons + ")")
+
+
+@needs_tracer
+def test_a_piped_input_is_said_in_the_plan_and_beside_the_verdict(tree: Path, roar: Roar, git: Git) -> None:
+    commit(tree, git)
+    gap = {"reason": "standard-input", "detail": "a pipe"}
+    values = make.fields(["sh", "-c", "cat > out"], {}, {"out": "piped"}, incomplete=[gap])
+    values["environment"] = {"machine": values["environment"]["machine"]}
+    make.put(discover(str(tree)), values)
+    assert b"note    standard-input: a pipe" in roar("reproduce", "--plan", make.digest("piped")).stdout
+    done = roar("reproduce", "-y", make.digest("piped"), code=3)
+    assert b"  @1: standard-input: a pipe\n" in done.stderr and b"1 of 1 step ran" in done.stderr
+
+
+@needs_tracer
+def test_a_record_holds_no_place_of_the_machine_that_ran_it_again(tree: Path, roar: Roar, git: Git) -> None:
+    (tree / "sub").mkdir()
+    (tree / "in").write_text("in\n")
+    commit(tree, git)
+    with (tree / "out").open("wb") as out:
+        words = [sys.executable, "-m", "roar", "run", "-q", "--name", "copy", "cat", f"{tree}/in"]
+        subprocess.run(words, cwd=tree / "sub", stdout=out, check=True)
+    roar("reproduce", "-y", "out")
+    (original, again) = (job.command for _, job in jobs(tree))
+    assert original == again
+    assert again.argv == ["cat", f"{tree}/in"] and again.cwd == "sub" and again.name == "copy" and again.redirects
+
+
+@needs_tracer
+def test_a_step_whose_commit_is_gone_runs_from_what_is_here(tree: Path, roar: Roar) -> None:
+    (tree / "in").write_text("in\n")
+    values = make.fields("cp in out", {"in": "in\n"}, {"out": "in\n"}, code={"commit": "ab" * 20})
+    values["environment"] = {"machine": values["environment"]["machine"]}
+    job = make.put(discover(str(tree)), values)
+    assert b"note    its commit abababababab is not" in roar("reproduce", "--plan", job).stdout
+    assert verdicts(roar("reproduce", "-y", "--json", job)) == {"out": "identical"}
+    (again,) = reproductions(tree)
+    assert again.code.commit is None
 
 
 @needs_tracer
@@ -252,6 +298,12 @@ def test_a_missing_input(tree: Path, roar: Roar, git: Git, sealed: Path) -> None
     (clone / "data.csv").write_text("1\n2\n")
     assert b"identical" in Roar(clone)("reproduce", "-y", "lines").stdout
     Roar(clone)("reproduce", "-y", "lines", "--input", "nonsense", code=2)
+    done = Roar(clone)("reproduce", "-y", "lines", "--input", f"0123={away}", code=2)
+    assert b"--input 0123: no input begins with that (next: roar reproduce lines --plan)" in done.stderr
+    # who ran it again is not who has it
+    (clone / "data.csv").unlink()
+    original = jobs(clone)[0][0]
+    assert f"UTC, {original} ".encode() in Roar(clone)("reproduce", "lines", code=1).stderr
 
 
 @needs_tracer
@@ -485,8 +537,21 @@ def test_names_that_cannot_be_made_again(tree: Path, roar: Roar, git: Git) -> No
     make.job(discover(str(tree)), "true", {"in": "in"}, {"out": "out"}, code={"commit": git(tree, "rev-parse", "HEAD")})
     assert b"no recorded job made" in roar("reproduce", make.digest("in"), code=1).stderr
     assert b"is a commit" in roar("reproduce", "HEAD", code=2).stderr
+    # the bytes of an input that some job copied: it is not a way to make the input
+    (tree / "a").write_text("a\n")
+    make.job(discover(str(tree)), "cp a b", {"a": "a\n"}, {"b": "a\n"})
+    said = roar("reproduce", "--plan", "a", code=1).stderr
+    assert f"no recorded job made a (next: roar reproduce {make.digest('a' + chr(10))[:12]}, ".encode() in said
     roar("reproduce", "ffffffff", code=1)
     roar("reproduce", code=2)
+
+
+def test_a_mistyped_name_without_a_network(tree: Path, roar: Roar, git: Git) -> None:
+    git(tree, "remote", "add", "origin", str(tree.parent / "nowhere"))
+    said = roar("reproduce", "mistyped", code=1).stderr
+    assert b"mistyped is not recorded here, and origin cannot be reached (next: git fetch origin)" in said
+    said = roar("reproduce", "@7", code=1).stderr
+    assert b"there is no step @7" in said and b"fetching" not in said
 
 
 @needs_tracer
@@ -551,7 +616,7 @@ def test_the_recorded_packages_are_installed(tree: Path, roar: Roar, git: Git, p
     assert [(p.name, p.version) for p in recorded[0].read] == [("shout-tiny", "1.0")]
     clone = shared(tree, git)
     plan = Roar(clone)("reproduce", "--plan", "said").stdout.decode()
-    assert f"{sys.version.split()[0]}, 1 packages that it read" in plan
+    assert f"{sys.version.split()[0]}, 1 package that it read" in plan
     done = Roar(clone)("reproduce", "-y", "--json", "said")
     assert verdicts(done) == {"said": "identical"}
     assert b"building an environment" in done.stderr

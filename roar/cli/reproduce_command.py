@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import click
 import orjson
 
+from roar.cli.present import count
 from roar.cli.say import Style
 from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
 from roar.git.repository import discover
@@ -24,6 +26,8 @@ from roar.verbs.reproduce import Outcome, Verdict
 _MOST = 8
 """So many files are named for a step; the rest are counted."""
 _SHORT = 12
+_USUAL = "time, randomness and variables that are not recorded are the usual reasons"
+"""Why bytes differ."""
 _EPILOG = """\b
 Examples:
   git roar reproduce 3fa9c1d2        the file with this hash
@@ -71,7 +75,7 @@ def command(  # noqa: PLR0913  one for each option
         raise RoarError(*_first_stop(made))
     if only_plan:
         return EXIT_OK
-    _agree(made, yes=yes)
+    _agree(made, name, yes=yes)
 
     def begun(step: Step) -> None:
         click.echo(f"{style.bold(f'@{step.number}')}  {command_line(step.job.command, 90)}", err=True)
@@ -84,7 +88,11 @@ def command(  # noqa: PLR0913  one for each option
         _tell(made, outcome, style)
     if not outcome.complete:
         return EXIT_FAILURE
-    return EXIT_OK if outcome.identical else EXIT_NO
+    if outcome.identical:
+        return EXIT_OK
+    compare = f"compare with {outcome.area}" if outcome.area else f"{_again(name)} --keep, to compare"
+    click.echo(f"(next: {compare}; {_USUAL})", err=True)
+    return EXIT_NO
 
 
 def _places(given: Iterable[str]) -> dict[str, str]:
@@ -97,14 +105,18 @@ def _places(given: Iterable[str]) -> dict[str, str]:
     return places
 
 
-def _agree(made: Plan, *, yes: bool) -> None:
+def _again(name: str) -> str:
+    return f"roar reproduce {shlex.quote(printable(name))}"
+
+
+def _agree(made: Plan, name: str, *, yes: bool) -> None:
     """Ask before anything is run. Raises ``RoarError`` without a yes."""
     if yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise RoarError("the recorded commands were not run: there is no terminal to ask on", "roar reproduce X -y")
-    count = len(made.steps)
-    if not click.confirm(f"Run {'this command' if count == 1 else f'these {count} commands'}?", err=True):
+        raise RoarError("the recorded commands were not run: there is no terminal to ask on", f"{_again(name)} -y")
+    steps = len(made.steps)
+    if not click.confirm(f"Run {'this command' if steps == 1 else f'these {steps} commands'}?", err=True):
         raise RoarError("nothing was run")
 
 
@@ -120,8 +132,7 @@ def _first_stop(made: Plan) -> tuple[str, str | None]:
 
 def plan_lines(made: Plan, style: Style) -> list[str]:
     """The plan for people."""
-    count = len(made.steps)
-    text = [f"{style.bold('reproduce')} {printable(made.asked.name)}: {count} step{'s' * (count != 1)}"]
+    text = [f"{style.bold('reproduce')} {printable(made.asked.name)}: {count(len(made.steps), 'step')}"]
     for step in made.steps:
         text += ["", *_step_lines(made, step, style)]
     text.append("")
@@ -145,6 +156,7 @@ def _step_lines(made: Plan, step: Step, style: Style) -> list[str]:
     if step.elsewhere:
         text.append(f"    {style.dim('also')}    {len(step.elsewhere)} outside of the repository, not compared:")
         text += [f"            {printable(file.path)}" for file in step.elsewhere[:_MOST]]
+    text += [f"    {style.red('note')}    {remark}" for remark in step.remarks]
     if job.incomplete:
         text.append(f"    {style.red('gaps')}    its record does not know everything (roar show {step.identifier})")
     return text
@@ -161,7 +173,7 @@ def _python(env: Planned) -> str:
     if env.recipe is None:
         return f"{env.program}; {env.remark or f'recorded was {printable(python.version)}'}"
     others = f" and {len(env.recipe.others)} that it did not" if env.recipe.others else ""
-    packages = f"{len(env.recipe.required) + len(env.recipe.projects)} packages that it read{others}"
+    packages = f"{count(len(env.recipe.required) + len(env.recipe.projects), 'package')} that it read{others}"
     return f"{env.recipe.interpreter.version}, {packages}" + (f"; {env.remark}" if env.remark else "")
 
 
@@ -183,7 +195,9 @@ def _need(need: Need, style: Style) -> str:
 
 def _output(made: Plan, step: Step, file: File, style: Style) -> str:
     known = style.cyan(file.hash[:_SHORT]) if file.hash else "unknown".ljust(_SHORT)
-    return f"{known}  {printable(file.path)}" + ("  *" if made.is_asked(step, file) and made.asked.content else "")
+    return f"{known}  {printable(file.path)}" + (
+        "  asked for" if made.is_asked(step, file) and made.asked.content else ""
+    )
 
 
 def _stop_lines(stop: Stop, style: Style) -> list[str]:
@@ -211,7 +225,7 @@ def _tell(made: Plan, outcome: Outcome, style: Style) -> None:
     if outcome.area:
         click.echo(style.dim(f"  kept: {outcome.area}"), err=True)
     time = sum(ran.job.duration_ns for ran in outcome.ran.values() if ran.job)
-    click.echo(style.dim(f"  {len(outcome.ran)} of {len(made.steps)} steps ran, {duration(time)}"), err=True)
+    click.echo(style.dim(f"  {len(outcome.ran)} of {count(len(made.steps), 'step')} ran, {duration(time)}"), err=True)
     for verdict in sorted(outcome.verdicts, key=lambda v: (v.asked, v.step)):
         click.echo(_verdict_line(verdict, paint))
 
@@ -262,6 +276,7 @@ def _step_data(step: Step) -> dict[str, Any]:
             {**_file_data(file), "from": source.kind, "place": source.place or None} for file, source in step.needs
         ],
         "outputs": [_file_data(file) for file in step.outputs],
+        "remarks": step.remarks,
         "environments": [
             {
                 "recorded": env.python.version,

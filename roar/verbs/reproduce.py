@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -98,13 +99,13 @@ def prepare(repo: Repository, wish: Wish, say: Progress) -> Plan:
     try:
         return _prepare(repo, wish)
     except NotFoundError:
-        if refs.listing(repo, REMOTES) or not _fetch(repo, say):
+        if wish.text.startswith("@") or refs.listing(repo, REMOTES) or not _fetch(repo, wish.text, say):
             raise
     return _prepare(repo, wish)
 
 
-def _fetch(repo: Repository, say: Progress) -> bool:
-    """Fetch the records of every remote; True when anything came. Raises ``GitError`` when none could be reached."""
+def _fetch(repo: Repository, text: str, say: Progress) -> bool:
+    """Fetch the records of every remote; True when anything came. Raises ``NotFoundError`` when none is reached."""
     brought, errors = False, list[GitError]()
     names = transport.remotes(repo)
     for name in names:
@@ -114,7 +115,10 @@ def _fetch(repo: Repository, say: Progress) -> bool:
         except GitError as error:
             errors.append(error)
     if errors and len(errors) == len(names):
-        raise errors[0]
+        where = " and ".join(names)
+        raise NotFoundError(
+            f"{printable(text)} is not recorded here, and {where} cannot be reached", f"git fetch {names[0]}"
+        ) from errors[0]
     return brought
 
 
@@ -129,7 +133,21 @@ def _prepare(repo: Repository, wish: Wish) -> Plan:
         finally:
             sources.close()
             stamps.close()
+    _check_given(made, wish.given)
     return _with_environments(made, wish.mode, repo.work_tree)
+
+
+def _check_given(made: Plan, given: Mapping[str, str]) -> None:
+    """Raise ``UsageError`` for a hash that is no input of the plan."""
+    if made.stops and not any(step.needs for step in made.steps):
+        return  # a record was refused before any input was looked at
+    inputs = [need.file.hash or "" for step in made.steps for need in step.needs]
+    for beginning in given:
+        if not any(content.startswith(beginning) for content in inputs):
+            raise UsageError(
+                f"--input {beginning}: no input begins with that",
+                f"roar reproduce {shlex.quote(made.asked.name)} --plan",
+            )
 
 
 def find(index: Index, repo: Repository, text: str, cwd: str) -> Asked:
@@ -143,6 +161,9 @@ def find(index: Index, repo: Repository, text: str, cwd: str) -> Asked:
     if not makers:
         raise NotFoundError(f"no recorded job made {printable(text)}", f"roar show {target.id[:12]}")
     versions = index.versions(target.path) if target.path else []
+    if target.path and not versions and not os.path.islink(os.path.join(cwd, text)):
+        again = f"roar reproduce {target.id[:12]}, for the same content under another name"
+        raise NotFoundError(f"no recorded job made {printable(text)}", again)
     at_path = {job for content, job in versions if content == target.id}
     # a first run before one that ran it again, one that wrote it to this path before others, the newest of these
     best = min(makers, key=lambda job: (index.load_job(job).reproduces is not None, job not in at_path))
@@ -158,7 +179,9 @@ def _chosen(index: Index, identifier: str) -> Chosen:
 
 def last_seen(index: Index, content: str) -> str:
     """Who had a content last: host, time and job, for people; "" when nobody is known."""
-    users = sorted([*index.producers(content)[:1], *index.consumers(content)[:1]], reverse=True)
+    users = sorted({*index.producers(content), *index.consumers(content)}, reverse=True)
+    again = {job for job, span in index.spans(users).items() if span.again}
+    users.sort(key=lambda job: job in again)  # a work area of roar's own is not where anybody keeps a file
     if not users:
         return ""
     job = index.load_job(users[0])
@@ -238,7 +261,7 @@ class _Runner:
             self.skip(step)
             return
         self.ran[step.number] = ran
-        self.remarks += [f"@{step.number}: {remark}" for remark in ran.remarks]
+        self.remarks += [f"@{step.number}: {remark}" for remark in [*step.remarks, *ran.remarks]]
         if not rerun.same_end(ran.exit, step.job.exit):
             self.failed[step.number] = f"{rerun.end_words(ran.exit)}; the record says {rerun.end_words(step.job.exit)}"
             self.stopped.add(step.number)
