@@ -120,10 +120,18 @@ def test_a_step_is_a_command_in_a_place(repo: Repository) -> None:
         make.job(repo, "train /home/ada/project/a.csv", command=here, session=session, cwd="src"),
         make.job(repo, "train /home/ada/project/a.csv", command={**here, "name": "big"}, session=session),
     ]
+    for to in (
+        {"fd": 1, "path": "a"},
+        {"fd": 1, "path": "b"},
+        {"fd": 2, "path": "a"},
+        {"fd": 1, "path": "a", "append": True},
+    ):
+        command = {**here, "redirects": [to]}
+        runs.append(make.job(repo, "train /home/ada/project/a.csv", command=command, session=session))
     with open_index(repo) as index:
         keys = {run.job: run.key for run in index.steps(session)}
     assert keys[runs[0]] == keys[runs[1]]
-    assert len(set(keys.values())) == 4
+    assert len(set(keys.values())) == 8
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

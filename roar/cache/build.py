@@ -93,10 +93,10 @@ def _clear(connection: Connection) -> None:
 
 
 def step_key(command: Command) -> str:
-    """The identity of a step, 32 hexadecimal digits: its words (without the recording work tree), place and name."""
+    """What makes a step, as 32 digits: words (without the recording work tree), place, name and redirects."""
     root = command.root
     words = [_without_root(word, root) for word in command.argv] if root else command.argv
-    plain = Command(argv=words, cwd=command.cwd, name=command.name)
+    plain = Command(argv=words, cwd=command.cwd, name=command.name, redirects=command.redirects)
     return digest_bytes(codec.encode(plain))[:32]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Index, Integer, MetaData, Table, Text
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x726F6172
 """Tells our database from another one of that name: "roar"."""
 
