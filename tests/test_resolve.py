@@ -69,6 +69,10 @@ def test_a_file_means_the_bytes_that_are_there(repo: Repository, tree: Path) -> 
     (tree / "data/a.csv").write_text("mine")
     refused(repo, "data/a.csv", NotFoundError, "was changed since", f"roar show {make.digest('new')[:12]}")
     refused(repo, "data/a.csv", NotFoundError, "2 other versions")
+    for number in range(3):
+        make.job(repo, f"read {number}", {"data/read.csv": "same"})
+    (tree / "data/read.csv").write_text("mine")
+    refused(repo, "data/read.csv", NotFoundError, "(1 other version of it recorded)")
 
 
 def test_a_file_that_is_gone_means_its_latest_version(repo: Repository) -> None:
@@ -123,6 +127,15 @@ def test_a_step_of_the_session(repo: Repository) -> None:
     refused(repo, "@3", NotFoundError, "there is no step @3: the session has 2 steps", "roar dag")
     for text in ("@", "@0", "@x", "@-1", "@1.5", "@²"):
         refused(repo, text, UsageError, "is no step", "roar dag")
+
+
+def test_a_step_by_its_name(repo: Repository) -> None:
+    session = make.session(repo)
+    make.job(repo, "train 1", session=session, command={"name": "fit"})
+    latest = make.job(repo, "train 2", session=session, command={"name": "fit"})
+    make.job(repo, "plot", session=session)
+    assert ask(repo, "fit") == Target("job", latest)
+    refused(repo, "fi", NotFoundError, "no recorded job, file, step or commit")
 
 
 def test_the_active_session_goes_before_the_latest(repo: Repository) -> None:

@@ -32,7 +32,7 @@ def command(what: str, *, all_files: bool, as_json: bool) -> None:
     """Show a recorded thing.
 
     X is a job's id, the first digits (4 or more) of an artifact's hash or of a git commit, a file's path, a step @N
-    of the session, or a name of a commit such as HEAD.
+    of the session or its name, or a name of a commit such as HEAD.
     """
     repo = discover()
     with present.opened_index(repo) as index:

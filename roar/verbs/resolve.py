@@ -1,8 +1,9 @@
 """From what a person typed to the recorded thing it means.
 
 A job's id or the beginning of one, the first digits (four or more) of an artifact's hash or of a commit, a file's
-path, a step ``@N`` of the session, or any name git knows for a commit. What could be two things is refused with
-the candidates; a file on the disk is looked up by its content, so a path means the bytes that are there.
+path, a step ``@N`` of the session, any name git knows for a commit, or the name given to a step. What could be two
+things is refused with the candidates; a file on the disk is looked up by its content, so a path means the bytes
+that are there.
 """
 
 from __future__ import annotations
@@ -57,10 +58,10 @@ def resolve(index: Index, repo: Repository, text: str, cwd: str) -> Target:
         return found[0]
     if found:
         raise _ambiguous(index, text, found)
-    revision = _by_revision(index, repo, text)
-    if revision is None:
+    other = _by_revision(index, repo, text) or _by_step_name(index, repo, text)
+    if other is None:
         raise _refusal(repo, text, cwd)
-    return revision
+    return other
 
 
 def step(index: Index, repo: Repository, text: str) -> str:
@@ -109,7 +110,7 @@ def _recorded_path(index: Index, repo: Repository, text: str, cwd: str) -> Targe
     if not versions:
         return None
     if content:
-        many = len(set(versions))
+        many = len({known for known, _ in versions})
         raise NotFoundError(
             f"{printable(text)} was changed since: no job read or wrote its present content {content[-1][:SHORT_HASH]}"
             f" ({many} other version{'s' * (many > 1)} of it recorded)",
@@ -149,6 +150,15 @@ def _by_revision(index: Index, repo: Repository, text: str) -> Target | None:
     if not index.jobs_at(commit):
         raise NotFoundError(f"no recorded job ran at commit {commit[:SHORT_HASH]}", "roar log")
     return Target("commit", commit)
+
+
+def _by_step_name(index: Index, repo: Repository, text: str) -> Target | None:
+    """The latest job of the session's steps that were given this name."""
+    session = session_asked(index, repo)
+    latest = sorted((found.job for found in steps_of(index, session)), reverse=True) if session else []
+    named = (identifier for identifier, job in index.load_jobs(latest).items() if job.command.name == text)
+    job = next(named, None)
+    return Target("job", job) if job else None
 
 
 def _refusal(repo: Repository, text: str, cwd: str) -> RoarError:
