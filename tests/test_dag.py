@@ -83,8 +83,8 @@ Change = Callable[[Bench], object]
             lambda b: b.write("raw", "other"),
             {1: ["input raw changed"], 2: ["@1 is stale"], 3: ["@1 is stale", "@2 is stale"]},
         ),
-        (lambda b: b.write("train.py", "other"), {2: ["code train.py changed"], 3: ["@2 is stale"]}),
-        (lambda b: (b.tree / "train.py").unlink(), {2: ["code train.py is gone"], 3: ["@2 is stale"]}),
+        (lambda b: b.write("train.py", "other"), {2: ["file in git train.py changed"], 3: ["@2 is stale"]}),
+        (lambda b: (b.tree / "train.py").unlink(), {2: ["file in git train.py is gone"], 3: ["@2 is stale"]}),
         (lambda b: (b.tree / "conf").unlink(), {2: ["input conf is gone"], 3: ["@2 is stale"]}),
         (lambda b: b.write("metrics", "mine"), {3: ["output metrics was modified"]}),
         (lambda b: (b.tree / "metrics").unlink(), {3: ["output metrics is gone"]}),
@@ -260,7 +260,9 @@ def test_dag_as_json(bench: Bench, ask: Ask) -> None:
     assert [node["dependencies"] for node in found["nodes"]] == [[], [1], [1, 2]]
     train = found["nodes"][1]
     assert train["command"] == "train"
-    assert train["reasons"] == [{"kind": "code", "text": "code train.py changed", "path": "train.py", "step": None}]
+    assert train["reasons"] == [
+        {"kind": "code", "text": "file in git train.py changed", "path": "train.py", "step": None}
+    ]
     assert train["metrics"]["duration_ns"] == 42 * make.SECOND
     assert (train["metrics"]["runs"], train["metrics"]["exit_code"]) == (1, 0)
     artifacts = {part["path"]: part for part in found["artifacts"]}

@@ -11,7 +11,7 @@ from conftest import Git
 
 from roar.git import objects, refs
 from roar.git.repository import Repository
-from roar.journal import RECORD
+from roar.journal import RECORD, spool
 from roar.verbs import sync
 
 
@@ -91,15 +91,57 @@ def test_what_is_not_shared(repo: Repository, tree: Path, git: Git, ask: Ask, tm
     two_steps(repo, tree, ask, head)
     ask.names[head] = "HEAD"
     text = ask("status")
-    assert "3 records not known to be on origin (next: roar sync origin)\n" in text
-    assert "commit HEAD, which jobs ran on, is on no remote branch (next: git push)\n" in text
+    assert "never compared with origin (next: roar sync origin)\n" in text
+    assert "commit HEAD, which jobs ran on, is on no remote branch (next: git push origin HEAD)\n" in text
     assert ask.json("status")["unpushed"] == {"origin": 3}
+    assert ask.json("status")["never_compared"] == ["origin"]
     assert ask.json("status")["commits_on_no_remote_branch"] == [head]
     git(tree, "push", "-q", "origin", "HEAD")
     sync.sync(repo, None)
     assert "origin" not in ask("status")
     make.job(repo, "later")
     assert "1 record not known to be on origin" in ask("status")
+
+
+def test_a_commit_that_was_amended_and_one_that_is_gone(
+    repo: Repository, tree: Path, git: Git, ask: Ask, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "-q", "--bare", "far.git")
+    git(tree, "remote", "add", "origin", str(tmp_path / "far.git"))
+    before = git(tree, "rev-parse", "HEAD")
+    two_steps(repo, tree, ask, before)
+    git(tree, "commit", "-q", "--amend", "-m", "better")
+    after = git(tree, "rev-parse", "HEAD")
+    make.job(repo, "train", {"train": "t"}, {"model": "m"}, at=90, code={"commit": after})
+    git(tree, "push", "-q", "origin", "HEAD")
+    ask.names |= {before: "BEFORE"}
+    hint = "git push origin BEFORE:refs/heads/NAME"
+    text = ask("status")
+    assert f"commit BEFORE, which jobs ran on, is on no remote branch (next: {hint})\n" in text
+    assert " HEAD)" not in text
+    git(tree, "reflog", "expire", "--expire=now", "--all")
+    git(tree, "prune", "--expire=now")
+    assert "commit BEFORE, which jobs ran on, is gone from this repository\n" in ask("status")
+    found = ask.json("status")
+    assert (found["commits_gone"], found["commits_on_no_remote_branch"]) == ([before], [])
+
+
+def test_what_was_saved_aside(repo: Repository, tree: Path, ask: Ask) -> None:
+    waiting = "1 record saved aside (next: roar recover)\n"
+    folder = Path(spool.places(repo)[1]) / "reports"
+    folder.mkdir(parents=True)
+    (folder / "1-2.report").write_bytes(b"{}")
+    for words in (["status"], ["log"], ["dag"]):
+        assert ask(*words) == f"\nno jobs recorded yet; {waiting}"
+    two_steps(repo, tree, ask)
+    assert waiting in ask("status")
+    assert ask.json("status")["saved_aside"] == 1
+
+
+def test_a_step_that_wrote_nothing(repo: Repository, tree: Path, ask: Ask) -> None:
+    make.job(repo, "check", {"raw": "r"}, session=make.session(repo))
+    text = ask("status")
+    assert "\n1 step stale:\n  @1  (no outputs)\n        input raw is gone\n" in text
 
 
 def test_what_is_not_known(repo: Repository, tree: Path, ask: Ask) -> None:
@@ -115,6 +157,7 @@ def test_what_is_not_known(repo: Repository, tree: Path, ask: Ask) -> None:
     text = ask("status")
     assert "1 record of the session does not know everything (next: roar show GAP)\n" in text
     assert "1 object under refs/roar cannot be read: BAD: format 9 is newer" in text
+    assert "(next: upgrade roar)\n" in text
     found = ask.json("status")
     assert (found["incomplete"], found["broken"][0]["object"]) == ([gap], bad)
 

@@ -13,6 +13,7 @@ from roar.cli.say import Style, write_json
 from roar.git.repository import discover
 from roar.records.summary import command_line, outcome, printable
 from roar.verbs.dag import Dag, Node, dag
+from roar.verbs.status import saved_aside
 from roar.verbs.steps import session_asked
 
 _MOST_REASONS = 4
@@ -35,7 +36,7 @@ def command(*, as_json: bool) -> None:
     if as_json:
         write_json(_fields(found))
     elif found is None or not found.nodes:
-        say(present.NO_JOBS)
+        say(present.no_jobs(saved_aside(repo)))
     else:
         present.write(_lines(found, present.style()))
 

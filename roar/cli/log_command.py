@@ -14,6 +14,7 @@ from roar.git.repository import discover
 from roar.records.job import Job
 from roar.records.summary import command_line, duration, outcome, output_words, printable
 from roar.verbs.history import history
+from roar.verbs.status import saved_aside
 
 DEFAULT = 20
 _MOST_OUTPUTS = 4
@@ -27,13 +28,14 @@ _NARROWEST = 20
 @click.option("--json", "as_json", is_flag=True, help="Write the jobs as JSON.")
 def command(limit: int, *, oneline: bool, as_json: bool) -> None:
     """List recorded jobs, newest first."""
-    with present.opened_index(discover()) as index:
+    repo = discover()
+    with present.opened_index(repo) as index:
         found = history(index, limit or None)
     if as_json:
         write_json({"total": found.total, "jobs": [as_fields(i, job) for i, job in found.jobs]})
         return
     if not found.jobs:
-        say(present.NO_JOBS)
+        say(present.no_jobs(saved_aside(repo)))
         return
     style = present.style()
     if oneline:

@@ -20,7 +20,15 @@ Paint = Callable[[str], str]
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
-NO_JOBS = "no jobs recorded yet (next: roar run CMD)"
+
+def no_jobs(waiting: int) -> str:
+    """What to say when there are none; ``waiting`` counts the records that are saved aside."""
+    return f"no jobs recorded yet; {aside(waiting)}" if waiting else "no jobs recorded yet (next: roar run CMD)"
+
+
+def aside(waiting: int) -> str:
+    """What to say of records that are saved aside."""
+    return f"{count(waiting, 'record')} saved aside (next: roar recover)"
 
 
 @contextlib.contextmanager

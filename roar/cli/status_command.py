@@ -17,6 +17,8 @@ from roar.verbs.stale import State
 from roar.verbs.status import Status, status
 
 _MOST = 5
+_NEWER = ("is newer than", "not known to this roar")
+"""What is said of records that a later roar wrote."""
 
 
 @click.command("status", epilog="\b\nExamples:\n  git roar status\n  git roar status --check && make publish")
@@ -40,7 +42,7 @@ def command(*, check: bool, as_json: bool) -> int:
 
 def _lines(found: Status, style: Style) -> Iterator[str]:
     if found.last is None:
-        yield present.NO_JOBS
+        yield present.no_jobs(found.aside)
     else:
         steps = present.count(len(found.states), "step")
         if found.session:
@@ -61,8 +63,8 @@ def _stale(found: Status, style: Style) -> Iterator[str]:
         yield style.green("nothing is stale")
         return
     outputs = sum(len(state.outputs) for state in found.stale)
-    head = f"{present.count(outputs, 'output')} of {present.count(len(found.stale), 'step')} stale:"
-    yield style.yellow(head)
+    head = f"{present.count(outputs, 'output')} of " if outputs else ""
+    yield style.yellow(f"{head}{present.count(len(found.stale), 'step')} stale:")
     for state in found.stale:
         yield f"  @{state.step.number}  {_names(state)}"
         for reason in state.reasons[:_MOST]:
@@ -79,19 +81,27 @@ def _names(state: State) -> str:
 
 def _unshared(found: Status, style: Style) -> Iterator[str]:
     for remote, number in found.unpushed.items():
-        text = f"{present.count(number, 'record')} not known to be on {printable(remote)}"
+        if remote in found.strange:
+            text = f"never compared with {printable(remote)}"
+        else:
+            text = f"{present.count(number, 'record')} not known to be on {printable(remote)}"
         yield style.yellow(text) + f" (next: roar sync {printable(remote)})"
-    if found.loose:
-        shown = ", ".join(present.short_hash(oid) for oid in found.loose[:3])
-        more = f" and {len(found.loose) - 3} more" if len(found.loose) > 3 else ""
-        one = len(found.loose) == 1
-        text = (
-            f"commit{'' if one else 's'} {shown}{more}, which jobs ran on, {'is' if one else 'are'} on no remote branch"
-        )
-        yield style.yellow(text) + " (next: git push)"
+    for hint, loose in found.loose.items():
+        yield style.yellow(f"{_commits(loose)} on no remote branch") + f" (next: {hint})"
+    if found.gone:
+        yield style.yellow(f"{_commits(found.gone)} gone from this repository")
+
+
+def _commits(commits: list[str]) -> str:
+    shown = ", ".join(present.short_hash(oid) for oid in commits[:3])
+    more = f" and {len(commits) - 3} more" if len(commits) > 3 else ""
+    one = len(commits) == 1
+    return f"commit{'' if one else 's'} {shown}{more}, which jobs ran on, {'is' if one else 'are'}"
 
 
 def _unknown(found: Status, style: Style) -> Iterator[str]:
+    if found.aside and found.last is not None:
+        yield style.red(present.aside(found.aside))
     if found.gaps:
         one = len(found.gaps) == 1
         text = (
@@ -101,7 +111,8 @@ def _unknown(found: Status, style: Style) -> Iterator[str]:
     if found.broken:
         oid, reason = found.broken[0]
         text = f"{present.count(len(found.broken), 'object')} under refs/roar cannot be read"
-        yield style.red(text) + f": {printable(oid[:12])}: {printable(reason)}"
+        newer = any(words in reason for words in _NEWER)
+        yield style.red(text) + f": {printable(oid[:12])}: {printable(reason)}" + " (next: upgrade roar)" * newer
 
 
 def _fields(found: Status) -> dict[str, Any]:
@@ -122,7 +133,10 @@ def _fields(found: Status) -> dict[str, Any]:
         ],
         "states": {f"@{state.step.number}": state.state for state in found.states},
         "unpushed": found.unpushed,
-        "commits_on_no_remote_branch": found.loose,
+        "never_compared": found.strange,
+        "commits_on_no_remote_branch": [oid for loose in found.loose.values() for oid in loose],
+        "commits_gone": found.gone,
         "incomplete": found.gaps,
         "broken": [{"object": oid, "reason": reason} for oid, reason in found.broken],
+        "saved_aside": found.aside,
     }

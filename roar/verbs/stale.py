@@ -163,13 +163,13 @@ class _Pipeline:
         changed_by_itself = {use.path for use in outputs}
         reasons = []
         for use in inputs:
-            now = disk[use.path]
+            now, what = disk[use.path], f"{'file in git' if use.code else 'input'} {printable(use.path)}"
             if use.hash is None or use.path in changed_by_itself or (now is not None and use.hash in now):
                 continue
             kind: Literal["input", "code"] = "code" if use.code else "input"
             if now is None:
                 if not use.path.startswith("/"):
-                    reasons.append(Reason(kind, f"{kind} {printable(use.path)} is gone", use.path))
+                    reasons.append(Reason(kind, f"{what} is gone", use.path))
                 continue
             writer, content = self._last.get(use.path, (None, None))
             number = self._number.get(writer or "")
@@ -177,7 +177,7 @@ class _Pipeline:
                 text = f"@{number} has written another {printable(use.path)} since"
                 reasons.append(Reason("upstream", text, use.path, number))
             else:
-                reasons.append(Reason(kind, f"{kind} {printable(use.path)} changed", use.path))
+                reasons.append(Reason(kind, f"{what} changed", use.path))
         return reasons
 
     def output_reasons(self, step: Step, disk: dict[str, list[str] | None]) -> list[Reason]:

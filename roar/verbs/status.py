@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from roar.cache.index import Index
-from roar.git import transport
+from roar.git import refs, transport
 from roar.git.repository import Repository
+from roar.journal import spool
 from roar.records.job import Job
-from roar.verbs import sync
+from roar.verbs import aside, sync
 from roar.verbs.stale import State, states
 from roar.verbs.steps import session_asked
 
 
 class Status(NamedTuple):
     """``states`` are the steps of the session. ``unpushed`` counts this clone's records that a remote lacks;
-    ``loose`` are the commits that jobs ran on and no remote branch holds; ``gaps`` the jobs of the session whose
-    records do not know everything; ``broken`` what could not be read, as (object id, reason).
+    ``strange`` are the remotes that were never compared with; ``loose`` are the commits that jobs ran on and no
+    remote branch holds, by the command that brings them there; ``gone`` are those that the repository has lost;
+    ``gaps`` the jobs of the session whose records do not know everything; ``broken`` what could not be read, as
+    (object id, reason); ``aside`` counts records that are not in the journal yet.
     """
 
     session: str | None
@@ -25,9 +28,12 @@ class Status(NamedTuple):
     last: tuple[str, Job] | None
     states: list[State]
     unpushed: dict[str, int]
-    loose: list[str]
+    strange: list[str]
+    loose: dict[str, list[str]]
+    gone: list[str]
     gaps: list[str]
     broken: list[tuple[str, str]]
+    aside: int
 
     @property
     def stale(self) -> list[State]:
@@ -48,7 +54,34 @@ def status(index: Index, repo: Repository) -> Status:
         (newest[0], index.load_job(newest[0])) if newest else None,
         states(index, repo, session) if session else [],
         {remote: count for remote in remotes if (count := transport.unpushed(repo, remote))},
-        sync.noted_and_unshared(repo) if remotes else [],
+        [remote for remote in remotes if not refs.listing(repo, f"refs/roar-remote/{remote}/")],
+        _loose(repo, remotes[0]) if remotes else {},
+        _gone(repo, sync.noted(repo)),
         index.with_gaps(session) if session else [],
         index.broken(),
+        saved_aside(repo),
     )
+
+
+def saved_aside(repo: Repository) -> int:
+    """How many records `roar recover` would bring in."""
+    return sum(len(spool.entries(parent)) for parent in spool.places(repo)) + len(aside.reports_of(repo))
+
+
+def _loose(repo: Repository, remote: str) -> dict[str, list[str]]:
+    """The commits on no remote branch, by the command that shares them: a push of HEAD brings only what it holds."""
+    loose = sync.noted_and_unshared(repo)
+    _, head = refs.head(repo)
+    outside = _listed(repo, [*loose, *([f"^{head}"] if head else [])]) if loose else set()
+    groups = [c for c in loose if c not in outside], [c for c in loose if c in outside]
+    return {sync.how_to_share(repo, remote, group[0]): group for group in groups if group}
+
+
+def _gone(repo: Repository, commits: list[str]) -> list[str]:
+    there = _listed(repo, commits, "--no-walk") if commits else set()
+    return [commit for commit in commits if commit not in there]
+
+
+def _listed(repo: Repository, names: list[str], *options: str) -> set[str]:
+    stdin = "".join(f"{name}\n" for name in names).encode()
+    return set(repo.ask("rev-list", "--ignore-missing", *options, "--stdin", stdin=stdin).decode().split())

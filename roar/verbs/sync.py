@@ -79,9 +79,14 @@ def how_to_share(repo: Repository, remote: str, commit: str) -> str:
     return f"git push {remote} HEAD" if done.returncode == 0 else f"git push {remote} {commit[:12]}:refs/heads/NAME"
 
 
-def noted_and_unshared(repo: Repository) -> list[str]:
-    """The commits that this clone's jobs ran on and that no remote-tracking branch holds."""
+def noted(repo: Repository) -> list[str]:
+    """The commits that this clone's jobs ran on."""
     if refs.read(repo, LOCAL_NOTES) is None:
         return []
     lines = repo.ask("notes", "--ref", LOCAL_NOTES, "list").decode().split("\n")
-    return transport.on_no_remote_branch(repo, [line.split(" ")[1] for line in lines if " " in line])
+    return [line.split(" ")[1] for line in lines if " " in line]
+
+
+def noted_and_unshared(repo: Repository) -> list[str]:
+    """The commits that this clone's jobs ran on and that no remote-tracking branch holds."""
+    return transport.on_no_remote_branch(repo, noted(repo))
