@@ -8,6 +8,7 @@ from typing import Any
 import make
 import pytest
 from ask import Ask
+from test_log import on_a_terminal
 
 from roar.git.repository import Repository
 
@@ -84,8 +85,8 @@ Outputs (1, 5 B)
 Python   3.11.7 (.venv/bin/python), read {read} and 3 more
 Machine  Linux 6.1 (Debian GNU/Linux 12), x86_64, A usual processor, 8 cores, 32.0 GiB
 Network  connected to 192.0.2.7:443
-Left out inside the repository: 4 cache
-Left out 200 system, 2 temporary
+Left out inside the repository: 4 cache files
+Left out 200 system files, 2 temporary
 """
     )
 
@@ -175,3 +176,10 @@ def test_json_of_a_record_is_whole(repo: Repository, ask: Ask) -> None:
     record = ask.json("show", made)["record"]
     assert record["environment"]["machine"] == values["environment"]["machine"] | {"gpus": []}
     assert record["tracer"] == values["tracer"]
+
+
+def test_packages_in_the_repository_are_no_cause_for_alarm(repo: Repository, tree: Path) -> None:
+    usual = make.job(repo, "one", left_out=[{"reason": "package", "count": 1, "inside": True}])
+    odd = make.job(repo, "two", left_out=[{"reason": "log (written)", "count": 2, "inside": True}])
+    assert "\nLeft out inside the repository: 1 package file\n" in on_a_terminal(tree, "show", usual)
+    assert "\x1b[31mLeft out inside the repository: 2 log files (written)\x1b" in on_a_terminal(tree, "show", odd)

@@ -9,8 +9,8 @@ import orjson
 from roar.cli import boundary
 from roar.cli.say import Style, patience
 from roar.errors import SavedAsideError
-from roar.records.job import File, Job, LeftOut, Shard
-from roar.records.summary import command_line, duration, outcome, printable
+from roar.records.job import File, Job, Shard
+from roar.records.summary import command_line, duration, left_out_words, outcome, printable
 from roar.trace import report as reports
 from roar.trace.start import wait_for_end
 from roar.verbs.aside import save_report
@@ -91,15 +91,9 @@ def _kept(job: Job) -> str:
 
 
 def _left_out(job: Job) -> list[str]:
-    inside = [_files_of(item) for item in job.left_out if item.inside]
-    outside = [_files_of(item) for item in job.left_out if not item.inside]
+    inside = [left_out_words(item) for item in job.left_out if item.inside]
+    outside = [left_out_words(item) for item in job.left_out if not item.inside]
     if job.temporaries:
         outside.append(f"{job.temporaries} temporary")
     text = [f"  left out inside the repository: {', '.join(inside)}"] if inside else []
     return [*text, f"  left out: {', '.join(outside)}"] if outside else text
-
-
-def _files_of(item: LeftOut) -> str:
-    """``3 package files``, ``1 log file (written)``."""
-    what, bracket, written = item.reason.partition(" (")
-    return f"{item.count} {what} file{'s' * (item.count > 1)}{bracket}{written}"

@@ -13,7 +13,7 @@ from roar.cli.log_command import as_fields, line
 from roar.cli.say import Style, write_json
 from roar.git.repository import discover
 from roar.records.job import File, Job
-from roar.records.summary import command_line, duration, outcome, printable
+from roar.records.summary import command_line, duration, left_out_words, outcome, printable
 from roar.verbs.resolve import SHORT_HASH, resolve
 from roar.verbs.show import ArtifactShown, GroupShown, JobShown, show
 
@@ -134,10 +134,12 @@ def _surroundings(job: Job, style: Style) -> Iterator[str]:
     if job.network:
         reached = [f"{printable(e.address)}:{e.port}" for e in job.network]
         yield from present.folded("Network  ", "connected to " + _some(reached))
-    inside = [f"{item.count} {printable(item.reason)}" for item in job.left_out if item.inside]
-    outside = [f"{item.count} {printable(item.reason)}" for item in job.left_out if not item.inside]
+    inside = [left_out_words(item) for item in job.left_out if item.inside]
+    outside = [left_out_words(item) for item in job.left_out if not item.inside]
     if inside:
-        yield style.red("Left out inside the repository: " + _some(inside))
+        text = "Left out inside the repository: " + _some(inside)
+        ordinary = all(item.reason.startswith("package") for item in job.left_out if item.inside)
+        yield text if ordinary else style.red(text)
     if outside or job.temporaries:
         temporary = [f"{job.temporaries} temporary"] if job.temporaries else []
         yield from present.folded("Left out ", _some(outside + temporary))

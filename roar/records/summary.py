@@ -6,7 +6,7 @@ import posixpath
 import re
 import shlex
 
-from roar.records.job import Command, Job
+from roar.records.job import Command, Job, LeftOut
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
@@ -63,6 +63,12 @@ def output_words(job: Job, most: int = 3) -> str:
     ]
     more = total - min(len(job.outputs), most) if job.outputs else total
     return ", ".join(names) + (f" (+{more})" if more > 0 else "")
+
+
+def left_out_words(item: LeftOut) -> str:
+    """``3 package files``, ``1 log file (written)``."""
+    what, bracket, written = printable(item.reason).partition(" (")
+    return f"{item.count} {what} file{'s' * (item.count > 1)}{bracket}{written}"
 
 
 def subject(job: Job) -> str:
