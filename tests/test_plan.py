@@ -258,22 +258,22 @@ def here(python: Python, tmp_path: Path) -> translate.Tools:
         ("python", "", "python"),
         (".venv/bin/python", "", "HERE/bin/python"),
         ("../.venv/bin/python", "src", "HERE/bin/python"),
-        ("/work/p/.venv/bin/python", "src", "HERE/bin/python"),
+        ("/home/p/.venv/bin/python", "src", "HERE/bin/python"),
         (".venv/bin/python3.11", "", "HERE/bin/python"),
         (".venv/bin/black", "", "HERE/bin/black"),
         (".venv/bin/python", "src", ".venv/bin/python"),
-        ("/work/p/data/x.csv", "", "AREA/data/x.csv"),
-        ("--out=/work/p/out", "", "--out=AREA/out"),
-        ("/work/p", "", "AREA"),
-        ("/work/project2/x", "", "/work/project2/x"),
-        ("/work/p-2/x", "", "/work/p-2/x"),
-        ("/old/work/p/x", "", "/old/work/p/x"),
-        ("cat /work/p/a '/work/p/b c' >/work/p/d", "", "cat AREA/a 'AREA/b c' >AREA/d"),
+        ("/home/p/data/x.csv", "", "AREA/data/x.csv"),
+        ("--out=/home/p/out", "", "--out=AREA/out"),
+        ("/home/p", "", "AREA"),
+        ("/home/project2/x", "", "/home/project2/x"),
+        ("/home/p-2/x", "", "/home/p-2/x"),
+        ("/old/home/p/x", "", "/old/home/p/x"),
+        ("cat /home/p/a '/home/p/b c' >/home/p/d", "", "cat AREA/a 'AREA/b c' >AREA/d"),
         ("//bytes/caf%E9", "", "caf\udce9"),
     ],
 )
 def test_words_of_the_recording_machine(tmp_path: Path, word: str, cwd: str, expected: str) -> None:
-    command = Command(argv=[word], cwd=cwd, root="/work/p")
+    command = Command(argv=[word], cwd=cwd, root="/home/p")
     (found,) = translate.words(command, "/area", [here(python(), tmp_path)])
     assert found == expected.replace("HERE", str(tmp_path)).replace("AREA", "/area")
 
@@ -314,8 +314,8 @@ def test_only_harmless_variables_are_believed(tmp_path: Path, monkeypatch: pytes
 
 
 def test_recorded_module_folders_are_those_of_the_work_area(tmp_path: Path) -> None:
-    recorded = {"PYTHONPATH": "src:.:/work/p/lib:/work/p:/elsewhere:../..:", "CFLAGS": "-O3", "VIRTUAL_ENV": "/x"}
-    values = make.fields("true", cwd="sub", command={"root": "/work/p"})
+    recorded = {"PYTHONPATH": "src:.:/home/p/lib:/home/p:/elsewhere:../..:", "CFLAGS": "-O3", "VIRTUAL_ENV": "/x"}
+    values = make.fields("true", cwd="sub", command={"root": "/home/p"})
     values["environment"] = values["environment"] | {"variables": recorded}
     job: Job = make.draft(values, 1, "w")
     found = translate.variables(job, "/area", [here(python(), tmp_path)])
