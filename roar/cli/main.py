@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 
@@ -60,6 +59,8 @@ class LazyGroup(click.Group):
         """Find the command, or say which name was probably meant."""
         name = args[0] if args else ""
         if not name.startswith("-") and self.get_command(ctx, name) is None:
+            import difflib
+
             near = difflib.get_close_matches(name, self.list_commands(ctx), 1)
             raise UsageError(f"'{name}' is not a roar command", f"roar {near[0]}" if near else "roar -h")
         return super().resolve_command(ctx, args)

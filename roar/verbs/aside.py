@@ -18,14 +18,12 @@ from roar.paths import from_fs, fs
 from roar.trace import report as reports
 from roar.verbs.record import Run, record
 
-_SUFFIX = ".report"
-
 
 def save_report(run: Run, raw: bytes, error: Exception) -> SavedAsideError:
     """Save a report aside; gives the error to raise, which says where it is and why."""
     why = error.message if isinstance(error, RoarError) else f"{type(error).__name__}: {error}".splitlines()[0]
     for parent in spool.places(run.repo):
-        path = os.path.join(parent, "reports", f"{time.time_ns()}-{os.getpid()}{_SUFFIX}")
+        path = os.path.join(parent, "reports", f"{time.time_ns()}-{os.getpid()}{spool.REPORT_SUFFIX}")
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb") as file:
@@ -35,16 +33,6 @@ def save_report(run: Run, raw: bytes, error: Exception) -> SavedAsideError:
         said = f"the command has run, but its record could not be made ({why}); what was seen is saved as {path}"
         return SavedAsideError(said, "mend that, then: roar recover")
     return SavedAsideError(f"the command has run, but its record could not be made or saved ({why})", "run it again")
-
-
-def reports_of(repo: Repository) -> list[str]:
-    """The reports of this repository that were saved aside, oldest first."""
-    found = []
-    for parent in spool.places(repo):
-        folder = os.path.join(parent, "reports")
-        if os.path.isdir(folder):
-            found += [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(_SUFFIX)]
-    return found
 
 
 def record_report(repo: Repository, path: str) -> str:

@@ -24,7 +24,7 @@ def recover(repo: Repository) -> Recovered:
     waiting = [path for parent in spool.places(repo) for path in spool.entries(parent)]
     recovered = bring_in(repo, waiting, patience_seconds=30.0)
     broken = [path for path in waiting if os.path.exists(path)]
-    for path in aside.reports_of(repo):
+    for path in spool.reports_of(repo):
         try:
             recovered.append(aside.record_report(repo, path))
         except RecordError:

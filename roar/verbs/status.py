@@ -9,7 +9,7 @@ from roar.git import refs, transport
 from roar.git.repository import Repository
 from roar.journal import spool
 from roar.records.job import Job
-from roar.verbs import aside, sync
+from roar.verbs import sync
 from roar.verbs.stale import State, states
 from roar.verbs.steps import session_asked
 
@@ -65,7 +65,7 @@ def status(index: Index, repo: Repository) -> Status:
 
 def saved_aside(repo: Repository) -> int:
     """How many records `roar recover` would bring in."""
-    return sum(len(spool.entries(parent)) for parent in spool.places(repo)) + len(aside.reports_of(repo))
+    return sum(len(spool.entries(parent)) for parent in spool.places(repo)) + len(spool.reports_of(repo))
 
 
 def _loose(repo: Repository, remote: str) -> dict[str, list[str]]:
