@@ -6,7 +6,6 @@ GIT_DIR, linked worktrees, submodules, safe.directory and discovery limits mean 
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from roar.errors import NotARepositoryError, RoarError
@@ -59,6 +58,8 @@ class Repository:
 
     def hash(self, data: bytes) -> str:
         """The object id of a framed object."""
+        import hashlib  # loads OpenSSL, 2 ms that no command has to wait for
+
         return (hashlib.sha256 if self.sha256 else hashlib.sha1)(data, usedforsecurity=False).hexdigest()
 
     @property
@@ -88,7 +89,11 @@ def discover(start: str | None = None) -> Repository:
     if start is None:
         env.update((name, os.environ[name]) for name in ("GIT_DIR", "GIT_WORK_TREE") if name in os.environ)
     words = [word for question in _QUESTIONS for word in question]
-    done = program.call(["rev-parse", *words], cwd=start, env=env)
+    done = (
+        program.call_here(["rev-parse", *words], env)
+        if start is None
+        else program.call(["rev-parse", *words], cwd=start)
+    )
     lines = done.stdout.decode("utf-8", "surrogateescape").splitlines()
     if len(lines) < len(_QUESTIONS) - 1:
         raise NotARepositoryError(*_refusal(program.last_line(done.stderr), start or os.getcwd()))
