@@ -134,3 +134,15 @@ def test_recording_loads_no_database_layer_and_no_click() -> None:
 def test_building_records_does_not_search_for_plugins() -> None:
     code = "from roar.records.job import Session; Session(clock=1, writer='a', user='a')"
     assert "email" not in loaded(code)
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_elsewhere_than_on_linux_one_sentence_says_so(system: str, tmp_path: Path) -> None:
+    code = f"import sys; sys.platform = {system!r}; from roar.cli.start import go; sys.exit(go('run', {{}}, ['true']))"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 125
+    assert done.stderr.startswith("roar: tracing needs Linux")
+    assert done.stderr.count("\n") == 1
