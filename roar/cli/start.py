@@ -95,7 +95,7 @@ def go(role: str, options: dict[str, str], argv: list[str]) -> int:
 
             boundary.guarded(record)
 
-        tracing.become_tracer(argv, report, recorder, [])
+        tracing.become_tracer(argv, report, recorder)
     except RoarError as error:
         boundary.say_error(error)
         return EXIT_NOT_STARTED

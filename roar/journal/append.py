@@ -44,12 +44,12 @@ def append(repo: Repository, draft: Draft, beside: dict[bytes, bytes] | None = N
         return entry
 
 
-def bring_in(repo: Repository, folders: list[str] | None = None, *, patience_seconds: float = 0.0) -> list[str]:
+def bring_in(repo: Repository, files: list[str] | None = None, *, patience_seconds: float = 0.0) -> list[str]:
     """Append spooled entries (default: all of this repository's spool), and give their ids.
 
     Entries that cannot go in now, because a gc runs or their bytes are damaged, stay where they are.
     """
-    waiting = spool.entries(repo.own_dir) if folders is None else folders
+    waiting = spool.entries(repo.own_dir) if files is None else files
     done: list[str] = []
     if not waiting:
         return done

@@ -113,7 +113,7 @@ def input_is_piped() -> bool:
     return not events & select.POLLHUP or bool(events & select.POLLIN)
 
 
-def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None], options: list[str]) -> NoReturn:
+def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None]) -> NoReturn:
     """Turn this process into the tracer of ``argv``.
 
     ``report`` is an open file that the tracer writes. A child calls ``recorder`` with a descriptor that reaches its
@@ -135,7 +135,7 @@ def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None],
     os.close(done_read)
     for fd in (report, done_write):
         os.set_inheritable(fd, True)
-    words = [tracer, "--report-fd", str(report), "--done-fd", str(done_write), "--wait-for", str(pid), *options]
+    words = [tracer, "--report-fd", str(report), "--done-fd", str(done_write), "--wait-for", str(pid)]
     try:
         os.execve(tracer, [*words, "--", *argv], environment())
     except OSError as error:
