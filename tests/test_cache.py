@@ -16,11 +16,10 @@ import pytest
 from conftest import Git
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 
-from roar.cache import schema
+from roar.cache import database
 from roar.cache.database import delete
-from roar.cache.index import Index, open_index, path_of
+from roar.cache.index import open_index, path_of
 from roar.errors import NotFoundError
 from roar.git import objects, refs
 from roar.git.repository import Repository, discover
@@ -328,7 +327,7 @@ def test_every_statement_finds_its_rows_by_a_search(repo: Repository) -> None:
     ids = make.bulk(repo, make.pipelines(50))
     asked: list[str] = []
     with open_index(repo) as index:
-        watch(index, asked)
+        index._database.use(lambda connection: connection.set_trace_callback(asked.append))
         index.uses(ids[:3])
         index.made([make.digest("raw")])
         index.read_by([make.digest("raw")])
@@ -338,19 +337,12 @@ def test_every_statement_finds_its_rows_by_a_search(repo: Repository) -> None:
         index.find_hashes("3fa9")
         index.jobs(limit=5)
     plans = sqlite3.connect(path_of(repo))
+    assert len(asked) >= 8
     for statement in asked:
-        count = statement.count("?")
-        for row in plans.execute(f"EXPLAIN QUERY PLAN {statement}", ["1"] * count):
+        for row in plans.execute(f"EXPLAIN QUERY PLAN {statement}"):
             assert not (row[3].startswith("SCAN") and "files" in row[3] and "INDEX" not in row[3]), (row[3], statement)
     plans.close()
 
 
-def watch(index: Index, asked: list[str]) -> None:
-    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        asked.append(statement)
-
-    index._database.use(lambda connection: event.listen(connection, "before_cursor_execute", note))
-
-
 def test_the_version_is_in_the_name(repo: Repository) -> None:
-    assert path_of(repo) == os.path.join(repo.own_dir, f"index-{schema.VERSION}.db")
+    assert path_of(repo) == os.path.join(repo.own_dir, f"index-{database.VERSION}.db")

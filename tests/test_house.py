@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import make
 import pytest
+
+from roar.cache.index import open_index
+from roar.git.repository import Repository
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "roar"
@@ -45,7 +49,7 @@ DOORS = {
     "platformdirs": {"paths"},
     "orjson": {"records", "trace", "cli", "cache"},
     "blake3": {"hashing", "stamps", "records"},
-    "sqlite3": {"stamps"},
+    "sqlite3": {"stamps", "cache"},
 }
 
 
@@ -129,6 +133,18 @@ def test_help_loads_click_alone() -> None:
 
 def test_recording_loads_no_database_layer_and_no_click() -> None:
     assert loaded("import roar.cli.recorder") & (HEAVY - {"pydantic", "orjson", "blake3", "json", "sqlite3"}) == set()
+
+
+def test_a_warm_question_loads_no_sqlalchemy(repo: Repository) -> None:
+    make.job(repo, "train", {}, {"m.pkl": "m"})
+    open_index(repo).close()
+    make.job(repo, "test", {"m.pkl": "m"}, {}, at=60)  # what is new is brought in
+    code = (
+        f"import os; os.chdir({repo.work_tree!r}); from roar.cli.main import main\n"
+        "for words in (['log'], ['show', 'm.pkl'], ['lineage', 'm.pkl'], ['status'], ['dag']):\n"
+        "    assert main(words) == 0"
+    )
+    assert "sqlalchemy" not in loaded(code)
 
 
 def test_building_records_does_not_search_for_plugins() -> None:

@@ -10,13 +10,10 @@ import contextlib
 import gc
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from sqlite3 import Connection
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, insert, select
-from sqlalchemy.dialects import sqlite
-
-from roar.cache import schema
-from roar.cache.database import transaction
+from roar.cache.database import rows, transaction, value
 from roar.errors import GitError, RecordError
 from roar.git import program
 from roar.git.objects import Reader
@@ -32,8 +29,6 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 1000
 """Records inserted together."""
-ASKED = 900
-"""Values in one question: SQLite before 3.32 takes 999."""
 _REMEMBERED = 500_000
 """Paths (and hashes) whose rows are kept in memory while building."""
 
@@ -53,9 +48,8 @@ def update(connection: Connection, repo: Repository) -> None:
         filling = Filling(connection, repo, fresh=not known)
         done = {ref: oid for ref, oid in tips.items() if known.get(ref) == oid}
         done |= filling.take_in({ref: oid for ref, oid in tips.items() if ref not in done}, set(known.values()))
-        connection.execute(delete(schema.tips))
-        if done:
-            connection.execute(insert(schema.tips), [{"ref": ref, "oid": oid} for ref, oid in done.items()])
+        connection.execute("DELETE FROM tips")
+        insert(connection, "tips", list(done.items()))
 
 
 @contextlib.contextmanager
@@ -71,8 +65,7 @@ def _no_garbage() -> Iterator[None]:
 
 
 def _known(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(select(schema.tips.c.ref, schema.tips.c.oid))
-    return {row.ref: row.oid for row in rows}
+    return dict(connection.execute("SELECT ref, oid FROM tips").fetchall())
 
 
 def _all_reachable(repo: Repository, known: dict[str, str], tips: dict[str, str]) -> bool:
@@ -86,10 +79,8 @@ def _all_reachable(repo: Repository, known: dict[str, str], tips: dict[str, str]
 
 
 def _clear(connection: Connection) -> None:
-    for search in schema.SEARCHES:
-        search.drop(connection, checkfirst=True)
-    for table in schema.metadata.sorted_tables:
-        connection.execute(delete(table))
+    for kind, name in connection.execute("SELECT type, name FROM sqlite_master WHERE sql IS NOT NULL").fetchall():
+        connection.execute(f"DROP INDEX {name}" if kind == "index" else f"DELETE FROM {name}")
 
 
 def step_key(command: Command) -> str:
@@ -117,14 +108,14 @@ class Filling:
         self._repo = repo
         self._fresh = fresh
         self._seen: set[str] = set()
-        self._next = self._last_row(schema.records)
-        self._paths = _Texts(connection, schema.paths, fresh=fresh)
-        self._hashes = _Texts(connection, schema.hashes, fresh=fresh)
+        self._next = _last_row(connection, "records")
+        self._paths = _Texts(connection, "paths", fresh=fresh)
+        self._hashes = _Texts(connection, "hashes", fresh=fresh)
 
     def take_in(self, tips: dict[str, str], known: set[str]) -> dict[str, str]:
         """Insert every record of these tips that is not in a known one; gives the tips whose records are all in."""
-        for some in chunks(sorted(tips.values())):  # a tip that could not be read last time may be whole now
-            self._connection.execute(delete(schema.broken).where(schema.broken.c.oid.in_(some)))
+        for oid in tips.values():  # a tip that could not be read last time may be whole now
+            self._connection.execute("DELETE FROM broken WHERE oid = ?", (oid,))
         try:
             self._insert_all(read.since(self._repo, tips.values(), known))
             done = tips
@@ -138,8 +129,10 @@ class Filling:
                 except GitError as why:  # one bad chain must not hide the others
                     self._break(oid, f"{ref}: {why.message}")
         if self._fresh:
-            for search in schema.SEARCHES:
-                search.create(self._connection)
+            from roar.cache import schema
+
+            for statement in schema.searches():
+                self._connection.execute(statement)
         return done
 
     def _insert_all(self, found: Iterator[Stored | Broken]) -> None:
@@ -173,23 +166,21 @@ class Filling:
     def _insert(self, batch: list[tuple[str, Stored, Job | Session]], reader: Reader) -> None:
         new = {identifier: (item, record) for identifier, item, record in batch if identifier not in self._seen}
         if not self._fresh:
-            column = schema.records.c.id
-            for some in chunks(list(new)):
-                for (identifier,) in self._connection.execute(select(column).where(column.in_(some))):
-                    del new[identifier]
+            for (identifier,) in rows(self._connection, "SELECT id FROM records WHERE id IN :ids", {"ids": list(new)}):
+                del new[identifier]
         self._seen.update(new)
-        rows, uses = [], []
+        records, uses = [], []
         for identifier, (item, record) in new.items():
             self._next += 1
-            rows.append(_row(self._next, identifier, item, record))
+            records.append(_row(self._next, identifier, item, record))
             if isinstance(record, Job):
                 uses += [(self._next, *use) for use in self._uses(reader, item, record)]
-        insert_rows(self._connection, schema.records, rows)
+        insert(self._connection, "records", records)
         path_rows = self._paths.rows(u[2] for u in uses)
         hash_rows = self._hashes.rows(u[3] for u in uses if u[3] is not None)
-        insert_rows(
+        insert(
             self._connection,
-            schema.files,
+            "files",
             [(n, out, path_rows[p], hash_rows[h] if h else None, *rest) for n, out, p, h, *rest in uses],
         )
 
@@ -208,14 +199,9 @@ class Filling:
                 yield output, file.path, file.hash, file.size, file.blob is not None or file.path in kept
 
     def _break(self, oid: str, reason: str) -> None:
-        values = {"oid": oid, "reason": reason}
-        table = schema.broken
-        known = select(func.count()).where(table.c.oid == oid, table.c.reason == reason)
-        if not self._connection.execute(known).scalar():
-            self._connection.execute(insert(table), values)
-
-    def _last_row(self, table: Table) -> int:
-        return self._connection.execute(select(func.max(table.c.row))).scalar() or 0
+        known = "SELECT 1 FROM broken WHERE oid = :oid AND reason = :reason"
+        if not value(self._connection, known, oid=oid, reason=reason):
+            insert(self._connection, "broken", [(oid, reason)])
 
 
 def _row(row: int, identifier: str, item: Stored, record: Job | Session) -> tuple[Any, ...]:
@@ -243,13 +229,13 @@ def _row(row: int, identifier: str, item: Stored, record: Job | Session) -> tupl
 class _Texts:
     """The rows of texts in ``paths`` or ``hashes``, made where there is none yet."""
 
-    def __init__(self, connection: Connection, table: Table, *, fresh: bool) -> None:
+    def __init__(self, connection: Connection, table: str, *, fresh: bool) -> None:
         self._connection = connection
         self._table = table
         self._rows: dict[str, int] = {}
         self._complete = fresh
         """True while ``_rows`` holds all there are."""
-        self._next = connection.execute(select(func.max(table.c.row))).scalar() or 0
+        self._next = _last_row(connection, table)
 
     def rows(self, texts: Iterable[str]) -> dict[str, int]:
         """The row of each text (and of others)."""
@@ -257,27 +243,22 @@ class _Texts:
             self._rows, self._complete = {}, False
         missing = sorted(set(texts).difference(self._rows))
         if not self._complete:
-            columns = select(self._table.c.text, self._table.c.row)
-            for some in chunks(missing):
-                self._rows.update(
-                    tuple(r) for r in self._connection.execute(columns.where(self._table.c.text.in_(some)))
-                )
+            known = f"SELECT text, row FROM {self._table} WHERE text IN :texts"
+            self._rows.update(rows(self._connection, known, {"texts": missing}))
             missing = [text for text in missing if text not in self._rows]
         new = [(self._next + n, text) for n, text in enumerate(missing, 1)]
         self._next += len(new)
-        insert_rows(self._connection, self._table, new)
+        insert(self._connection, self._table, new)
         self._rows.update((text, row) for row, text in new)
         return self._rows
 
 
-def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The values in portions that one question can take."""
-    for start in range(0, len(values), ASKED):
-        yield values[start : start + ASKED]
+def _last_row(connection: Connection, table: str) -> int:
+    return value(connection, f"SELECT max(row) FROM {table}") or 0
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows given in the order of the table's columns [a fifth of the time that mappings take]."""
+def insert(connection: Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows given in the order of the table's columns."""
     if rows:
-        statement = str(insert(table).compile(dialect=sqlite.dialect()))
-        connection.exec_driver_sql(statement, list(rows))
+        places = ", ".join("?" * len(rows[0]))
+        connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows)

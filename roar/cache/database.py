@@ -9,20 +9,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
-from typing import TypeVar
-
-from sqlalchemy import URL, Connection, create_engine
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.pool import StaticPool
-
-from roar.cache import schema
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from sqlite3 import Connection, DatabaseError
+from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
 
+VERSION = 3
+"""Of the tables, and part of the file's name: an older roar beside this one keeps its own index."""
+APPLICATION_ID = 0x726F6172
+"""Tells our database from another one of that name: "roar"."""
 WAIT_SECONDS = 20
 """How long a file locked by another process is waited for."""
+AT_ONCE = 900
+"""Values in one question: SQLite before 3.32 takes 999."""
 _NOT_DAMAGED = ("locked", "readonly", "unable to open", "disk is full", "disk i/o")
+_LIST = re.compile(r"IN :(\w+)")
 
 T = TypeVar("T")
 
@@ -57,11 +61,10 @@ class Database:
             connection, self._connection = self._connection, None
             with contextlib.suppress(DatabaseError):
                 connection.close()
-            connection.engine.dispose()
 
     def _retreat(self, path: str, error: DatabaseError) -> None:
-        why = str(error.orig)
-        damaged = not isinstance(error, OperationalError) or not any(w in why.lower() for w in _NOT_DAMAGED)
+        why = str(error)
+        damaged = not isinstance(error, sqlite3.OperationalError) or not any(w in why.lower() for w in _NOT_DAMAGED)
         if damaged and not self._deleted and delete(path):
             log.debug("the index was not usable (%s): deleted, made again", why)
             self._deleted = True
@@ -75,48 +78,66 @@ def connect(path: str | None) -> Connection:
     if path is not None:
         with contextlib.suppress(OSError):
             os.makedirs(os.path.dirname(path), exist_ok=True)
-    url = URL.create("sqlite", database=path)
-    engine = create_engine(
-        url, connect_args={"timeout": WAIT_SECONDS}, poolclass=StaticPool, isolation_level="AUTOCOMMIT"
-    )
-    connection = engine.connect()
+    connection = sqlite3.connect(path or ":memory:", timeout=WAIT_SECONDS, isolation_level=None)
     try:
         _prepare(connection)
     except BaseException:
         connection.close()
-        engine.dispose()
         raise
     return connection
 
 
 def _prepare(connection: Connection) -> None:
-    connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-    connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
     if _is_ours(connection):
         return
     with transaction(connection):
         if not _is_ours(connection):
-            if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar():
-                raise DatabaseError("open", None, ValueError("it belongs to another program"))
-            schema.metadata.create_all(connection, checkfirst=False)
-            connection.exec_driver_sql(f"PRAGMA application_id={schema.APPLICATION_ID}")
+            if value(connection, "SELECT count(*) FROM sqlite_master"):
+                raise DatabaseError("it belongs to another program")
+            from roar.cache import schema
+
+            for statement in schema.tables():
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
 
 
 def _is_ours(connection: Connection) -> bool:
-    return connection.exec_driver_sql("PRAGMA application_id").scalar() == schema.APPLICATION_ID
+    return bool(value(connection, "PRAGMA application_id") == APPLICATION_ID)
+
+
+def rows(connection: Connection, statement: str, values: Mapping[str, Any]) -> list[Any]:
+    """The rows of a question. ``IN :name`` stands for the texts of a list of any length; a question has one at most."""
+    found = _LIST.search(statement)
+    if found is None:
+        return connection.execute(statement, values).fetchall()
+    texts: Sequence[str] = values[found[1]]
+    answer: list[Any] = []
+    for start in range(0, len(texts), AT_ONCE):
+        some = {f"{found[1]}_{n}": text for n, text in enumerate(texts[start : start + AT_ONCE])}
+        names = ", ".join(f":{name}" for name in some)
+        answer += connection.execute(_LIST.sub(f"IN ({names})", statement), {**values, **some}).fetchall()
+    return answer
+
+
+def value(connection: Connection, statement: str, **values: Any) -> Any:
+    """The first column of the first row of a question; None when there is none."""
+    found = connection.execute(statement, values).fetchone()
+    return found[0] if found else None
 
 
 @contextlib.contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
     """All or nothing, and no other writer meanwhile."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.execute("BEGIN IMMEDIATE")
     try:
         yield
     except BaseException:
         with contextlib.suppress(DatabaseError):
-            connection.exec_driver_sql("ROLLBACK")
+            connection.execute("ROLLBACK")
         raise
-    connection.exec_driver_sql("COMMIT")
+    connection.execute("COMMIT")
 
 
 def delete(path: str) -> bool:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from sqlite3 import Connection
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Select, case, func, literal, or_, select
-
-from roar.cache import build, schema
+from roar.cache import build, database
 from roar.cache.database import Database
 from roar.errors import NotFoundError, RecordError, RoarError
 from roar.git.objects import Reader
@@ -26,8 +25,9 @@ log = logging.getLogger(__name__)
 MOST_CANDIDATES = 100
 """Answers to a prefix: nobody reads more."""
 
-_R, _F, _P, _H = schema.records.c, schema.files.c, schema.paths.c, schema.hashes.c
-_ORIGINALS_FIRST = (_R.reproduces.is_not(None), _R.id.desc())
+_ORIGINALS_FIRST = "ORDER BY r.reproduces IS NOT NULL, r.id DESC"
+_USES = "files f JOIN hashes h ON h.row = f.hash JOIN records r ON r.row = f.record"
+_NAMED_USES = f"{_USES} JOIN paths p ON p.row = f.path"
 
 
 class Step(NamedTuple):
@@ -66,7 +66,7 @@ class Index:
 
     def load(self, identifier: str) -> Job | Session:
         """The record with this id. Raises ``NotFoundError``."""
-        place = self._first(select(_R.blob, _R.start, _R.length).where(_R.id == identifier))
+        place = self._first("SELECT blob, start, length FROM records WHERE id = :id", id=identifier)
         if place is None:
             raise NotFoundError(f"no record has the id {identifier}", "roar log")
         record = read.record(self._reader, *place)
@@ -84,21 +84,21 @@ class Index:
     def load_jobs(self, identifiers: Iterable[str]) -> dict[str, Job]:
         """The jobs with these ids, in this order; unknown ones are absent."""
         wanted = list(dict.fromkeys(identifiers))
-        found = select(_R.id, _R.blob, _R.start, _R.length).where(_R.kind == "job")
-        places = {row[0]: row[1:] for row in self._for_each(found, _R.id, wanted)}
+        found = self._rows("SELECT id, blob, start, length FROM records WHERE kind = 'job' AND id IN :ids", ids=wanted)
+        places = {row[0]: row[1:] for row in found}
         records = {i: read.record(self._reader, *places[i]) for i in wanted if i in places}
         return {identifier: record for identifier, record in records.items() if isinstance(record, Job)}
 
     def kind_of(self, identifier: str) -> Literal["job", "session"]:
         """What kind of record has this id. Raises ``NotFoundError``."""
-        kind = self._first(select(_R.kind).where(_R.id == identifier))
+        kind = self._first("SELECT kind FROM records WHERE id = :id", id=identifier)
         if kind is None:
             raise NotFoundError(f"no record has the id {identifier}", "roar log")
         return "job" if kind[0] == "job" else "session"
 
     def commit_of(self, identifier: str) -> str:
         """The id of the journal's commit that holds a record. Raises ``NotFoundError``."""
-        place = self._first(select(_R.oid).where(_R.id == identifier))
+        place = self._first("SELECT oid FROM records WHERE id = :id", id=identifier)
         if place is None:
             raise NotFoundError(f"no record has the id {identifier}", "roar log")
         return str(place[0])
@@ -118,81 +118,78 @@ class Index:
         """The ids of jobs and sessions that begin so, in their order."""
         if not prefix:
             return []
-        found = select(_R.id).where(_R.id >= prefix, _R.id < prefix + "~").order_by(_R.id)
-        return self._texts(found.limit(MOST_CANDIDATES))
+        found = "SELECT id FROM records WHERE id >= :from AND id < :to ORDER BY id LIMIT :most"
+        return self._beginning(found, prefix, most=MOST_CANDIDATES)
 
     def find_hashes(self, prefix: str) -> list[str]:
         """The hashes of artifacts that begin so, in their order."""
         if not prefix:
             return []
-        found = select(_H.text).where(_H.text >= prefix, _H.text < prefix + "~").order_by(_H.text)
-        return self._texts(found.limit(MOST_CANDIDATES))
+        found = "SELECT text FROM hashes WHERE text >= :from AND text < :to ORDER BY text LIMIT :most"
+        return self._beginning(found, prefix, most=MOST_CANDIDATES)
 
     def jobs_at(self, commit_prefix: str) -> list[str]:
         """The jobs that ran at the code commits that begin so, newest first."""
         if not commit_prefix:
             return []
-        return self._texts(
-            select(_R.id).where(_R.code >= commit_prefix, _R.code < commit_prefix + "~").order_by(_R.id.desc())
-        )
+        found = "SELECT id FROM records WHERE code >= :from AND code < :to ORDER BY id DESC"
+        return self._beginning(found, commit_prefix)
 
     def code_commits(self, prefix: str = "") -> list[str]:
         """The code commits that begin so at which any job ran, in their order."""
-        return self._texts(
-            select(_R.code).where(_R.code >= prefix, _R.code < prefix + "~").distinct().order_by(_R.code)
-        )
+        found = "SELECT DISTINCT code FROM records WHERE code >= :from AND code < :to ORDER BY code"
+        return self._beginning(found, prefix)
 
     # Jobs
 
     def jobs(self, session: str | None = None, limit: int | None = None) -> list[str]:
         """The jobs, of one session or all, newest first."""
-        found = select(_R.id).where(_R.kind == "job").order_by(_R.id.desc()).limit(limit)
-        return self._texts(found if session is None else found.where(_R.session == session))
+        found = f"SELECT id FROM records WHERE kind = 'job' {_of(session)} ORDER BY id DESC LIMIT :limit"
+        return self._texts(found, session=session, limit=-1 if limit is None else limit)
 
     def count_jobs(self) -> int:
         """How many jobs there are."""
-        found = self._first(select(func.count()).where(_R.kind == "job"))
-        return int(found[0]) if found else 0
+        return int(self._first("SELECT count(*) FROM records WHERE kind = 'job'")[0])
 
     def reproductions(self, job: str) -> list[str]:
         """The jobs that run this one again, newest first."""
-        return self._texts(select(_R.id).where(_R.reproduces == job).order_by(_R.id.desc()))
+        return self._texts("SELECT id FROM records WHERE reproduces = :job ORDER BY id DESC", job=job)
 
     def latest_session(self) -> str | None:
         """The newest session that is a person's work, not a reproduction."""
-        found = self._texts(
-            select(_R.id).where(_R.kind == "session", _R.role == "work").order_by(_R.id.desc()).limit(1)
-        )
-        return found[0] if found else None
+        found = "SELECT id FROM records WHERE kind = 'session' AND role = 'work' ORDER BY id DESC LIMIT 1"
+        return next(iter(self._texts(found)), None)
 
     def steps(self, session: str) -> list[Step]:
         """Each run of each step of a session, oldest first; jobs that run another one again are left out."""
-        found = select(_R.step, _R.id, _R.ok).where(_R.session == session, _R.kind == "job", _R.reproduces.is_(None))
-        return [Step(*row) for row in self._rows(found.order_by(_R.id))]
+        found = self._rows(
+            "SELECT step, id, ok FROM records"
+            " WHERE session = :session AND kind = 'job' AND reproduces IS NULL ORDER BY id",
+            session=session,
+        )
+        return [Step(key, job, bool(ok)) for key, job, ok in found]
 
     def last_writers(self, session: str) -> dict[str, list[str]]:
         """Of each step of a session, by key: the jobs that were the last to write one of its outputs, oldest first."""
         last = (
-            select(_R.step, func.max(_R.id).label("id"))
-            .where(_R.session == session, _R.kind == "job", _R.reproduces.is_(None))
-            .where(_F.record == _R.row, _F.output.is_(True))
-            .group_by(_R.step, _F.path)
-            .subquery()
+            "SELECT DISTINCT step, id FROM"
+            " (SELECT r.step, max(r.id) AS id FROM records r JOIN files f ON f.record = r.row"
+            " WHERE r.session = :session AND r.kind = 'job' AND r.reproduces IS NULL AND f.output = 1"
+            " GROUP BY r.step, f.path) AS last ORDER BY id"
         )
         found: dict[str, list[str]] = {}
-        for key, job in self._rows(select(last.c.step, last.c.id).distinct().order_by(last.c.id)):
+        for key, job in self._rows(last, session=session):
             found.setdefault(key, []).append(job)
         return found
 
     def with_gaps(self, session: str | None = None) -> list[str]:
         """The jobs whose records say that they do not know everything, newest first."""
-        found = select(_R.id).where(_R.gaps > 0).order_by(_R.id.desc())
-        return self._texts(found if session is None else found.where(_R.session == session))
+        found = f"SELECT id FROM records WHERE gaps > 0 {_of(session)} ORDER BY id DESC"
+        return self._texts(found, session=session)
 
     def broken(self) -> list[tuple[str, str]]:
         """The (object id, reason) of everything in the journal that could not be read."""
-        table = schema.broken.c
-        return [(oid, reason) for oid, reason in self._rows(select(table.oid, table.reason).order_by(table.reason))]
+        return self._rows("SELECT oid, reason FROM broken ORDER BY reason")
 
     # Artifacts
 
@@ -206,27 +203,28 @@ class Index:
 
     def versions(self, path: str) -> list[tuple[str, str]]:
         """Each known content that a job wrote to a path, with the job: as in ``producers``."""
-        found = select(_H.text, _R.id).where(_P.text == path, _F.path == _P.row, _F.output.is_(True))
-        rows = self._rows(found.where(_F.hash == _H.row, _F.record == _R.row).order_by(*_ORIGINALS_FIRST))
-        return [(content, job) for content, job in rows]
+        return self._at_path(path, output=True)
 
     def readers_of_path(self, path: str) -> list[tuple[str, str]]:
         """Each known content that a job read from a path, with the job: as in ``consumers``."""
-        found = select(_H.text, _R.id).where(_P.text == path, _F.path == _P.row, _F.output.is_(False))
-        rows = self._rows(found.where(_F.hash == _H.row, _F.record == _R.row).order_by(*_ORIGINALS_FIRST))
-        return [(content, job) for content, job in rows]
+        return self._at_path(path, output=False)
 
     def names(self, content: str) -> list[Use]:
         """The paths at which this content was seen, those it was written to first, then by path."""
-        wrote = func.max(_F.output)
-        found = select(_P.text, _H.text, func.max(_F.size), func.max(_F.code)).where(
-            _H.text == content, _F.hash == _H.row, _F.path == _P.row
+        found = self._rows(
+            f"SELECT p.text, h.text, max(f.size), max(f.code) FROM {_NAMED_USES} WHERE h.text = :content"
+            " GROUP BY p.text, h.text ORDER BY max(f.output) DESC, p.text",
+            content=content,
         )
-        return [Use(*row) for row in self._rows(found.group_by(_P.text, _H.text).order_by(wrote.desc(), _P.text))]
+        return [_use(*row) for row in found]
 
     def _users(self, content: str, *, output: bool) -> list[str]:
-        found = select(_R.id).where(_H.text == content, _F.hash == _H.row, _F.output.is_(output), _F.record == _R.row)
-        return self._texts(found.group_by(_R.id).order_by(*_ORIGINALS_FIRST))
+        found = f"SELECT r.id FROM {_USES} WHERE h.text = :content AND f.output = :output GROUP BY r.id, r.reproduces"
+        return self._texts(f"{found} {_ORIGINALS_FIRST}", content=content, output=output)
+
+    def _at_path(self, path: str, *, output: bool) -> list[tuple[str, str]]:
+        found = f"SELECT h.text, r.id FROM {_NAMED_USES} WHERE p.text = :path AND f.output = :output {_ORIGINALS_FIRST}"
+        return self._rows(found, path=path, output=output)
 
     # What lineage asks
 
@@ -234,34 +232,37 @@ class Index:
         """The jobs and those that content connects them to, nearest first, about ``limit`` in all."""
         asked = list(dict.fromkeys(jobs))
         found: dict[str, None] = dict.fromkeys(asked)
-        for some in build.chunks(asked):
-            # A job is its row, a content the negative of its own: so a popular content is visited once, where a
-            # join of its writers with its readers would take their product.
-            roots = select(_R.row.label("node")).where(_R.id.in_(some))
-            walk = roots.cte("walk", recursive=True)
-            node = walk.c.node
-            there = case((node > 0, -_F.hash), else_=_F.record)
-            from_job = (_F.record == node) & (_F.output == literal(down)) & _F.hash.is_not(None)
-            from_content = (_F.hash == -node) & (_F.output == literal(not down))
-            walk = walk.union(select(there).where(or_(from_job, from_content)))
-            nodes = select(walk.c.node).limit(limit * 4).subquery()
-            found.update(dict.fromkeys(self._texts(select(_R.id).where(_R.row == nodes.c.node))))
+        # A job is its row, a content the negative of its own: so a popular content is visited once, where a join of
+        # its writers with its readers would take their product.
+        walk = (
+            "WITH RECURSIVE walk(node) AS ("
+            "SELECT row FROM records WHERE id IN :jobs"
+            " UNION SELECT CASE WHEN walk.node > 0 THEN -f.hash ELSE f.record END FROM walk JOIN files f"
+            " ON (f.record = walk.node AND f.output = :down AND f.hash IS NOT NULL)"
+            " OR (f.hash = -walk.node AND f.output = :up))"
+            " SELECT r.id FROM (SELECT node FROM walk LIMIT :most) AS nodes JOIN records r ON r.row = nodes.node"
+        )
+        found.update(dict.fromkeys(self._texts(walk, jobs=asked, down=down, up=not down, most=limit * 4)))
         return list(found)
 
     def spans(self, jobs: Iterable[str]) -> dict[str, Span]:
         """When each job ran."""
-        found = select(_R.id, _R.started_ns, _R.ended_ns, _R.reproduces.is_not(None)).where(_R.kind == "job")
-        return {row[0]: Span(row[1], row[2], bool(row[3])) for row in self._for_each(found, _R.id, jobs)}
+        found = self._rows(
+            "SELECT id, started_ns, ended_ns, reproduces IS NOT NULL FROM records WHERE kind = 'job' AND id IN :jobs",
+            jobs=list(jobs),
+        )
+        return {job: Span(started_ns, ended_ns, bool(again)) for job, started_ns, ended_ns, again in found}
 
     def uses(self, jobs: Iterable[str]) -> dict[str, tuple[list[Use], list[Use]]]:
         """The inputs and the outputs of each job that has any, by path."""
-        found = select(_R.id, _F.output, _P.text, _H.text, _F.size, _F.code).join_from(
-            schema.records, schema.files, _F.record == _R.row
+        found = self._rows(
+            "SELECT r.id, f.output, p.text, h.text, f.size, f.code FROM records r JOIN files f ON f.record = r.row"
+            " JOIN paths p ON p.row = f.path LEFT JOIN hashes h ON h.row = f.hash WHERE r.id IN :jobs",
+            jobs=list(jobs),
         )
-        found = found.join(schema.paths, _P.row == _F.path).outerjoin(schema.hashes, _H.row == _F.hash)
         uses: dict[str, tuple[list[Use], list[Use]]] = {}
-        for job, output, *use in self._for_each(found, _R.id, jobs):
-            uses.setdefault(job, ([], []))[output].append(Use(*use))
+        for job, output, *use in found:
+            uses.setdefault(job, ([], []))[output].append(_use(*use))
         for inputs, outputs in uses.values():
             inputs.sort(key=lambda use: use.path)
             outputs.sort(key=lambda use: use.path)
@@ -269,11 +270,13 @@ class Index:
 
     def made(self, hashes: Iterable[str]) -> dict[str, list[Made]]:
         """Who wrote each content, in order of start."""
-        found = select(_H.text, _R.id, _P.text, _R.started_ns, _R.reproduces.is_not(None)).where(
-            _F.hash == _H.row, _F.output.is_(True), _R.row == _F.record, _P.row == _F.path
+        found = self._rows(
+            f"SELECT h.text, r.id, p.text, r.started_ns, r.reproduces IS NOT NULL FROM {_NAMED_USES}"
+            " WHERE f.output = 1 AND h.text IN :hashes",
+            hashes=list(hashes),
         )
         made: dict[str, list[Made]] = {}
-        for content, job, path, started_ns, again in self._for_each(found, _H.text, hashes):
+        for content, job, path, started_ns, again in found:
             made.setdefault(content, []).append(Made(job, path, started_ns, bool(again)))
         for makers in made.values():
             makers.sort(key=lambda m: (m.started_ns, m.job, m.path))
@@ -281,29 +284,34 @@ class Index:
 
     def read_by(self, hashes: Iterable[str]) -> dict[str, list[str]]:
         """The jobs that read each content."""
-        found = select(_H.text, _R.id).where(_F.hash == _H.row, _F.output.is_(False), _R.row == _F.record)
+        found = f"SELECT h.text, r.id FROM {_USES} WHERE f.output = 0 AND h.text IN :hashes"
         readers: dict[str, list[str]] = {}
-        for content, job in self._for_each(found, _H.text, hashes):
+        for content, job in self._rows(found, hashes=list(hashes)):
             readers.setdefault(content, []).append(job)
         return readers
 
     # The database
 
-    def _for_each(self, statement: Select[Any], column: Any, values: Iterable[str]) -> list[Any]:
-        rows: list[Any] = []
-        for some in build.chunks(list(values)):
-            rows += self._rows(statement.where(column.in_(some)))
-        return rows
+    def _rows(self, statement: str, **values: Any) -> list[Any]:
+        return self._database.use(lambda connection: database.rows(connection, statement, values))
 
-    def _rows(self, statement: Any) -> list[Any]:
-        return self._database.use(lambda connection: list(connection.execute(statement)))
+    def _first(self, statement: str, **values: Any) -> Any:
+        return next(iter(self._rows(statement, **values)), None)
 
-    def _first(self, statement: Select[Any]) -> Any:
-        rows = self._rows(statement)
-        return rows[0] if rows else None
+    def _texts(self, statement: str, **values: Any) -> list[str]:
+        return [row[0] for row in self._rows(statement, **values)]
 
-    def _texts(self, statement: Any) -> list[str]:
-        return [row[0] for row in self._rows(statement)]
+    def _beginning(self, statement: str, prefix: str, **values: Any) -> list[str]:
+        """The texts from ``:from`` on and before ``:to``: those that begin with a prefix of letters and digits."""
+        return self._texts(statement, **{"from": prefix, "to": prefix + "~"}, **values)
+
+
+def _of(session: str | None) -> str:
+    return "" if session is None else "AND session = :session"
+
+
+def _use(path: str, content: str | None, size: int, code: int) -> Use:
+    return Use(path, content, size, bool(code))
 
 
 def open_index(repo: Repository) -> Index:
@@ -313,14 +321,14 @@ def open_index(repo: Repository) -> Index:
     def fill(connection: Connection) -> None:
         build.update(connection, repo)
 
-    database = Database(path_of(repo), fill)
-    database.use(lambda _: None)
-    return Index(repo, database)
+    rows = Database(path_of(repo), fill)
+    rows.use(lambda _: None)
+    return Index(repo, rows)
 
 
 def path_of(repo: Repository) -> str:
     """Where the index's file is, or would be."""
-    return os.path.join(repo.own_dir, f"index-{schema.VERSION}.db")
+    return os.path.join(repo.own_dir, f"index-{database.VERSION}.db")
 
 
 def _bring_in(repo: Repository) -> None:
