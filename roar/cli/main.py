@@ -31,6 +31,7 @@ TABLE = {
         "init": "Let plain git show and fetch the records (writes git config only)",
         "sync": "Fetch and push the records",
         "recover": "Bring records that were saved aside into git",
+        "fsck": "Check records, notes, spool and index, and mend what is derived",
         "cache": "Look after the index, which may be deleted at any time",
     },
 }

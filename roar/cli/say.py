@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,33 @@ def patience(text: str, seconds: float = 1.0) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+class Counter:
+    """A number on a line of a terminal's own, from the first second on; gone when the work is done."""
+
+    _FIRST_SECONDS = 1.0
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = time.monotonic()
+        self._on = sys.stderr is not None and sys.stderr.isatty()
+        self._shown = False
+
+    def __enter__(self) -> Counter:
+        return self
+
+    def show(self, number: int) -> None:
+        """Say how far the work has come."""
+        if self._on and time.monotonic() - self._began > self._FIRST_SECONDS:
+            self._shown = True
+            sys.stderr.write(f"\rroar: {number} {self._what} ...\x1b[K")
+            sys.stderr.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def write_json(value: Any) -> None:

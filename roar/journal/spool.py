@@ -63,6 +63,13 @@ def entries(parent: str) -> list[str]:
     return [os.path.join(spool, n) for n in names if n.endswith(SUFFIX) and len(n) == ids.LENGTH + len(SUFFIX)]
 
 
+def unfinished(parent: str) -> list[str]:
+    """Files in the spool of ``parent`` that are being written, or that a killed program left half-written."""
+    folder = os.path.join(parent, "spool")
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if SUFFIX + "." in name]
+
+
 def reports_of(repo: Repository) -> list[str]:
     """The reports of this repository that were saved aside, oldest first."""
     found = []

@@ -21,14 +21,25 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 def writer_name(repo: Repository) -> str:
     """The name of this clone, made on the first call. To be called under the journal's lock."""
+    name, known_place = _written(repo)
+    if name and known_place == _place(repo):
+        return name
+    return new_writer(repo, name)
+
+
+def known_writer(repo: Repository) -> str | None:
+    """The name that this clone has been given already, or None."""
+    return _written(repo)[0]
+
+
+def _written(repo: Repository) -> tuple[str | None, str]:
+    """The name in the file, None when it is none, and the place it was given in."""
     try:
         with open(_path(repo), encoding="utf-8", errors="replace") as file:
-            name, _, known_place = file.read().strip().partition(" ")
+            name, _, place = file.read().strip().partition(" ")
     except FileNotFoundError:
-        name = known_place = ""
-    if known_place == _place(repo) and _NAME.fullmatch(name):
-        return name
-    return new_writer(repo, name if _NAME.fullmatch(name) else None)
+        return None, ""
+    return name if _NAME.fullmatch(name) else None, place
 
 
 def new_writer(repo: Repository, old: str | None = None) -> str:

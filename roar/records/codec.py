@@ -13,6 +13,7 @@ import orjson
 from pydantic import ValidationError
 
 from roar.errors import NewerFormatError, RecordError
+from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.ids import record_id
 from roar.records.job import File, Job, Session
 from roar.records.model import FORMAT, Part, Record
@@ -20,7 +21,13 @@ from roar.records.model import FORMAT, Part, Record
 MAX_BYTES = 32 << 20
 """A record larger than this is refused by readers; file lists live in manifests long before."""
 
-KINDS: dict[str, type[Record]] = {"job": Job, "session": Session}
+KINDS: dict[str, type[Record]] = {
+    "job": Job,
+    "session": Session,
+    "withdrawal": Withdrawal,
+    "tombstone": Tombstone,
+    "close": Close,
+}
 
 
 def encode(record: Part) -> bytes:
