@@ -30,7 +30,8 @@ def command(remote: str | None, *, fetch_only: bool, push_only: bool, quiet: boo
     if as_json:
         write_json({**done._asdict(), "commits_on_no_remote_branch": loose})
     elif not quiet:
-        click.echo(f"{done.remote}: fetched {_count(done.fetched)}, pushed {_count(done.pushed)}")
+        sealed = f" ({done.sealed} records sealed)" if done.sealed else ""
+        click.echo(f"{done.remote}: fetched {_count(done.fetched)}, pushed {_count(done.pushed)}{sealed}")
     if done.refused:
         ref, why = next(iter(done.refused.items()))
         raise GitError(f"{done.remote} refused {ref}: {why}", f"git push {done.remote} 'refs/roar/*'")

@@ -112,11 +112,11 @@ def commit_body(tree: str, parents: Iterable[str], author: str, committer: str, 
 class Commit:
     """The parts of a commit that are asked for. ``date`` is the committer's, in seconds."""
 
-    __slots__ = ("date", "message", "parents", "tree")
+    __slots__ = ("date", "message", "parents", "signed", "tree")
 
     def __init__(self, body: bytes) -> None:
         head, _, message = body.partition(b"\n\n")
-        self.tree, self.date, self.parents = "", 0, list[str]()
+        self.tree, self.date, self.parents, self.signed = "", 0, list[str](), False
         self.message = message.decode(errors="replace")
         for line in head.split(b"\n"):
             key, _, value = line.partition(b" ")
@@ -127,6 +127,8 @@ class Commit:
             elif key == b"committer":
                 words = value.rsplit(b" ", 2)
                 self.date = int(words[1]) if len(words) == 3 and words[1].isdigit() else 0
+            elif key.startswith(b"gpgsig"):
+                self.signed = True
 
 
 class Reader:

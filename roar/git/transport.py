@@ -94,16 +94,6 @@ def _is_commit(repo: Repository, oid: str) -> bool:
     return program.call([*repo.args(), "cat-file", "-e", f"{oid}^{{commit}}"]).returncode == 0
 
 
-def unpushed(repo: Repository, remote: str) -> int:
-    """How many records of this clone are not known to be on a remote."""
-    own = refs.listing(repo, "refs/roar/jobs/")
-    if not own:
-        return 0
-    theirs = refs.listing(repo, f"refs/roar-remote/{remote}/jobs/", f"refs/roar-remote/{remote}/archive/")
-    out = repo.ask("rev-list", "--count", *own.values(), "--not", *theirs.values())
-    return int(out)
-
-
 def on_no_remote_branch(repo: Repository, commits: list[str]) -> list[str]:
     """Those of the commits that no remote-tracking branch holds."""
     if not commits:

@@ -5,7 +5,7 @@
     refs/roar-remote/<remote>/...     what others have
 
 A record's commit holds a tree with ``record.json`` and what belongs to it: ``files/`` (the overlay), ``in/`` and
-``out/`` (manifests). ``docs/format.md`` describes it in full.
+``out/`` (manifests). A commit may also hold many records in segments. ``docs/format.md`` describes it in full.
 """
 
 JOBS = "refs/roar/jobs/"

@@ -6,6 +6,7 @@ never stops the reading of the rest.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,10 @@ _CHAIN = re.compile(r"refs/(roar|roar-remote/.+?)/(jobs|archive)/.+")
 
 
 class Stored(NamedTuple):
-    """A record's bytes, and where they are: ``length`` bytes from ``start`` in a blob of a commit's tree."""
+    """A record's bytes, and where they are: from ``start`` in a blob of a commit's tree.
+
+    ``commit`` names the tree of what lies beside the record, too: ``COMMIT:beside/<id>`` for a record in a segment.
+    """
 
     commit: str
     blob: str
@@ -122,16 +126,26 @@ def _slowly(reader: Reader, commit: str, tree: str) -> Iterator[Stored | Broken]
     """The records of one commit. Raises ``GitError`` for what is missing or damaged."""
     entries = {name: oid for _, name, oid in reader.tree(tree)}
     blobs = [entries[RECORD]] if RECORD in entries else []
-    if b"segment" in entries:
-        blobs += [oid for _, oid in reader.files(entries[b"segment"]).values()]
+    if not blobs and b"segment" in entries:
+        blobs = [oid for _, oid in reader.files(entries[b"segment"]).values()]
     if not blobs:
         yield Broken(commit, "its tree holds no record")
+    beside = {name for _, name, _ in reader.tree(entries[b"beside"])} if b"beside" in entries else set()
     for blob in blobs:
         start = 0
         for line in reader.body(blob, "blob").split(b"\n"):
             if line:
-                yield Stored(commit, blob, start, line)
+                yield Stored(_place(commit, line, beside), blob, start, line)
             start += len(line) + 1
+
+
+def _place(commit: str, body: bytes, beside: set[bytes]) -> str:
+    """Where the things beside a record of a segment lie. The reader of the record says what is wrong with it."""
+    if beside:
+        with contextlib.suppress(RecordError):
+            identifier = codec.identify_bytes(body)
+            return f"{commit}:beside/{identifier}" if identifier.encode() in beside else commit
+    return commit
 
 
 def record(reader: Reader, blob: str, start: int, length: int) -> Record:
@@ -139,9 +153,14 @@ def record(reader: Reader, blob: str, start: int, length: int) -> Record:
     return codec.decode(reader.body(blob, "blob")[start : start + length])
 
 
+def tree_beside(commit: str) -> str:
+    """How git names the tree of what lies beside a record that was found in ``commit``."""
+    return commit if ":" in commit else commit + "^{tree}"
+
+
 def overlay(reader: Reader, commit: str) -> dict[str, str]:
     """The overlay files of a record: path to blob id. Paths that would leave a work tree are left out."""
-    entries = reader.tree(commit + "^{tree}")
+    entries = reader.tree(tree_beside(commit))
     folder = next((oid for mode, name, oid in entries if name == b"files" and mode == TREE_MODE), None)
     found = reader.files(folder) if folder else {}
     paths = {to_text(path): oid for path, (_, oid) in found.items()}
@@ -162,7 +181,7 @@ def _shards(reader: Reader, commit: str, side: bytes, shards: list[Shard]) -> li
     files: list[File] = []
     for shard in shards:
         path = manifests.tree_path(side, shard.directory)
-        found = reader.get(f"{commit}:{path.decode()}")
+        found = reader.get(f"{commit}{'/' if ':' in commit else ':'}{path.decode()}")
         if found is None:
             raise RecordError(f"the manifest of {shard.directory or '.'} is missing from {commit}")
         files += manifests.check(found[2], shard)

@@ -44,6 +44,18 @@ def identify(record: Record, body: bytes) -> str:
     return record_id(record.clock, body)
 
 
+def identify_bytes(body: bytes) -> str:
+    """The id of the record that these bytes are, whatever its kind. Raises ``RecordError`` when they are none."""
+    try:
+        data: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RecordError(f"not JSON: {error}") from error
+    version, clock = (data.get("format"), data.get("clock")) if isinstance(data, dict) else (None, None)
+    if version != FORMAT or not isinstance(clock, int) or not 0 <= clock < 1 << 48:
+        raise RecordError(f"no record of format {FORMAT}")
+    return record_id(clock, body)
+
+
 def decode(body: bytes) -> Record:
     """The record in these bytes. Kinds this version does not know come back as a plain ``Record``.
 

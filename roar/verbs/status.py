@@ -53,7 +53,7 @@ def status(index: Index, repo: Repository) -> Status:
         index.count_jobs(),
         (newest[0], index.load_job(newest[0])) if newest else None,
         states(index, repo, session) if session else [],
-        {remote: count for remote in remotes if (count := transport.unpushed(repo, remote))},
+        {remote: count for remote in remotes if (count := sync.unpushed(repo, remote))},
         [remote for remote in remotes if not refs.listing(repo, f"refs/roar-remote/{remote}/")],
         _loose(repo, remotes[0]) if remotes else {},
         _gone(repo, sync.noted(repo)),

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from roar.errors import UsageError
 from roar.git import locks, program, refs, settings, transport
+from roar.git.gclock import GcRunningError
 from roar.git.repository import Repository
-from roar.journal import LOCAL_NOTES, NOTES
+from roar.journal import JOBS, LOCAL_NOTES, NOTES, REMOTES, segments
 from roar.journal.append import bring_in
-from roar.journal.writer import writer_name
+from roar.journal.writer import new_writer, writer_name
+
+_BEHIND = ("(fetch first)", "(non-fast-forward)")
+"""How git ends its line on a ref that the remote has in another state; with LC_ALL=C, under which we call it."""
 
 
 class Synced(NamedTuple):
-    """What a sync did with one remote."""
+    """What a sync did with one remote. ``sealed`` counts the records that went into segments."""
 
     remote: str
+    sealed: int
     fetched: list[str]
     pushed: list[str]
     refused: dict[str, str]
@@ -27,8 +33,33 @@ def sync(repo: Repository, remote: str | None, *, fetch: bool = True, push: bool
     bring_in(repo)
     name = transport.check_remote(repo, remote or default_remote(repo))
     fetched = transport.fetch_records(repo, name, own_notes(repo), quiet=quiet) if fetch else []
+    sealed = seal(repo) if fetch and push else 0
     moved, refused = transport.push_records(repo, name, quiet=quiet) if push else ([], {})
-    return Synced(name, fetched, moved, refused)
+    if any(why.endswith(_BEHIND) for why in refused.values()) and _renamed(repo, refused):
+        moved, refused = transport.push_records(repo, name, quiet=quiet)
+    return Synced(name, sealed, fetched, moved, refused)
+
+
+def seal(repo: Repository) -> int:
+    """Seal a long unpushed end of this clone's chain; while a gc runs that waits for the next time."""
+    try:
+        return segments.seal(repo)
+    except GcRunningError:
+        return 0
+
+
+def _renamed(repo: Repository, refused: Iterable[str]) -> bool:
+    """Give this clone a new name when a remote has more on its chain, or other things, than it has.
+
+    So it is when the chain was pushed where no tracking ref tells of it and then sealed, or by a copy of this clone.
+    """
+    repo.make_own_dir()
+    with locks.exclusive(os.path.join(repo.own_dir, "lock")):
+        writer = writer_name(repo)
+        if not any(ref.startswith(JOBS) and ref.rpartition("/")[2] == writer for ref in refused):
+            return False
+        new_writer(repo, writer)
+    return True
 
 
 def default_remote(repo: Repository) -> str:
@@ -51,6 +82,13 @@ def own_notes(repo: Repository) -> str:
     repo.make_own_dir()
     with locks.exclusive(os.path.join(repo.own_dir, "lock")):
         return NOTES + writer_name(repo)
+
+
+def unpushed(repo: Repository, remote: str) -> int:
+    """How many records of this clone are not known to be on a remote."""
+    own = refs.listing(repo, JOBS)
+    there = refs.listing(repo, f"{REMOTES}{remote}/jobs/", f"{REMOTES}{remote}/archive/")
+    return segments.count(repo, list(own.values()), list(there.values())) if own else 0
 
 
 def init(repo: Repository) -> list[str]:
