@@ -26,7 +26,7 @@ def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: boo
     with os.fdopen(report_fd, "rb") as file:
         file.seek(0)
         raw = file.read()
-    report = reports.read(raw.splitlines())
+    report = reports.read(raw)
     if not report.started:
         return 0
     try:

@@ -1,19 +1,26 @@
 """The tracer's report: JSON Lines, format 1, described in ``docs/tracer.md``.
 
-A report comes from our own program, yet it is read with suspicion: a line that cannot be read is counted as a lost
-event, never fatal, and a report without an end line says that the tracer died.
+A report comes from our own program, yet it is read with suspicion. A line that cannot be read, or that holds values
+of the wrong kind, is left out and counted as a lost event, never fatal; the seal on the last line tells whether any
+byte was changed or lost; and a report without an end line says that the tracer died.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import orjson
 
+from roar.hashing import digest_bytes
+from roar.paths import to_bytes
+
 FORMAT = 1
 KEPT_PROCESSES = 256
 """So many processes are described one by one; the others are counted."""
+ABSENT = ("ENOENT", "ENOTDIR")
+"""How a look-up fails where nothing is. Every other errno is of something that is there."""
 
 
 class Stat(TypedDict):
@@ -64,39 +71,47 @@ class Report:
         self.programs: set[tuple[str, str]] = set()
         """(name as asked, resolved path) of every program executed."""
         self.failed: list[str] = []
+        """Where the job looked for a file and nothing was, before the job neither."""
         self.connects: list[dict[str, Any]] = []
         self.blind: list[dict[str, Any]] = []
         self.unreadable = 0
+        """Lines that could not be read; at least 1 when the report is not as the tracer wrote it."""
 
     @property
     def started(self) -> bool:
-        """False when the command could not be executed at all. A tracer that died is no sign of that."""
-        return bool(self.end.get("started", True))
+        """False when the command could not be executed at all. A dead tracer or a damaged report is no sign of that."""
+        return self.unreadable > 0 or self.end.get("started", True)
 
 
-def read(lines: Iterable[bytes]) -> Report:
-    """The report in these lines."""
+def read(raw: bytes) -> Report:
+    """The report in these bytes."""
     report = Report()
-    take = {
+    failed: list[str] = []
+    take: dict[str, Callable[[Any], None]] = {
         "start": report.start.update,
         "end": report.end.update,
         "file": report.files.append,
         "process": lambda line: _process(report, line),
-        "failed": lambda line: report.failed.append(line["path"]),
+        "failed": lambda line: failed.append(line["path"]) if line["errno"] in ABSENT else None,
         "connect": report.connects.append,
         "blind": report.blind.append,
     }
-    for raw in lines:
-        if not raw.strip():
-            continue
-        try:
-            line = orjson.loads(raw)
-            handler = take.get(line["kind"])
-            if handler is not None:
-                handler(line)
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+    seals = []
+    lines = raw.removesuffix(b"\n").split(b"\n") if raw else []
+    for text in lines:
+        line = _line(text)
+        if line is None:
             report.unreadable += 1
-    report.files = [f for f in report.files if _is_file_line(f)]
+        elif line["kind"] in take:
+            take[line["kind"]](line)
+        elif line["kind"] == "seal":
+            seals.append(line["blake3"])
+    # Without an end, the tracer's death explains what is missing. Reports of earlier tracers have no seal.
+    expected = seals or (report.end and (report.start.get("sealed") or not report.start))
+    if expected and seals != [digest_bytes(raw[: -len(lines[-1]) - 1])]:
+        report.unreadable = max(1, report.unreadable)
+    existed = {file["path"] for file in report.files if file.get("existed")}
+    report.failed = [path for path in failed if path not in existed]
     return report
 
 
@@ -108,6 +123,145 @@ def _process(report: Report, line: dict[str, Any]) -> None:
         report.processes.append(line)
 
 
-def _is_file_line(line: SeenFile) -> bool:
-    path = line.get("path")
-    return isinstance(path, str) and path.startswith("/")
+def _line(text: bytes) -> dict[str, Any] | None:
+    """One line, or None when something in it is not as it should be. Unknown kinds are taken as they are."""
+    try:
+        line = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
+        return None
+    required, checks = _SHAPES.get(line["kind"], _NO_SHAPE)
+    return line if _fits(line, required, checks) else None
+
+
+Check = Callable[[Any], bool]
+
+
+def _fits(value: dict[str, Any], required: tuple[str, ...], checks: Mapping[str, Check]) -> bool:
+    """Whether every required key is there and every known key holds what it should."""
+    return all(key in value for key in required) and all(checks[key](value[key]) for key in value if key in checks)
+
+
+def _truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    # One bit less than a record holds, so that the sum of two of them fits, too.
+    return type(value) is int and 0 <= value < 1 << 62
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= 1 << 20
+
+
+def _name(value: Any) -> bool:
+    """The text of bytes that the kernel could have given or taken as a name."""
+    if not _text(value):
+        return False
+    try:
+        return b"\0" not in to_bytes(value)
+    except ValueError:
+        return False
+
+
+def _path(value: Any) -> bool:
+    return _name(value) and to_bytes(value).startswith(b"/")
+
+
+def _each(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _one_of(*values: object) -> Check:
+    return lambda value: value in values
+
+
+def _between(low: int, high: int) -> Check:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+_ANY_64_BITS = _between(-1 << 63, (1 << 64) - 1)
+_STAT: dict[str, Check] = {
+    **dict.fromkeys(("size", "mode", "nlink"), _number),
+    **dict.fromkeys(("dev", "ino", "mtime_ns", "ctime_ns"), _ANY_64_BITS),
+}
+
+
+def _stat(value: Any) -> bool:
+    return isinstance(value, dict) and _fits(value, tuple(_STAT), _STAT)
+
+
+def _stat_or_gone(value: Any) -> bool:
+    return value is None or _stat(value)
+
+
+_ENDING: dict[str, Check] = {"exit_code": _between(0, 255), "signal": _between(1, 255)}
+_USAGE = dict.fromkeys(("user_ns", "system_ns", "peak_bytes"), _number)
+_PROGRAM: dict[str, Check] = {"path": _name, "asked": _path, "argv": _each(_text), "time_ns": _number}
+
+
+def _program(value: Any) -> bool:
+    return isinstance(value, dict) and _fits(value, ("path",), _PROGRAM)
+
+
+_NO_SHAPE: tuple[tuple[str, ...], Mapping[str, Check]] = (), {}
+_SHAPES: dict[str, tuple[tuple[str, ...], Mapping[str, Check]]] = {
+    "start": (
+        ("format",),
+        {
+            "format": _one_of(FORMAT),
+            "sealed": _truth,
+            "tracer": _text,
+            "mechanism": _text,
+            "time_ns": _number,
+            "umask": _number,
+        },
+    ),
+    "process": (
+        ("pid",),
+        {
+            **dict.fromkeys(("pid", "parent", "start_ns", "end_ns"), _number),
+            **_ENDING,
+            **_USAGE,
+            "programs": _each(_program),
+        },
+    ),
+    "file": (
+        ("path", "type", "after"),
+        {
+            "path": _path,
+            "type": _one_of("file", "directory", "symlink", "fifo", "socket", "device", "other"),
+            **dict.fromkeys(
+                ("read", "written", "executed", "listed", "created", "truncated", "appended", "existed", "inherited"),
+                _truth,
+            ),
+            "opens": _number,
+            "before": _stat,
+            "after": _stat_or_gone,
+            "before_hash": _digest,
+            "before_unknown": _text,
+            "renamed_from": _path,
+            "asked": _each(_path),
+            "link_target": _name,
+        },
+    ),
+    "failed": (("path", "errno"), {"path": _name, "errno": _text}),
+    "connect": (("family", "address"), {"family": _text, "address": _name, "port": _between(0, 65535)}),
+    "blind": (("reason",), {"reason": _text, "detail": _name, "count": _number}),
+    "end": (
+        ("time_ns",),
+        {
+            "started": _truth,
+            **_ENDING,
+            **_USAGE,
+            **dict.fromkeys(("time_ns", "root_end_ns", "temporaries", "failed_dropped"), _number),
+        },
+    ),
+    "seal": (("blake3",), {"blake3": _digest}),
+}

@@ -41,7 +41,7 @@ def record_report(repo: Repository, path: str) -> str:
     Raises ``RecordError`` when the file is no such report, and what ``record`` raises.
     """
     with open(path, "rb") as file:
-        first, *lines = file.read().splitlines()
+        first, _, raw = file.read().partition(b"\n")
     try:
         known = json.loads(first)
         known["redirects"] = tuple((fd, fs(name), append) for fd, name, append in known["redirects"])
@@ -51,7 +51,7 @@ def record_report(repo: Repository, path: str) -> str:
         run = Run(repo, argv, cwd, fs(branch) if branch else None, known.pop("commit"), environ, **known)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} is no report of roar: {error}") from error
-    identifier, _ = record(run, reports.read(lines))
+    identifier, _ = record(run, reports.read(raw))
     os.unlink(path)
     return identifier
 

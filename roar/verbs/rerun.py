@@ -207,7 +207,7 @@ def _trace(argv: list[str], cwd: str, environ: dict[str, str], umask: int | None
             process.wait()
         with os.fdopen(os.dup(report), "rb") as file:
             file.seek(0)
-            return reports.read(file)
+            return reports.read(file.read())
     finally:
         os.close(report)
 

@@ -195,7 +195,7 @@ def test_recorder(tracer: Path, mechanism: str, tmp_path: Path) -> None:
         "recorder = os.fork()\n"
         "if not recorder:\n"
         "    os.close(w); os.read(r, 1); time.sleep(0.2)\n"
-        "    open(said, 'wb').write(os.pread(f, 1 << 20, 0).splitlines()[-1]); os._exit(5)\n"
+        "    open(said, 'wb').write(os.pread(f, 1 << 20, 0).splitlines()[-2]); os._exit(5)\n"
         "os.close(r); os.set_inheritable(w, True); os.set_inheritable(f, True)\n"
         "os.execv(tracer, [tracer, '--mechanism', mechanism, '--report-fd', str(f), '--done-fd', str(w),\n"
         "    '--wait-for', str(recorder), '--', 'sh', '-c', 'ls /proc/self/fd | wc -l; exit 9'])\n"

@@ -1,5 +1,5 @@
 //! The report: JSON Lines, described in docs/tracer.md. A report without an end line means
-//! that the tracer died.
+//! that the tracer died; one whose seal does not fit was damaged on its way.
 
 use crate::bounded::{Blinds, Connects, Failed};
 use crate::files::{Files, Record};
@@ -20,6 +20,8 @@ pub fn now_ns() -> u64 {
 pub struct Report {
     out: BufWriter<Box<dyn Write + Send>>,
     failure: Option<io::Error>,
+    /// Of all bytes written so far.
+    digest: blake3::Hasher,
 }
 
 /// What the first line says.
@@ -48,7 +50,7 @@ pub struct End {
 
 impl Report {
     pub fn new(out: Box<dyn Write + Send>) -> Report {
-        Report { out: BufWriter::with_capacity(BUFFER, out), failure: None }
+        Report { out: BufWriter::with_capacity(BUFFER, out), failure: None, digest: blake3::Hasher::new() }
     }
 
     /// A full disk must not disturb the command: the first error is kept, the rest not written.
@@ -58,6 +60,7 @@ impl Report {
         }
         let mut text = object.finish();
         text.push('\n');
+        self.digest.update(text.as_bytes());
         if let Err(error) = self.out.write_all(text.as_bytes()) {
             self.failure = Some(error);
         }
@@ -65,7 +68,7 @@ impl Report {
 
     pub fn start(&mut self, start: &Start) {
         let mut line = Object::of_kind("start");
-        line.number("format", FORMAT).text("tracer", env!("CARGO_PKG_VERSION"));
+        line.number("format", FORMAT).text("tracer", env!("CARGO_PKG_VERSION")).truth("sealed", true);
         line.text("mechanism", start.mechanism).text("arch", std::env::consts::ARCH);
         line.number("time_ns", start.time_ns).number("root", start.root);
         line.truth("no_new_privs", start.no_new_privs).number("umask", start.umask);
@@ -151,6 +154,9 @@ impl Report {
             line.number("outlived_ns", end.last_end_ns - end.root_end_ns);
         }
         self.line(line);
+        let mut seal = Object::of_kind("seal");
+        seal.text("blake3", self.digest.finalize().to_hex().as_str());
+        self.line(seal);
         match self.failure.take() {
             Some(error) => Err(error),
             None => self.out.flush(),
