@@ -93,7 +93,7 @@ def test_a_job_by_all_that_is_known_of_it(repo: Repository) -> None:
         assert isinstance(loaded, Session)
         assert loaded.name == "night"
         assert index.load_job(first).command.argv == ["prepare"]
-        assert repo.ask("cat-file", "-t", index.commit_of(first)).strip() == b"commit"
+        assert repo.ask("cat-file", "-t", index.place_of(first)).strip() == b"commit"
         assert [f.path for side in index.files(second) for f in side] == ["train.csv", "m.pkl"]
         assert [run.job for run in index.steps(session)] == [first, second, third]
 

@@ -111,3 +111,11 @@ def test_a_chain_that_was_pushed_unseen_and_then_sealed_goes_on_under_a_new_name
     assert sorted(set(ids(discover(str(hub))))) == sorted(made)
     assert sorted(set(ids(repo))) == sorted(made)
     roar("sync")
+
+
+def test_fsck_takes_sealed_records_as_it_takes_others(repo: Repository, roar: Roar) -> None:
+    for n in range(3):
+        make.put(repo, with_company(n))
+    make.job(repo, "true")
+    assert segments.seal(repo, 1) == 4
+    assert b"is missing" not in roar("fsck", code=None).stdout

@@ -190,7 +190,7 @@ class Filling:
         outputs: list[File] = job.outputs
         if job.input_shards or job.output_shards:
             try:
-                inputs, outputs = read.inputs(reader, item.commit, job), read.outputs(reader, item.commit, job)
+                inputs, outputs = read.inputs(reader, item.place, job), read.outputs(reader, item.place, job)
             except (RecordError, GitError) as error:
                 self._break(item.commit, error.message)
         kept = {file.path for file in job.code.overlay}
@@ -206,7 +206,7 @@ class Filling:
 
 def _row(row: int, identifier: str, item: Stored, record: Job | Session) -> tuple[Any, ...]:
     """A row of ``records``, in the order of its columns."""
-    place = (item.commit, item.blob, item.start, len(item.body))
+    place = (item.place, item.blob, item.start, len(item.body))
     if isinstance(record, Session):
         return (row, identifier, record.kind, record.purpose, *[None] * 8, *place)
     return (

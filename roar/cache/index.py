@@ -96,8 +96,8 @@ class Index:
             raise NotFoundError(f"no record has the id {identifier}", "roar log")
         return "job" if kind[0] == "job" else "session"
 
-    def commit_of(self, identifier: str) -> str:
-        """The id of the journal's commit that holds a record. Raises ``NotFoundError``."""
+    def place_of(self, identifier: str) -> str:
+        """Where in the journal the things beside a record lie, as ``read.Stored.place``. Raises ``NotFoundError``."""
         place = self._first("SELECT oid FROM records WHERE id = :id", id=identifier)
         if place is None:
             raise NotFoundError(f"no record has the id {identifier}", "roar log")
@@ -105,12 +105,12 @@ class Index:
 
     def files(self, identifier: str) -> tuple[list[File], list[File]]:
         """The inputs and the outputs of a job, those in manifests included. Raises ``RoarError``."""
-        job, commit = self.load_job(identifier), self.commit_of(identifier)
-        return read.inputs(self._reader, commit, job), read.outputs(self._reader, commit, job)
+        job, place = self.load_job(identifier), self.place_of(identifier)
+        return read.inputs(self._reader, place, job), read.outputs(self._reader, place, job)
 
     def overlay(self, identifier: str) -> dict[str, str]:
         """The overlay files of a job: path to git blob id."""
-        return read.overlay(self._reader, self.commit_of(identifier))
+        return read.overlay(self._reader, self.place_of(identifier))
 
     # Names to ids
 

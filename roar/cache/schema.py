@@ -37,7 +37,7 @@ records = Table(
     Column("gaps", Integer),  # how many things the record says it does not know
     Column("step", Text),
     Column("reproduces", Text),
-    Column("oid", Text, nullable=False),  # the journal's commit
+    Column("oid", Text, nullable=False),  # the journal's commit, or its folder, as ``read.Stored.place``
     Column("blob", Text, nullable=False),
     Column("start", Integer, nullable=False),
     Column("length", Integer, nullable=False),

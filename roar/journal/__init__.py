@@ -2,7 +2,9 @@
 
     refs/roar/jobs/<yyyy>/<writer>    append-only chain of this clone, one commit a record
     refs/roar/notes/<writer>          this clone's notes
+    refs/roar/archive/<yyyy>/<writer> records of many writers, folded together by this clone
     refs/roar-remote/<remote>/...     what others have
+    refs/roar-kept/...                chains of this clone that a remote has folded
 
 A record's commit holds a tree with ``record.json`` and what belongs to it: ``files/`` (the overlay), ``in/`` and
 ``out/`` (manifests). A commit may also hold many records in segments. ``docs/format.md`` describes it in full.
@@ -10,7 +12,9 @@ A record's commit holds a tree with ``record.json`` and what belongs to it: ``fi
 
 JOBS = "refs/roar/jobs/"
 NOTES = "refs/roar/notes/"
+ARCHIVE = "refs/roar/archive/"
 REMOTES = "refs/roar-remote/"
+KEPT = "refs/roar-kept/"
 LOCAL_NOTES = "refs/notes/roar"
 SPELLED_NOTES = "refs/notes/refs/roar/notes/"
 """Where ``git log --notes='refs/roar/notes/*'`` looks: git puts ``refs/notes/`` before a pattern it is given."""

@@ -16,26 +16,32 @@ from roar.errors import GitError, RecordError
 from roar.git import program, refs
 from roar.git.objects import TREE_MODE, Reader
 from roar.git.repository import Repository
-from roar.journal import JOBS, RECORD, REMOTES, manifests
+from roar.journal import ARCHIVE, JOBS, KEPT, RECORD, REMOTES, manifests
 from roar.paths import is_safe_relative, to_text
 from roar.records import codec
 from roar.records.job import File, Job, Shard
 from roar.records.model import Record
 
-ARCHIVE = "refs/roar/archive/"
-_CHAIN = re.compile(r"refs/(roar|roar-remote/.+?)/(jobs|archive)/.+")
+_CHAIN = re.compile(r"refs/(roar|roar-kept|roar-remote/.+?)/(jobs|archive)/.+")
 
 
 class Stored(NamedTuple):
     """A record's bytes, and where they are: from ``start`` in a blob of a commit's tree.
 
-    ``commit`` names the tree of what lies beside the record, too: ``COMMIT:beside/<id>`` for a record in a segment.
+    ``folder`` is where in that tree the things beside the record lie: "" for a record with a commit of its own,
+    ``beside/<id>`` for one in a segment, None for one that has nothing there.
     """
 
     commit: str
     blob: str
     start: int
     body: bytes
+    folder: str | None = ""
+
+    @property
+    def place(self) -> str:
+        """How git names the tree of what lies beside it; for a record in a segment with nothing there, its commit."""
+        return f"{self.commit}:{self.folder}" if self.folder else self.commit
 
 
 class Broken(NamedTuple):
@@ -47,7 +53,7 @@ class Broken(NamedTuple):
 
 def tips(repo: Repository) -> dict[str, str]:
     """The chains of records, our own and others', with the commit each ends in."""
-    found = refs.listing(repo, JOBS, ARCHIVE, REMOTES)
+    found = refs.listing(repo, JOBS, ARCHIVE, KEPT, REMOTES)
     return {ref: oid for ref, oid in found.items() if _CHAIN.fullmatch(ref)}
 
 
@@ -126,7 +132,8 @@ def _slowly(reader: Reader, commit: str, tree: str) -> Iterator[Stored | Broken]
     """The records of one commit. Raises ``GitError`` for what is missing or damaged."""
     entries = {name: oid for _, name, oid in reader.tree(tree)}
     blobs = [entries[RECORD]] if RECORD in entries else []
-    if not blobs and b"segment" in entries:
+    sealed = not blobs and b"segment" in entries
+    if sealed:
         blobs = [oid for _, oid in reader.files(entries[b"segment"]).values()]
     if not blobs:
         yield Broken(commit, "its tree holds no record")
@@ -135,17 +142,17 @@ def _slowly(reader: Reader, commit: str, tree: str) -> Iterator[Stored | Broken]
         start = 0
         for line in reader.body(blob, "blob").split(b"\n"):
             if line:
-                yield Stored(_place(commit, line, beside), blob, start, line)
+                yield Stored(commit, blob, start, line, _folder(line, beside) if sealed else "")
             start += len(line) + 1
 
 
-def _place(commit: str, body: bytes, beside: set[bytes]) -> str:
+def _folder(body: bytes, beside: set[bytes]) -> str | None:
     """Where the things beside a record of a segment lie. The reader of the record says what is wrong with it."""
     if beside:
         with contextlib.suppress(RecordError):
             identifier = codec.identify_bytes(body)
-            return f"{commit}:beside/{identifier}" if identifier.encode() in beside else commit
-    return commit
+            return f"beside/{identifier}" if identifier.encode() in beside else None
+    return None
 
 
 def record(reader: Reader, blob: str, start: int, length: int) -> Record:
@@ -153,36 +160,41 @@ def record(reader: Reader, blob: str, start: int, length: int) -> Record:
     return codec.decode(reader.body(blob, "blob")[start : start + length])
 
 
-def tree_beside(commit: str) -> str:
-    """How git names the tree of what lies beside a record that was found in ``commit``."""
-    return commit if ":" in commit else commit + "^{tree}"
+def tree_beside(place: str) -> str:
+    """How git names the tree at a ``Stored.place``."""
+    return place if ":" in place else place + "^{tree}"
 
 
-def overlay(reader: Reader, commit: str) -> dict[str, str]:
+def beside(place: str, path: bytes) -> str:
+    """How git names what lies at ``path`` beside the record at a ``Stored.place``."""
+    return f"{place}{'/' if ':' in place else ':'}{path.decode()}"
+
+
+def overlay(reader: Reader, place: str) -> dict[str, str]:
     """The overlay files of a record: path to blob id. Paths that would leave a work tree are left out."""
-    entries = reader.tree(tree_beside(commit))
+    entries = reader.tree(tree_beside(place))
     folder = next((oid for mode, name, oid in entries if name == b"files" and mode == TREE_MODE), None)
     found = reader.files(folder) if folder else {}
     paths = {to_text(path): oid for path, (_, oid) in found.items()}
     return {path: oid for path, oid in paths.items() if is_safe_relative(path)}
 
 
-def inputs(reader: Reader, commit: str, job: Job) -> list[File]:
+def inputs(reader: Reader, place: str, job: Job) -> list[File]:
     """All inputs of a job, its manifests included. Raises ``RecordError`` or ``GitError``."""
-    return job.inputs + _shards(reader, commit, b"in", job.input_shards)
+    return job.inputs + _shards(reader, place, b"in", job.input_shards)
 
 
-def outputs(reader: Reader, commit: str, job: Job) -> list[File]:
+def outputs(reader: Reader, place: str, job: Job) -> list[File]:
     """All outputs of a job, its manifests included. Raises ``RecordError`` or ``GitError``."""
-    return job.outputs + _shards(reader, commit, b"out", job.output_shards)
+    return job.outputs + _shards(reader, place, b"out", job.output_shards)
 
 
-def _shards(reader: Reader, commit: str, side: bytes, shards: list[Shard]) -> list[File]:
+def _shards(reader: Reader, place: str, side: bytes, shards: list[Shard]) -> list[File]:
     files: list[File] = []
     for shard in shards:
         path = manifests.tree_path(side, shard.directory)
-        found = reader.get(f"{commit}{'/' if ':' in commit else ':'}{path.decode()}")
+        found = reader.get(beside(place, path))
         if found is None:
-            raise RecordError(f"the manifest of {shard.directory or '.'} is missing from {commit}")
+            raise RecordError(f"the manifest of {shard.directory or '.'} is missing from {place}")
         files += manifests.check(found[2], shard)
     return files

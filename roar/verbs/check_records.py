@@ -127,7 +127,7 @@ class _Checking:
         record = codec.decode(item.body)
         identifier = codec.identify(record, item.body)
         link = self._links.get(item.commit)
-        if link and link.identifier and link.identifier != identifier:
+        if item.folder == "" and link and link.identifier and link.identifier != identifier:
             self._broken(item.commit, f"its bytes have the id {identifier}, its message says {link.identifier}")
             return
         if codec.encode(record) != item.body:
@@ -138,7 +138,7 @@ class _Checking:
         self._place(item.commit, identifier, record)
         self._references(item.commit, identifier, record)
         if isinstance(record, Job):
-            for reason in self._beside(reader, item.commit, record):
+            for reason in self._beside(reader, item.place, record):
                 self._broken(item.commit, f"record {identifier}: {reason}")
 
     def _place(self, commit: str, identifier: str, record: Record) -> None:
@@ -156,16 +156,16 @@ class _Checking:
         if isinstance(record, Tombstone):
             self.buried.update(record.records)
 
-    def _beside(self, reader: Reader, commit: str, job: Job) -> Iterator[str]:
+    def _beside(self, reader: Reader, place: str, job: Job) -> Iterator[str]:
         """What is wrong with a job's overlay and manifests."""
         try:
-            laid = read.overlay(reader, commit) if job.code.overlay else {}
+            laid = read.overlay(reader, place) if job.code.overlay else {}
             for file in job.code.overlay:
                 if file.state != "deleted":
                     yield from self._overlaid(reader, laid.get(file.path), file)
             for side, shards in ((b"in", job.input_shards), (b"out", job.output_shards)):
                 for shard in shards:
-                    yield from self._manifest(reader, commit, side, shard)
+                    yield from self._manifest(reader, place, side, shard)
         except (GitError, RecordError) as error:
             yield error.message
 
@@ -180,9 +180,9 @@ class _Checking:
         if self._files[blob] != (file.hash, file.size):
             yield f"{where} ({blob[:12]}) is not the file that the record names"
 
-    def _manifest(self, reader: Reader, commit: str, side: bytes, shard: Shard) -> Iterator[str]:
+    def _manifest(self, reader: Reader, place: str, side: bytes, shard: Shard) -> Iterator[str]:
         path = manifests.tree_path(side, shard.directory).decode()
-        found = reader.get(f"{commit}:{path}")
+        found = reader.get(read.beside(place, path.encode()))
         if found is None:
             yield f"the manifest {path} is missing"
         elif (key := (found[1], shard)) not in self._sound:
