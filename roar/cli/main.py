@@ -22,6 +22,8 @@ TABLE = {
         "show": "Show a job, a file, a step or a commit",
         "lineage": "Show where a file came from, or what was made of it",
         "dag": "Show the steps of the session and their state",
+        "diff": "Show what differs between two jobs or two versions of a file",
+        "why": "Say why a file is what it is, or differs from an earlier version",
         "status": "Say what is out of date and why, and what is not shared",
     },
     "Make again": {

@@ -68,6 +68,9 @@ def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     yield from _files("Inputs", found.inputs, origins, style, most)
     yield from _files("Outputs", found.outputs, {}, style, most)
     yield ""
+    for metrics in job.metrics:
+        values = [f"{printable(name)} {printable(value)}" for name, value in metrics.values.items()]
+        yield from present.folded("Metrics  ", f"{printable(metrics.path)}: {_some(values)}")
     yield from _surroundings(job, style)
 
 

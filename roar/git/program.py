@@ -112,9 +112,11 @@ def _no_git() -> RoarError:
     return RoarError("git is not installed, or not on PATH", "install git")
 
 
-def ask(args: list[str], *, cwd: str | None = None, stdin: bytes | None = None) -> bytes:
+def ask(
+    args: list[str], *, cwd: str | None = None, stdin: bytes | None = None, env: dict[str, str] | None = None
+) -> bytes:
     """The output of ``git ARGS``. Raises ``GitError`` with git's own last line when it fails."""
-    done = call(args, cwd=cwd, stdin=stdin)
+    done = call(args, cwd=cwd, stdin=stdin, env=env)
     if done.returncode:
         verb = next((word for word in args if not word.startswith("--")), "")
         raise GitError(f"git {verb}: {last_line(done.stderr)}")

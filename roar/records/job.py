@@ -169,6 +169,13 @@ class Process(Part):
     peak_bytes: Count = 0
 
 
+class Metrics(Part):
+    """The numbers in a small result file, by where each stands in it (``test.accuracy``), as JSON writes them."""
+
+    path: Text
+    values: dict[str, Text] = {}
+
+
 class LeftOut(Part):
     """Files that were seen and not listed, by reason."""
 
@@ -225,6 +232,7 @@ class Job(Record):
     cpu_ns: Nanoseconds = 0
     peak_bytes: Count = 0
     temporaries: Count = 0
+    metrics: list[Metrics] = []
     left_out: list[LeftOut] = []
     not_found: list[Text] = []
     """Paths inside the repository that the job looked for in vain."""

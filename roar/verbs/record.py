@@ -36,7 +36,7 @@ from roar.records.job import (
 from roar.stamps import Stamps
 from roar.trace.report import Report
 from roar.trace.scope import Scope
-from roar.verbs import overlay, sessions
+from roar.verbs import metrics, overlay, sessions
 from roar.verbs.observe import Observed, relative_to, vain_lookups
 
 _INTERPRETER = re.compile(r"(python|pypy|ruby|perl|node|julia|lua|php|Rscript|ba|da|z|k|fi)?(sh$|[0-9.]*$)")
@@ -142,6 +142,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
             variables={from_fs(name): from_fs(value) for name, value in chosen.items()},
             umask=report.start.get("umask"),
         ),
+        "metrics": metrics.of_outputs(root, seen.outputs),
         "left_out": seen.left_out,
         "not_found": vain,
         "incomplete": gaps,

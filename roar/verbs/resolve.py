@@ -90,22 +90,26 @@ def _by_digits(index: Index, text: str) -> list[Target]:
     return exact or found
 
 
+def place(repo: Repository, text: str, cwd: str) -> tuple[str, str]:
+    """Where a path typed in the folder ``cwd`` lies (links to folders followed), and how records spell it."""
+    asked = os.path.normpath(os.path.join(cwd, text))
+    where = os.path.join(os.path.realpath(os.path.dirname(asked)), os.path.basename(asked))
+    return where, _as_recorded(where, repo.work_tree)
+
+
 def _recorded_path(index: Index, repo: Repository, text: str, cwd: str) -> Target | None:
     """The artifact at a path: the bytes on the disk, else the latest recorded version. None when no job met it.
 
     Raises ``NotFoundError`` for a file whose present content no job knows although other versions are recorded.
     """
-    top = repo.work_tree
-    asked = os.path.normpath(os.path.join(cwd, text))
-    where = os.path.join(os.path.realpath(os.path.dirname(asked)), os.path.basename(asked))
-    name = _as_recorded(where, top)
+    where, name = place(repo, text, cwd)
     content = content_at(repo, where)
     for known in content:
         if index.names(known):
             return Target("artifact", known, name)
     versions = index.versions(name) or index.readers_of_path(name)
     if not versions and os.path.islink(where):
-        name = _as_recorded(os.path.realpath(where), top)
+        name = _as_recorded(os.path.realpath(where), repo.work_tree)
         versions = index.versions(name) or index.readers_of_path(name)
     if not versions:
         return None
