@@ -231,6 +231,17 @@ NAMES = [
     Case("write_and_read_anew", py="f=open('in','w+')\nf.write('x')\nf.seek(0)\nf.read()\nf.close()", writes=("in",)),
 ]  # fmt: skip
 
+# Installs a listener that hears of getppid, has a thread answer it, and reads and writes files meanwhile.
+LISTENER = """static int listener; static void*answer(void*x){ struct seccomp_notif q; struct seccomp_notif_resp a; for(;;){ memset(&q,0,sizeof q); memset(&a,0,sizeof a);
+             while(!__atomic_load_n(&listener,__ATOMIC_SEQ_CST)) usleep(100); if(ioctl(listener,SECCOMP_IOCTL_NOTIF_RECV,&q)) return 0;
+             a.id=q.id; a.val=4242; ioctl(listener,SECCOMP_IOCTL_NOTIF_SEND,&a); } }
+             static int listened(void){ struct sock_filter f[]={BPF_STMT(BPF_LD|BPF_W|BPF_ABS,0),BPF_JUMP(BPF_JMP|BPF_JEQ|BPF_K,SYS_getppid,0,1),
+             BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_USER_NOTIF),BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ALLOW)}; struct sock_fprog p={4,f};
+             pthread_t t; pthread_create(&t,0,answer,0); prctl(PR_SET_NO_NEW_PRIVS,1,0,0,0);
+             __atomic_store_n(&listener,must(syscall(SYS_seccomp,SECCOMP_SET_MODE_FILTER,SECCOMP_FILTER_FLAG_NEW_LISTENER,&p),"listener"),__ATOMIC_SEQ_CST);
+             for(int i=0;i<50;i++){ if(syscall(SYS_getppid)!=4242) return 0; take("in"); put("out","x"); } return 1; }
+"""
+
 PROGRAMS = [
     Case("execve", c='int main(){ must(execve("./tool",(char*[]){"tool","a b",0},environ),"exec"); }',
          given={"tool!": "#!/bin/sh\necho \"$1\" > out\nexit 5\n"}, reads=("tool",), executed=("tool",), writes=("out",), status=5),
@@ -270,8 +281,18 @@ PROGRAMS = [
     Case("own_filter_refuses_an_open", c="""int main(){ struct sock_filter f[]={BPF_STMT(BPF_LD|BPF_W|BPF_ABS,0),BPF_JUMP(BPF_JMP|BPF_JEQ|BPF_K,SYS_openat,0,1),
              BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ERRNO|77),BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ALLOW)}; struct sock_fprog p={4,f};
              prctl(PR_SET_NO_NEW_PRIVS,1,0,0,0); must(prctl(PR_SET_SECCOMP,2,&p),"filter"); return syscall(SYS_openat,AT_FDCWD,"in",0)==-1&&errno==77?0:1; }"""),
-    Case("own_listener", c="""int main(){ struct sock_filter f[]={BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ALLOW)}; struct sock_fprog p={1,f};
-             prctl(PR_SET_NO_NEW_PRIVS,1,0,0,0); syscall(SYS_seccomp,SECCOMP_SET_MODE_FILTER,SECCOMP_FILTER_FLAG_NEW_LISTENER,&p); take("in"); }""", reads=("in",)),
+    Case("own_listener", c=LISTENER + """int main(){ return listened() ? 0 : 1; }""", reads=("in",), writes=("out",), blind=("own_listener",)),
+    Case("own_listener_in_a_busy_tree", c=LISTENER + """
+             static int opens(void){ for(int i=0;i<400;i++){ int f=open(i&1?"in":"d/in",O_RDONLY); if(f<0){ perror("open"); return 1; } close(f); } return 0; }
+             static void*thread(void*x){ *(int*)x=opens(); return 0; }
+             int main(int n,char**a){ if(n>1) return listened()&&!opens()?0:1;
+             pid_t c[2]; for(int i=0;i<2;i++) if(!(c[i]=fork())) _exit(opens()); int failed=0; pthread_t t; pthread_create(&t,0,thread,&failed);
+             char*w[]={a[0],"child",0}; pid_t v=vfork(); if(!v){ usleep(3000); execv(a[0],w); _exit(9); }
+             pid_t u=fork(); if(!u){ usleep(9000); _exit(opens()); }
+             pthread_join(t,0); return failed|finish(v)|finish(c[0])|finish(c[1])|finish(u); }""",
+         given={"in": "1", "d/in": "2"}, reads=("in", "d/in"), writes=("out",), blind=("own_listener",)),
+    Case("listener_from_the_middle_of_a_vfork", c=LISTENER + """int main(){ pid_t v=vfork(); if(!v) _exit(listened()?5:1); return finish(v); }""",
+         status=5, reads=("in",), writes=("out",), blind=("own_listener",)),
     Case("not_dumpable", c='int main(){ must(prctl(PR_SET_DUMPABLE,0,0,0,0),"prctl"); take("in"); must(chdir("d"),"d"); put("out","x"); }',
          given={"in": "1", "d/x": ""}, reads=("in",), writes=("d/out",)),
     Case("dropped_rights", c='int main(){ chmod(".",0777); must(setgid(65534),"gid"); must(setuid(65534),"uid"); take("in"); put("out","x"); }',

@@ -64,16 +64,10 @@ def test_battery(case: Case, mechanism: str, traced: Traced, compiled: Callable[
     assert report.flagged("executed") == set(case.executed)
     assert set(case.failed) <= report.failed
     assert not {name for name, _ in report.failed} & (set(case.reads) - {name for name, _ in case.failed})
-    assert report.blind - {"no_new_privs"} == blind_spots(case, mechanism)
+    assert report.blind - {"no_new_privs"} == set(case.blind)
     if case.temporaries is not None:
         assert report.end["temporaries"] == case.temporaries
     hashed = {name: line["before_hash"] for name, line in report.files.items() if "before_hash" in line}
     assert set(hashed) == set(case.before)
     for name, digest in hashed.items():
         assert blake3 is None or digest == blake3(case.given[name].encode()).hexdigest()
-
-
-def blind_spots(case: Case, mechanism: str) -> set[str]:
-    if case.name == "own_listener" and mechanism == "notify":
-        return {"own_listener"}
-    return set(case.blind)

@@ -4,7 +4,8 @@
 //! For every other number the kernel then knows beforehand that the answer is "allow", and does
 //! not run the filter at all.
 
-use crate::table::{Abi, Call, Row, TABLE};
+use crate::ptrace::Entry;
+use crate::table::{lookup, Abi, Call, Row, TABLE};
 use libc::sock_filter;
 
 const RET_TRACE: u32 = 0x7ff0_0000;
@@ -30,6 +31,11 @@ pub const O_TMPFILE_BIT: u32 = 0o20_000_000;
 
 /// An open with any of these may change something: its result has to be seen.
 pub const CHANGING_FLAGS: u32 = (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC) as u32 | O_TMPFILE_BIT;
+
+/// In the sixth argument of an open, which it has no use for, this tells the filter that the tracer
+/// has seen the call by other means (see `give_way`). "roar seen" backwards, as any number is.
+pub const SEEN: u64 = 0x6e65_6573_7261_6f72;
+const SIXTH: u32 = 5;
 
 const SET_MODE_FILTER: u32 = 1;
 const FLAG_NEW_LISTENER: u32 = 8;
@@ -71,14 +77,24 @@ fn verdict(call: Call, reads: Reads) -> Vec<sock_filter> {
         Reads::Notify => RET_USER_NOTIF,
     };
     let by_flags = |index: u32| {
-        vec![
+        let mut code = vec![
             load(argument(index)),
             unless_any(libc::O_PATH as u32, 1),
             ret(RET_ALLOW),
             unless_any(CHANGING_FLAGS, 1),
             ret(RET_TRACE),
-            ret(reading),
-        ]
+        ];
+        if reads == Reads::Notify {
+            code.extend([
+                load(argument(SIXTH)),
+                unless_equal(SEEN as u32, 3),
+                load(argument(SIXTH) + 4),
+                unless_equal((SEEN >> 32) as u32, 1),
+                ret(RET_ALLOW),
+            ]);
+        }
+        code.push(ret(reading));
+        code
     };
     match call {
         Call::Open => by_flags(1),
@@ -93,6 +109,16 @@ fn verdict(call: Call, reads: Reads) -> Vec<sock_filter> {
         ],
         _ => vec![ret(RET_TRACE)],
     }
+}
+
+/// Whether the filter with a listener notifies of this call.
+pub fn is_notified(entry: &Entry) -> bool {
+    let flags = match lookup(entry.abi, entry.number) {
+        Some(Call::Open) if entry.abi == Abi::Native => entry.args[1],
+        Some(Call::Openat) if entry.abi == Abi::Native => entry.args[2],
+        _ => return false,
+    };
+    flags as u32 & (libc::O_PATH as u32 | CHANGING_FLAGS) == 0
 }
 
 fn section(abi: Abi, reads: Reads) -> Vec<sock_filter> {
@@ -132,7 +158,7 @@ mod tests {
     use super::*;
 
     /// Runs the filter as the kernel would, for the instructions we use.
-    fn run(code: &[sock_filter], arch: u32, number: u32, args: [u32; 6]) -> u32 {
+    fn run(code: &[sock_filter], arch: u32, number: u32, args: [u64; 6]) -> u32 {
         let (mut pc, mut word) = (0usize, 0u32);
         loop {
             let insn = code[pc];
@@ -142,7 +168,7 @@ mod tests {
                     word = match insn.k {
                         OFFSET_NUMBER => number,
                         OFFSET_ARCH => arch,
-                        k => args[((k - OFFSET_ARGS) / 8) as usize],
+                        k => (args[((k - OFFSET_ARGS) / 8) as usize] >> (8 * (k % 8))) as u32,
                     }
                 }
                 RETURN => return insn.k,
@@ -155,7 +181,7 @@ mod tests {
     }
 
     fn openat(flags: i32, reads: Reads) -> u32 {
-        run(&filter(reads), ARCH_NATIVE, libc::SYS_openat as u32, [0, 0, flags as u32, 0, 0, 0])
+        run(&filter(reads), ARCH_NATIVE, libc::SYS_openat as u32, [0, 0, flags as u64, 0, 0, 0])
     }
 
     #[test]
@@ -188,8 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_seen_by_other_means_passes() {
+        let open = |sixth, reads| run(&filter(reads), ARCH_NATIVE, libc::SYS_openat as u32, [0, 0, 0, 0, 0, sixth]);
+        assert_eq!(open(SEEN, Reads::Notify), RET_ALLOW);
+        assert_eq!(open(SEEN ^ 1, Reads::Notify), RET_USER_NOTIF);
+        assert_eq!(open(SEEN ^ 1 << 40, Reads::Notify), RET_USER_NOTIF);
+        assert_eq!(open(SEEN, Reads::Trace), RET_TRACE);
+    }
+
+    #[test]
     fn only_a_listener_stops_seccomp() {
-        let call = |flags| run(&filter(Reads::Trace), ARCH_NATIVE, libc::SYS_seccomp as u32, [1, flags, 0, 0, 0, 0]);
+        let call = |flags: u32| {
+            run(&filter(Reads::Trace), ARCH_NATIVE, libc::SYS_seccomp as u32, [1, flags.into(), 0, 0, 0, 0])
+        };
         assert_eq!(call(FLAG_NEW_LISTENER), RET_TRACE);
         assert_eq!(call(1), RET_ALLOW);
     }

@@ -1,6 +1,5 @@
 //! A traced call is about to be made: what it would do, and whether its result matters.
 
-use crate::bpf::Reads;
 use crate::moves::Place;
 use crate::names::Found;
 use crate::observer::{Observer, Who};
@@ -104,8 +103,7 @@ impl Observer {
             }
             Call::IoUringSetup => self.blind(who, "io_uring"),
             Call::Ptrace => self.blind(who, "inner_ptrace"),
-            Call::Seccomp if self.reads == Reads::Notify => Next::AwaitResult(Pending::Listener),
-            Call::Seccomp => Next::Go,
+            Call::Seccomp => Next::AwaitResult(Pending::Listener),
         }
     }
 

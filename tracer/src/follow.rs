@@ -1,15 +1,17 @@
 //! The loop over stops: keeps every task running, and the observer informed.
 
-use crate::calls::Next;
+use crate::births;
+use crate::calls::{Next, Pending};
+use crate::give_way::{self, GivingWay};
+use crate::notify::Answering;
 use crate::observer::Observer;
-use crate::ptrace::{self, Registers};
+use crate::ptrace::{self, Until};
 use crate::report::{now_ns, End, Report};
 use crate::restart;
 use crate::signals::{Signals, Verdict};
 use crate::stop::Stop;
 use crate::sys::{self, Waited};
-use crate::table::Abi;
-use crate::tree::{Directory, Ending, Process, View};
+use crate::tree::Ending;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +28,11 @@ pub struct Follower {
     /// A child of ours that is not traced, if it still runs.
     pub recorder: Option<i32>,
     pub end: End,
+    /// Who answers notifications, where that is the mechanism.
+    pub answering: Option<Answering>,
+    pub giving_way: Option<GivingWay>,
+    /// How far tasks run when they are let go.
+    pub until: Until,
     /// Tasks that were seen before we heard that they had been made,
     unannounced: HashSet<i32>,
     /// and those of them that have ended since.
@@ -44,6 +51,9 @@ impl Follower {
             root,
             recorder: None,
             end: End::default(),
+            answering: None,
+            giving_way: None,
+            until: Until::Event,
             unannounced: HashSet::new(),
             ended_early: HashSet::new(),
             stopping: None,
@@ -55,8 +65,7 @@ impl Follower {
     pub fn run(&mut self) {
         let shared = Arc::clone(&self.observer);
         loop {
-            let waited = if self.stopping.is_some() { self.wait_or_stop() } else { sys::wait(-1, libc::__WALL) };
-            let waited = match waited {
+            let waited = match self.wait() {
                 Ok(Some(waited)) => waited,
                 Ok(None) | Err(libc::EINTR) => continue,
                 Err(_) => return,
@@ -73,26 +82,41 @@ impl Follower {
         }
     }
 
+    fn wait(&mut self) -> Result<Option<Waited>, sys::Errno> {
+        if self.stopping.is_some() {
+            self.wait_or_stop()
+        } else if self.giving_way.is_some() {
+            self.wait_to_give_way()
+        } else {
+            sys::wait(-1, libc::__WALL)
+        }
+    }
+
+    pub fn resume(&self, tid: i32, signal: i32) {
+        ptrace::resume(tid, signal, self.until);
+    }
+
     fn handle(&mut self, observer: &mut MutexGuard<'_, Observer>, waited: &Waited) {
         let tid = waited.tid;
         let stop = Stop::decode(waited.status);
         let ended = matches!(stop, Stop::Exited { .. } | Stop::Killed { .. });
         if !ended && !observer.tree.tasks.contains_key(&tid) {
             self.unannounced.insert(tid);
-            adopt(observer, tid);
+            births::adopt(observer, tid);
         }
+        self.is_sure_of(tid);
         match stop {
             Stop::Exited { code } => self.ended(observer, waited, Ending::Exit(code)),
             Stop::Killed { signal } => self.ended(observer, waited, Ending::Signal(signal)),
-            Stop::Seccomp => seccomp(observer, tid),
-            Stop::SyscallExit => result(observer, tid),
+            Stop::Seccomp => self.seccomp(observer, tid),
+            Stop::Call => self.call(observer, tid),
             Stop::NewTask { is_clone } => {
                 self.new_task(observer, tid, is_clone);
-                ptrace::resume(tid, 0);
+                self.resume(tid, 0);
             }
             Stop::Exec => {
                 self.executed(observer, tid);
-                ptrace::resume(tid, 0);
+                self.resume(tid, 0);
             }
             Stop::Group { signal } => {
                 ptrace::listen(tid);
@@ -102,11 +126,48 @@ impl Follower {
                 if tid == self.root {
                     self.stopping = None;
                 }
-                ptrace::resume(tid, 0);
+                if self.giving_way.is_some() {
+                    restart::mend(observer, tid, None);
+                }
+                self.resume(tid, 0);
             }
             Stop::Delivery { signal } => self.delivery(observer, tid, signal),
-            Stop::Other => ptrace::resume(tid, 0),
+            Stop::Other => self.resume(tid, 0),
         }
+    }
+
+    fn seccomp(&mut self, observer: &mut Observer, tid: i32) {
+        let handled = observer.tree.tasks.get(&tid).is_some_and(|task| task.sixth.is_some());
+        let next = match ptrace::entry(tid) {
+            Ok(entry) if !handled => observer.enter(tid, &entry),
+            _ => Next::Go,
+        };
+        match (next, observer.tree.tasks.get_mut(&tid)) {
+            (Next::AwaitResult(pending), Some(task)) => {
+                task.pending = Some(Box::new(pending));
+                ptrace::resume(tid, 0, Until::Call);
+            }
+            _ => self.resume(tid, 0),
+        }
+    }
+
+    /// A task has made a call whose result we asked for; or it stops at every call.
+    fn call(&mut self, observer: &mut Observer, tid: i32) {
+        if self.until == Until::Call {
+            if let Some(entry) = ptrace::about_to_call(tid) {
+                return self.call_begins(observer, tid, &entry);
+            }
+            give_way::call_ends(observer, tid);
+        }
+        let pending = observer.tree.tasks.get_mut(&tid).and_then(|task| task.pending.take());
+        if let (Some(pending), Ok(result)) = (pending, ptrace::result(tid)) {
+            let refused = matches!(*pending, Pending::Listener) && result == -i64::from(libc::EBUSY);
+            if refused && self.give_way(observer, tid) {
+                return;
+            }
+            observer.leave(tid, *pending, result);
+        }
+        self.resume(tid, 0);
     }
 
     fn ended(&mut self, observer: &mut Observer, waited: &Waited, ending: Ending) {
@@ -161,7 +222,7 @@ impl Follower {
         if !observer.tree.tasks.contains_key(&child) {
             observer.tree.fork(parent, child, now_ns());
         }
-        apply_flags(observer, parent, child, clone_flags(tid));
+        births::apply_flags(observer, parent, child, births::clone_flags(tid));
     }
 
     fn executed(&mut self, observer: &mut Observer, tid: i32) {
@@ -176,7 +237,7 @@ impl Follower {
     }
 
     fn delivery(&mut self, observer: &Observer, tid: i32, signal: i32) {
-        restart::mend(observer, tid, signal);
+        restart::mend(observer, tid, Some(signal));
         let of_root = observer.tree.tasks.get(&tid).is_some_and(|task| task.process == self.root);
         if of_root && signal != libc::SIGCHLD {
             if let Ok(info) = ptrace::signal_info(tid) {
@@ -187,7 +248,7 @@ impl Follower {
                 }
             }
         }
-        ptrace::resume(tid, signal);
+        self.resume(tid, signal);
     }
 
     /// The user's shell waits for us, not for the command: when the command stops, so must we.
@@ -196,7 +257,7 @@ impl Follower {
     /// send SIGCONT there too, where a stopped tracer would not notice.
     fn group_stop(&mut self, tid: i32, signal: i32) {
         let follows = signal != libc::SIGSTOP || self.stopped_from_inside;
-        if tid == self.root && follows && in_our_group(self.root) && has_terminal() {
+        if tid == self.root && follows && self.giving_way.is_none() && in_our_group(self.root) && has_terminal() {
             self.stopping = Some(signal);
         }
     }
@@ -223,79 +284,4 @@ fn in_our_group(root: i32) -> bool {
 fn has_terminal() -> bool {
     use std::os::unix::fs::OpenOptionsExt;
     std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NOCTTY).open("/dev/tty").is_ok()
-}
-
-fn seccomp(observer: &mut Observer, tid: i32) {
-    let next = match ptrace::entry(tid) {
-        Ok(entry) => observer.enter(tid, &entry),
-        Err(_) => Next::Go,
-    };
-    match (next, observer.tree.tasks.get_mut(&tid)) {
-        (Next::AwaitResult(pending), Some(task)) => {
-            task.pending = Some(Box::new(pending));
-            ptrace::resume_to_exit(tid);
-        }
-        _ => ptrace::resume(tid, 0),
-    }
-}
-
-fn result(observer: &mut Observer, tid: i32) {
-    let pending = observer.tree.tasks.get_mut(&tid).and_then(|task| task.pending.take());
-    if let (Some(pending), Ok(result)) = (pending, ptrace::result(tid)) {
-        observer.leave(tid, *pending, result);
-    }
-    ptrace::resume(tid, 0);
-}
-
-/// A task that was not announced: its maker's event comes later, or its maker was killed.
-fn adopt(observer: &mut Observer, tid: i32) {
-    let status = std::fs::read(format!("/proc/{tid}/status")).unwrap_or_default();
-    let field = |name: &str| {
-        let text = String::from_utf8_lossy(&status);
-        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<i32>().ok())
-    };
-    match (field("Tgid:"), field("PPid:")) {
-        (Some(process), _) if process != tid && observer.tree.processes.contains_key(&process) => {
-            observer.tree.add_thread(process, tid)
-        }
-        (_, Some(parent)) => observer.tree.fork(parent, tid, now_ns()),
-        _ => {
-            observer.blinds.add("lost_process", b"");
-            observer.tree.add_process(tid, Process::new(0, now_ns()));
-        }
-    }
-}
-
-/// The flags a fork, vfork, clone or clone3 was called with.
-fn clone_flags(tid: i32) -> u64 {
-    let Ok(registers) = Registers::of(tid) else { return 0 };
-    let entry = registers.entry();
-    let (clone, clone3) = match entry.abi {
-        Abi::Native => (libc::SYS_clone as u64, libc::SYS_clone3 as u64),
-        Abi::I386 => (120, libc::SYS_clone3 as u64),
-    };
-    if entry.number == clone {
-        return entry.args[0];
-    }
-    let mut flags = [0; 8];
-    if entry.number == clone3 {
-        let _ = ptrace::read_memory(tid, entry.args[0], &mut flags);
-    }
-    u64::from_ne_bytes(flags)
-}
-
-fn apply_flags(observer: &mut Observer, parent: i32, child: i32, flags: u64) {
-    if flags & libc::CLONE_FS as u64 != 0 {
-        for pid in [parent, child] {
-            if let Some(process) = observer.tree.processes.get_mut(&pid) {
-                process.directory = Directory::AskAlways;
-            }
-        }
-    }
-    if flags & (libc::CLONE_NEWNS | libc::CLONE_NEWUSER) as u64 != 0 {
-        if let Some(process) = observer.tree.processes.get_mut(&child) {
-            process.view = View::Foreign;
-            process.other_rights = true;
-        }
-    }
 }

@@ -7,12 +7,14 @@
 #![cfg_attr(test, allow(dead_code, clippy::unwrap_used))]
 
 mod args;
+mod births;
 mod bounded;
 mod bpf;
 mod calls;
 mod files;
 mod follow;
 mod foreign;
+mod give_way;
 mod hash;
 mod inherited;
 mod json;

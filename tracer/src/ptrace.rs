@@ -38,15 +38,28 @@ pub fn seize(tid: i32) -> Result<(), Errno> {
     request(libc::PTRACE_SEIZE as _, tid, 0, OPTIONS as usize).map(|_| ())
 }
 
-/// Lets a task run on, handing it `signal` if that is not 0. A task that is gone is no error:
-/// its end will be reported.
-pub fn resume(tid: i32, signal: i32) {
-    let _ = request(libc::PTRACE_CONT as _, tid, 0, signal as usize);
+/// Until when a task runs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// A call of the table, or anything else that stops it by itself.
+    Event,
+    /// It makes any call, or the call it is in has a result.
+    Call,
 }
 
-/// Lets a task run until the call it is in has a result.
-pub fn resume_to_exit(tid: i32) {
-    let _ = request(libc::PTRACE_SYSCALL as _, tid, 0, 0);
+/// Lets a task run on, handing it `signal` if that is not 0. A task that is gone is no error:
+/// its end will be reported.
+pub fn resume(tid: i32, signal: i32, until: Until) {
+    let kind = match until {
+        Until::Event => libc::PTRACE_CONT,
+        Until::Call => libc::PTRACE_SYSCALL,
+    };
+    let _ = request(kind as _, tid, 0, signal as usize);
+}
+
+/// Makes a running task stop before it runs on in its own code; false if it is gone.
+pub fn interrupt(tid: i32) -> bool {
+    request(libc::PTRACE_INTERRUPT as _, tid, 0, 0).is_ok()
 }
 
 /// Leaves a task in its group stop, but hears of its end.
@@ -99,15 +112,28 @@ pub fn entry(tid: i32) -> Result<Entry, Errno> {
         Err(libc::EIO | libc::EINVAL) => return Registers::of(tid).map(|registers| registers.entry()),
         other => other?,
     };
-    let abi = if info.arch == ARCH_I386 && ARCH_NATIVE != ARCH_I386 { Abi::I386 } else { Abi::Native };
-    let mut args = [0; 6];
-    args.copy_from_slice(&info.words[1..7]);
-    if abi == Abi::I386 {
-        for arg in &mut args {
-            *arg &= 0xffff_ffff;
+    Ok(info.entry())
+}
+
+/// The call that a task which stops at every call is about to make; none if it has just made one.
+pub fn about_to_call(tid: i32) -> Option<Entry> {
+    const ENTRY: u8 = 1;
+    syscall_info(tid).ok().filter(|info| info.op == ENTRY).map(|info| info.entry())
+}
+
+impl SyscallInfo {
+    fn entry(&self) -> Entry {
+        let info = self;
+        let abi = if info.arch == ARCH_I386 && ARCH_NATIVE != ARCH_I386 { Abi::I386 } else { Abi::Native };
+        let mut args = [0; 6];
+        args.copy_from_slice(&info.words[1..7]);
+        if abi == Abi::I386 {
+            for arg in &mut args {
+                *arg &= 0xffff_ffff;
+            }
         }
+        Entry { abi, number: info.words[0], args }
     }
-    Ok(Entry { abi, number: info.words[0], args })
 }
 
 /// The result of the call a task has just made, or the error's number, negative.
@@ -176,6 +202,17 @@ impl Registers {
     pub fn set_result(&mut self, value: i64) {
         self.0.rax = value as u64;
     }
+
+    pub fn sixth(&mut self) -> &mut u64 {
+        &mut self.0.r9
+    }
+
+    /// After a call: it is made again.
+    pub fn call_again(&mut self, _first: u64) {
+        const INSTRUCTION: u64 = 2;
+        self.0.rax = self.0.orig_rax;
+        self.0.rip -= INSTRUCTION;
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -195,6 +232,17 @@ impl Registers {
 
     pub fn set_result(&mut self, value: i64) {
         self.0.regs[0] = value as u64;
+    }
+
+    pub fn sixth(&mut self) -> &mut u64 {
+        &mut self.0.regs[5]
+    }
+
+    /// After a call: it is made again. The result stands where its `first` argument was.
+    pub fn call_again(&mut self, first: u64) {
+        const INSTRUCTION: u64 = 4;
+        self.0.regs[0] = first;
+        self.0.pc -= INSTRUCTION;
     }
 }
 

@@ -28,14 +28,18 @@ const WAITS: &[libc::c_long] = &[
     libc::SYS_rt_sigtimedwait,
 ];
 
-pub fn mend(observer: &Observer, tid: i32, signal: i32) {
+/// `signal` is about to be delivered, or we made the task stop ourselves.
+pub fn mend(observer: &Observer, tid: i32, signal: Option<i32>) {
     if cfg!(target_arch = "aarch64") {
         return;
     }
     let Ok(mut registers) = Registers::of(tid) else { return };
     let again = match registers.result() {
         ERESTARTSYS => observer.reads == Reads::Notify && is_unbegun_open(observer, tid, registers.number()),
-        EINTR => WAITS.contains(&(registers.number() as libc::c_long)) && is_ignored(tid, signal),
+        EINTR => {
+            let waits = WAITS.contains(&(registers.number() as libc::c_long));
+            waits && signal.is_some_and(|signal| is_ignored(tid, signal))
+        }
         _ => false,
     };
     if again {

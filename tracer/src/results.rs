@@ -33,12 +33,10 @@ impl Observer {
                     self.look_failed(&name, -result as i32);
                 }
             }
-            Pending::Listener => {
-                if result == -i64::from(libc::EBUSY) {
-                    self.blind(who, "own_listener");
-                }
-            }
             _ if result < 0 => {}
+            Pending::Listener => {
+                self.blind(who, "own_listener");
+            }
             Pending::Open { name, flags, before } => {
                 self.opened(who, result as i32, name, flags, before.ok().map(|f| (f.path, f.stat)))
             }

@@ -3,19 +3,19 @@
 use crate::args::{Mechanism, Options};
 use crate::bpf::{self, Reads};
 use crate::follow::Follower;
+use crate::notify::Answering;
 use crate::observer::Observer;
 use crate::report::{now_ns, Report, Start};
 use crate::seccomp::Listener;
 use crate::signals::{self, Signals};
 use crate::spawn::{self, Refused, SignalState, Started};
 use crate::tree::{Ending, Process};
-use crate::{inherited, notify, selftest, sys};
+use crate::{inherited, selftest, sys};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 const CANNOT_TRACE: i32 = 125;
 const CANNOT_EXECUTE: i32 = 126;
@@ -129,29 +129,16 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> Followed {
 
 /// Returns when the last task has ended. The thread that answers notifications may end later:
 /// some kernels keep it until somebody has reaped the last orphan.
-fn follow(
-    follower: &mut Follower,
-    listener: Option<Listener>,
-    observer: &Arc<Mutex<Observer>>,
-) -> Option<JoinHandle<()>> {
-    let answering = listener.map(|listener| notify::answer(listener, Arc::clone(observer)));
-    match answering {
-        Some(Err(error)) => {
+fn follow(follower: &mut Follower, listener: Option<Listener>, observer: &Arc<Mutex<Observer>>) {
+    match listener.map(|listener| Answering::start(listener, Arc::clone(observer))).transpose() {
+        Ok(answering) => follower.answering = answering,
+        Err(error) => {
             // Nobody would answer: the first open of the command would wait for ever.
             say(&format!("the command was not run: no thread could be started ({error})"));
             sys::kill(follower.root, libc::SIGKILL);
-            follower.run();
-            None
-        }
-        Some(Ok(thread)) => {
-            follower.run();
-            Some(thread)
-        }
-        None => {
-            follower.run();
-            None
         }
     }
+    follower.run();
 }
 
 fn locked(observer: &Mutex<Observer>) -> MutexGuard<'_, Observer> {
@@ -230,8 +217,10 @@ pub fn quietly(mechanism: Mechanism, command: &[CString]) -> Result<Observer, St
     watch_root(&mut locked(&observer), &started, now_ns());
     let report = Report::new(Box::new(io::sink()));
     let mut follower = Follower::new(Arc::clone(&observer), report, Arc::new(Signals::default()), started.root);
-    let answering = follow(&mut follower, started.listener.take(), &observer);
-    answering.map(JoinHandle::join);
+    follow(&mut follower, started.listener.take(), &observer);
+    if let Some(answering) = follower.answering.take() {
+        answering.join();
+    }
     signals.mask.set_as_mask();
     drop(follower);
     let observer = Arc::try_unwrap(observer).map_err(|_| "the self-test did not end".to_string())?;

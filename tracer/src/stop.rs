@@ -11,8 +11,8 @@ pub enum Stop {
     },
     /// A call of the table is about to be made.
     Seccomp,
-    /// A call whose result we asked for is done.
-    SyscallExit,
+    /// A call is done whose result we asked for; or, where every call stops, is about to be made.
+    Call,
     /// fork, vfork or clone made a task.
     NewTask {
         is_clone: bool,
@@ -50,7 +50,7 @@ impl Stop {
         }
         let signal = libc::WSTOPSIG(status);
         match status >> 16 {
-            0 if signal == SYSCALL_TRAP => Stop::SyscallExit,
+            0 if signal == SYSCALL_TRAP => Stop::Call,
             0 => Stop::Delivery { signal },
             libc::PTRACE_EVENT_SECCOMP => Stop::Seccomp,
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK => Stop::NewTask { is_clone: false },
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(Stop::decode(3 << 8), Stop::Exited { code: 3 });
         assert_eq!(Stop::decode(9), Stop::Killed { signal: 9 });
         assert_eq!(Stop::decode(stopped(0, libc::SIGTERM)), Stop::Delivery { signal: libc::SIGTERM });
-        assert_eq!(Stop::decode(stopped(0, SYSCALL_TRAP)), Stop::SyscallExit);
+        assert_eq!(Stop::decode(stopped(0, SYSCALL_TRAP)), Stop::Call);
         assert_eq!(Stop::decode(stopped(libc::PTRACE_EVENT_SECCOMP, libc::SIGTRAP)), Stop::Seccomp);
         assert_eq!(Stop::decode(stopped(EVENT_STOP, libc::SIGTSTP)), Stop::Group { signal: libc::SIGTSTP });
         assert_eq!(Stop::decode(stopped(EVENT_STOP, libc::SIGTRAP)), Stop::Trap);

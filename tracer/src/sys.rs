@@ -316,7 +316,6 @@ pub fn set_disposition(signal: i32, ignore: bool) -> bool {
     unsafe { libc::signal(signal, handler) == libc::SIG_IGN }
 }
 
-/// Stops the whole process by `signal`, as if it had come from the terminal.
 /// Ends us by a signal, as if nothing had held it back.
 pub fn die_of(signal: i32) {
     set_disposition(signal, false);
@@ -324,6 +323,7 @@ pub fn die_of(signal: i32) {
     kill(own_pid(), signal);
 }
 
+/// Stops the whole process by `signal`, as if it had come from the terminal.
 pub fn stop_self(signal: i32) {
     let set = SignalSet::of(&[signal]);
     let mask = set.unblock();

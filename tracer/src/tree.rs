@@ -89,6 +89,14 @@ pub struct Task {
     pub pending: Option<Box<Pending>>,
     /// The program it is about to become.
     pub attempt: Option<Box<Attempt>>,
+    /// The sixth argument of the call it is in, which `give_way` has replaced.
+    pub sixth: Option<u64>,
+}
+
+impl Task {
+    fn new(process: i32) -> Task {
+        Task { process, pending: None, attempt: None, sixth: None }
+    }
 }
 
 #[derive(Default)]
@@ -106,7 +114,7 @@ impl Tree {
     }
 
     pub fn add_thread(&mut self, process: i32, tid: i32) {
-        self.tasks.insert(tid, Task { process, pending: None, attempt: None });
+        self.tasks.insert(tid, Task::new(process));
     }
 
     /// A child starts with what its parent had; what is shared with it is not followed.
@@ -126,7 +134,7 @@ impl Tree {
         if former != process {
             self.tasks.remove(&former);
         }
-        self.tasks.insert(process, Task { process, pending: None, attempt: None });
+        self.tasks.insert(process, Task::new(process));
         attempt
     }
 
