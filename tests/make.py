@@ -161,10 +161,15 @@ def pipelines(count: int, code: str | None = None, session: str | None = None) -
 
 def bulk(repo: Repository, jobs: Iterable[dict[str, Any]], writer: str = "bulk") -> list[str]:
     """Put jobs on a new chain all at once, by ``git fast-import``, and give their ids."""
+    return bulk_of_many(repo, ((writer, values) for values in jobs))
+
+
+def bulk_of_many(repo: Repository, jobs: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
+    """Put jobs on new chains of these writers all at once, and give their ids."""
     lines: list[bytes] = []
     ids = []
-    ref = f"{JOBS}2025/{writer}".encode()
-    for number, values in enumerate(jobs):
+    for number, (writer, values) in enumerate(jobs):
+        ref = f"{JOBS}2025/{writer}".encode()
         entry = Entry(draft(values, values["started_ns"] // 1_000_000, writer), {})
         who = b"Ada Recorder <ada@example.org> %d +0000" % (START // SECOND + number)
         message = entry.message.encode()

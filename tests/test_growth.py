@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,106 @@ def test_fsck_takes_sealed_records_as_it_takes_others(repo: Repository, roar: Ro
     make.job(repo, "true")
     assert segments.seal(repo, 1) == 4
     assert b"is missing" not in roar("fsck", code=None).stdout
+
+
+def ci(number: int, jobs: int = 1) -> list[tuple[str, dict[str, Any]]]:
+    """Jobs of a machine that lives for a moment."""
+    argv = f"make test-{number}"
+    return [(f"ci-{number}", make.fields(argv, {"src": str(number)}, at=number * 60 + n)) for n in range(jobs)]
+
+
+def refs_of(folder: Path, git: Git, pattern: str = "refs/roar/") -> list[str]:
+    return git(folder, "for-each-ref", "--format=%(refname)", pattern).split()
+
+
+def clone(hub: Path, name: str, git: Git) -> Roar:
+    git(hub.parent, "clone", "-q", str(hub), name)
+    return Roar(hub.parent / name)
+
+
+def test_two_thousand_writers_become_a_few_refs(hub: Path, git: Git, roar: Roar, repo: Repository) -> None:
+    made = sorted(make.bulk_of_many(discover(str(hub)), (job for n in range(2000) for job in ci(n, 1 + n % 2))))
+    unaware = clone(hub, "unaware", git)
+    git(unaware.folder, "fetch", "-q", "origin", "+refs/roar/*:refs/roar-remote/origin/*")
+    roar("sync", "--fetch-only")
+    said = json.loads(roar("compact", "--prune-remote", "origin", "--dry-run", "--json").stdout)
+    assert (said["chains"], said["folded"], len(said["removed"])) == (2000, 3000, 2000)
+    assert len(refs_of(hub, git)) == 2000
+    said = json.loads(roar("compact", "--prune-remote", "origin", "--json").stdout)
+    assert (said["chains"], said["folded"], len(said["removed"])) == (2000, 3000, 2000)
+    assert len(refs_of(hub, git)) == 1
+    assert len(refs_of(repo.work_tree or "", git, "refs/roar-remote/")) <= 1
+    for place in (discover(str(hub)), repo):
+        assert sorted(set(ids(place))) == made
+    git(unaware.folder, "fetch", "-q", "origin", "+refs/roar/*:refs/roar-remote/origin/*")
+    assert sorted(set(ids(discover(str(unaware.folder))))) == made
+    with open_index(discover(str(unaware.folder))) as index:
+        assert index.count_jobs() == 3000
+    git(hub, "gc", "-q", "--prune=now")
+    assert git(hub, "fsck", "--strict") == ""
+    assert json.loads(roar("compact", "--json").stdout)["folded"] == 0
+
+
+def test_only_what_is_quiet_and_wholly_in_the_archive_is_removed(
+    hub: Path, git: Git, roar: Roar, repo: Repository
+) -> None:
+    make.bulk_of_many(discover(str(hub)), [*ci(1), *ci(2)])
+    busy = clone(hub, "busy", git)
+    make.job(discover(str(busy.folder)), "true")
+    git(busy.folder, "push", "-q", "origin", "refs/roar/*")
+    foreign = git(hub, "commit-tree", git(hub, "rev-parse", "main^{tree}"), "-p", "refs/roar/jobs/2025/ci-2", "-m", "x")
+    git(hub, "update-ref", "refs/roar/jobs/2025/odd", foreign)
+    git(hub, "update-ref", "refs/roar/notes/ci-1", foreign)
+    said = json.loads(roar("compact", "--prune-remote", "origin", "--json").stdout)
+    assert said["removed"] == ["refs/roar/jobs/2025/ci-1", "refs/roar/jobs/2025/ci-2", "refs/roar/notes/ci-1"]
+    left = [ref.split("/")[2] for ref in refs_of(hub, git)]
+    assert left == ["archive", "jobs", "jobs"]
+    assert b"folded" in roar("compact", "--quiet-for", "0").stdout
+
+
+def test_a_folded_writer_goes_on_without_bringing_all_back(hub: Path, git: Git, roar: Roar, repo: Repository) -> None:
+    writer = clone(hub, "writer", git)
+    place = discover(str(writer.folder))
+    made = [make.put(place, with_company(0)), make.job(place, "echo a")]
+    writer("sync")
+    assert b"1 quiet chain: 2 records folded" in roar("compact", "--quiet-for", "0", "--prune-remote", "origin").stdout
+    assert refs_of(hub, git, "refs/roar/jobs/") == []
+    made.append(make.job(place, "echo b"))
+    writer("sync")
+    chains = refs_of(hub, git, "refs/roar/jobs/")
+    assert [git(hub, "rev-list", "--count", ref) for ref in chains] == ["1"]
+    assert ids(discover(str(hub))) == sorted(made)
+    made.append(make.job(place, "echo c"))
+    writer("sync")
+    roar("sync")
+    for where in (place, repo, discover(str(hub))):
+        assert sorted(set(ids(where))) == sorted(made)
+        assert git(where.git_dir, "fsck", "--strict", "--no-dangling") == ""
+    with open_index(repo) as index, Reader(repo) as reader:
+        assert len(index.files(made[0])[0]) == 300
+        assert reader.body(index.overlay(made[0])["src/a b.py"], "blob") == b"x = 0\n"
+
+
+def test_a_folded_writer_who_knows_nothing_of_it_doubles_his_own_records_only(hub: Path, git: Git, roar: Roar) -> None:
+    writer = clone(hub, "writer", git)
+    place = discover(str(writer.folder))
+    made = [make.job(place, "echo a")]
+    git(writer.folder, "push", "-q", "origin", "refs/roar/*")
+    roar("compact", "--quiet-for", "0", "--prune-remote", "origin")
+    made.append(make.job(place, "echo b"))
+    git(writer.folder, "push", "-q", "origin", "refs/roar/*")
+    assert ids(discover(str(hub))) == sorted([made[0], *made])
+
+
+def test_own_years_that_are_over_move_into_the_archive(repo: Repository, roar: Roar, git: Git, tree: Path) -> None:
+    made = make.bulk(repo, make.pipelines(5), segments.writer_name(make_own(repo)))
+    assert json.loads(roar("compact", "--json").stdout)["folded"] == 5
+    assert [ref.split("/")[2:4] for ref in refs_of(tree, git)] == [["archive", "2025"]]
+    assert ids(repo) == sorted(made)
+    assert b"5 jobs" in roar("cache", "rebuild").stdout
+
+
+def test_a_shallow_clone_removes_nothing(hub: Path, git: Git) -> None:
+    git(hub.parent, "clone", "-q", "--depth=1", f"file://{hub}", "shallow")
+    done = Roar(hub.parent / "shallow")("compact", "--prune-remote", "origin", code=1)
+    assert b"shallow" in done.stderr

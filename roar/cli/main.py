@@ -32,6 +32,7 @@ TABLE = {
     "Share and keep": {
         "init": "Let plain git show and fetch the records (writes git config only)",
         "sync": "Fetch and push the records",
+        "compact": "Put records together: fewer objects here, fewer refs for everybody",
         "recover": "Bring records that were saved aside into git",
         "fsck": "Check records, notes, spool and index, and mend what is derived",
         "cache": "Look after the index, which may be deleted at any time",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Mapping
 
 from roar.errors import GitError, RoarError
 from roar.git import program
@@ -112,6 +113,13 @@ def symbolic(repo: Repository, name: str, target: str) -> None:
     with os.fdopen(fd, "wb") as file:
         file.write(b"ref: " + target.encode() + b"\n")
     os.replace(path + ".lock", path)
+
+
+def delete(repo: Repository, held: Mapping[str, str]) -> None:
+    """Delete refs that hold these objects, all or none. Raises ``GitError`` when one of them does not."""
+    lines = "".join(f"delete {ref} {oid}\n" for ref, oid in held.items())
+    if lines:
+        repo.ask("update-ref", "--no-deref", "--stdin", stdin=lines.encode("utf-8", "surrogateescape"))
 
 
 def listing(repo: Repository, *prefixes: str) -> dict[str, str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from roar.errors import GitError, UsageError
 from roar.git import program, refs
 from roar.git.repository import Repository
+
+_DELETED_AT_ONCE = 50
+"""Refs in one push: hosts answer a push of hundreds with errors."""
 
 
 class Pushed(NamedTuple):
@@ -87,6 +91,40 @@ def push_records(repo: Repository, remote: str, *, quiet: bool = True) -> Pushed
     if done.returncode and not reported:
         raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote} 'refs/roar/*'")
     return Pushed(moved, refused)
+
+
+def remote_refs(repo: Repository, remote: str, *patterns: str) -> dict[str, str]:
+    """What the remote has now: ref to object. Raises ``GitError`` when it cannot be reached."""
+    done = _talk(repo, ["ls-remote", "--refs", "--quiet", "--end-of-options", remote, *patterns], quiet=True)
+    if done.returncode:
+        raise GitError(f"cannot ask {remote} for its refs: {_reason(done.stderr)}", f"git ls-remote {remote}")
+    pairs = (line.split("\t", 1) for line in done.stdout.decode("utf-8", "surrogateescape").splitlines())
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+
+
+def delete_on(repo: Repository, remote: str, held: Mapping[str, str]) -> Pushed:
+    """Delete refs on a remote that still hold these objects there; its answer."""
+    done_with = Pushed([], {})
+    for some in _portions(sorted(held), _DELETED_AT_ONCE):
+        leases = [f"--force-with-lease={ref}:{held[ref]}" for ref in some]
+        words = ["push", "--porcelain", "--no-verify", *leases, "--end-of-options", remote]
+        done = _talk(repo, [*words, *(f":{ref}" for ref in some)], quiet=True)
+        answers = [line.split("\t") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+        answers = [fields for fields in answers if len(fields) >= 3]
+        if done.returncode and not answers:
+            raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote}")
+        for flag, names, why, *_ in answers:
+            ref = names.partition(":")[2]
+            if flag == "!":
+                done_with.refused[ref] = why
+            else:
+                done_with.moved.append(ref)
+    return done_with
+
+
+def _portions(names: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(names), size):
+        yield names[start : start + size]
 
 
 def _is_commit(repo: Repository, oid: str) -> bool:

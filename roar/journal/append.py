@@ -80,6 +80,13 @@ def open_chain(repo: Repository, reader: Reader, wall: int, who: str) -> Chain:
         return Chain(repo, reader, new_writer(repo), wall, who)
 
 
+def head_date(repo: Repository, reader: Reader) -> int:
+    """The committer date of the commit that is checked out, in seconds; 0 when there is none."""
+    _, head = refs.head(repo)
+    found = reader.get(head) if head else None
+    return objects.Commit(found[2]).date if found and found[0] == "commit" else 0
+
+
 class Chain:
     """The chain of one year's records by this writer, and its end. Raises ``GitError`` when that cannot be read."""
 
@@ -93,7 +100,7 @@ class Chain:
         self.tip = refs.read(repo, self.ref)
         # The committer date is no later than the code's: many unpushed records would otherwise stand before every
         # branch in the walk by date that each `git fetch` makes (measured: 10,060 haves became 16).
-        self._date = self._head_date()
+        self._date = head_date(repo, reader)
         self.clock = 0
         """The last record's clock, 0 when there is none; a clock that was set back must not repeat it."""
         for near in (year - 1, year, year + 1):
@@ -116,11 +123,6 @@ class Chain:
         self.tip = commit
         if entry.note and entry.commit:
             self._note(entry.commit, entry.note, author)
-
-    def _head_date(self) -> int:
-        _, head = refs.head(self._repo)
-        found = self._reader.get(head) if head else None
-        return objects.Commit(found[2]).date if found and found[0] == "commit" else 0
 
     def _note(self, commit: str, line: str, who: str) -> None:
         """Notes are derived from the records: one that cannot be written is no loss, and no reason to fail."""

@@ -17,7 +17,7 @@ from roar.git import gclock, locks, objects, refs, settings
 from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
 from roar.journal import JOBS, RECORD
-from roar.journal.writer import writer_name
+from roar.journal.writer import known_writer, writer_name
 from roar.records import codec
 from roar.records.ids import clock_of
 
@@ -96,36 +96,44 @@ def seal(repo: Repository, more_than: int = TAIL) -> int:
     repo.make_own_dir()
     sealed = 0
     with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader:
-        writer = writer_name(repo)
-        own = {ref: tip for ref, tip in refs.listing(repo, JOBS).items() if ref.rpartition("/")[2] == writer}
-        for ref, tip in own.items():
-            if len(tail := unshared(repo, ref, tip)) > more_than:
+        for ref, tip in _own(repo, writer_name(repo)).items():
+            singles = _loose_end(repo, reader, ref, tip)
+            if len(singles) > more_than:
                 with gclock.hold(repo):
-                    sealed += _seal_chain(repo, reader, ref, tail, more_than)
+                    sealed += _seal_chain(repo, ref, tip, singles)
     return sealed
 
 
-def unshared(repo: Repository, ref: str, tip: str) -> list[str]:
-    """The commits of a chain that no other ref holds, newest first: those may be rewritten."""
-    return repo.ask("rev-list", "--first-parent", tip, "--not", f"--exclude={ref}", "--all").decode().split()
+def sealable(repo: Repository, more_than: int = TAIL) -> int:
+    """How many records ``seal`` would seal now."""
+    with Reader(repo) as reader:
+        ends = [_loose_end(repo, reader, ref, tip) for ref, tip in _own(repo, known_writer(repo)).items()]
+    return sum(len(end) for end in ends if len(end) > more_than)
 
 
-def _seal_chain(repo: Repository, reader: Reader, ref: str, tail: list[str], more_than: int) -> int:
+def _own(repo: Repository, writer: str | None) -> dict[str, str]:
+    return {ref: tip for ref, tip in refs.listing(repo, JOBS).items() if ref.rpartition("/")[2] == writer}
+
+
+def _loose_end(repo: Repository, reader: Reader, ref: str, tip: str) -> list[tuple[Item, objects.Commit]]:
+    """The records at the end of a chain that no other ref holds and that have a commit each, oldest first."""
+    unshared = repo.ask("rev-list", "--first-parent", tip, "--not", f"--exclude={ref}", "--all").decode().split()
     singles: list[tuple[Item, objects.Commit]] = []
-    for commit in map(reader.commit, tail):
+    for commit in map(reader.commit, unshared):
         item = _single(reader, commit)
         if item is None:
             break
         singles.append((item, commit))
-    if len(singles) <= more_than:
-        return 0
-    singles.reverse()
+    return singles[::-1]
+
+
+def _seal_chain(repo: Repository, ref: str, tip: str, singles: list[tuple[Item, objects.Commit]]) -> int:
     parent = next(iter(singles[0][1].parents), None)
     dates = {item.identifier: commit.date for item, commit in singles}
     who = settings.identity(repo)
     for portion in portions(item for item, _ in singles):
         parent = write(repo, portion, parent, who, max(dates[item.identifier] for item in portion))
-    if parent is None or not refs.compare_and_swap(repo, ref, parent, tail[0]):
+    if parent is None or not refs.compare_and_swap(repo, ref, parent, tip):
         raise GitError(f"{ref} was moved by another program while roar held its lock; run the command again")
     return len(singles)
 

@@ -13,6 +13,7 @@ from roar.git.repository import Repository
 from roar.journal import JOBS, LOCAL_NOTES, NOTES, REMOTES, segments
 from roar.journal.append import bring_in
 from roar.journal.writer import new_writer, writer_name
+from roar.verbs import folded
 
 _BEHIND = ("(fetch first)", "(non-fast-forward)")
 """How git ends its line on a ref that the remote has in another state; with LC_ALL=C, under which we call it."""
@@ -33,6 +34,8 @@ def sync(repo: Repository, remote: str | None, *, fetch: bool = True, push: bool
     bring_in(repo)
     name = transport.check_remote(repo, remote or default_remote(repo))
     fetched = transport.fetch_records(repo, name, own_notes(repo), quiet=quiet) if fetch else []
+    if any(ref.startswith(f"{REMOTES}{name}/archive/") for ref in fetched):
+        folded.let_go(repo, name)
     sealed = seal(repo) if fetch and push else 0
     moved, refused = transport.push_records(repo, name, quiet=quiet) if push else ([], {})
     if any(why.endswith(_BEHIND) for why in refused.values()) and _renamed(repo, refused):

@@ -1,0 +1,179 @@
+"""The archive: records of many writers, folded together so that refs stay few.
+
+``refs/roar/archive/<yyyy>/<writer>`` is a chain of segments that this writer makes, of records whose clock lies in that
+year. What is folded keeps its id; until the folded chains are gone a record is met twice, which does not matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from roar.errors import GitError, RecordError
+from roar.git import gclock, locks, objects, refs, settings
+from roar.git.objects import Reader
+from roar.git.repository import Repository
+from roar.journal import ARCHIVE, JOBS, KEPT, RECORD, read, segments
+from roar.journal.append import head_date
+from roar.journal.segments import Item
+from roar.journal.writer import writer_name
+from roar.records import codec, ids
+from roar.records.about import Tombstone
+
+_PATIENCE_SECONDS = 30.0
+"""How long a running gc is waited for."""
+
+
+def identifiers(repo: Repository, tips: Iterable[str]) -> set[str]:
+    """The ids of all records that can be reached from these commits."""
+    found = set()
+    for item in read.since(repo, tips):
+        identifier = _identify(item)
+        if identifier is not None:
+            found.add(identifier)
+    return found
+
+
+def _identify(item: read.Stored | read.Broken) -> str | None:
+    try:
+        return None if isinstance(item, read.Broken) else codec.identify_bytes(item.body)
+    except RecordError:
+        return None
+
+
+def quiet(repo: Repository, chains: Mapping[str, str], before: int) -> dict[str, str]:
+    """Those of the chains (ref to tip) whose last record is older than ``before``, milliseconds since the epoch."""
+    names = "".join(f"{oid}\n" for oid in set(chains.values())).encode()
+    form = "--format=%H %(trailers:key=Roar-Id,valueonly,separator=)"
+    out = repo.ask("log", "--no-walk=unsorted", "--stdin", "--ignore-missing", form, stdin=names)
+    last = dict(line.split(" ", 1) for line in out.decode("utf-8", "replace").splitlines() if " " in line)
+    known = {oid: ids.normalise(text.strip()) for oid, text in last.items()}
+    return {
+        ref: oid
+        for ref, oid in chains.items()
+        if (name := known.get(oid)) and len(name) == ids.LENGTH and ids.clock_of(name) < before
+    }
+
+
+def fold(repo: Repository, tips: Iterable[str], known: set[str]) -> Iterator[int]:
+    """Put every record of these chains that is not among the ``known`` ids into the archive of its year.
+
+    Yields the number of records after each portion, which is then in the archive; ``known`` grows with it. Raises
+    ``GitError``, ``OSError`` or ``RoarError`` when the repository cannot be written.
+    """
+    repo.make_own_dir()
+    waiting: dict[tuple[int, int], list[Item]] = {}
+    sizes: dict[tuple[int, int], int] = {}
+    with Reader(repo) as reader:
+        for stored in read.since(repo, tips):
+            identifier = _identify(stored)
+            if isinstance(stored, read.Broken) or identifier is None or identifier in known:
+                continue
+            known.add(identifier)
+            month = time.gmtime(ids.clock_of(identifier) // 1000)[:2]
+            held, size = waiting.setdefault(month, []), sizes.get(month, 0) + len(stored.body) + 1
+            if held and (len(held) == segments.MOST_RECORDS or size > segments.MOST_BYTES):
+                _add(repo, reader, month, held)
+                yield len(held)
+                held = waiting[month] = []
+                size = len(stored.body) + 1
+            held.append(Item(identifier, stored.body, _beside(reader, stored)))
+            sizes[month] = size
+        for month, held in sorted(waiting.items()):
+            _add(repo, reader, month, held)
+            yield len(held)
+
+
+def _beside(reader: Reader, stored: read.Stored) -> list[tuple[bytes, bytes, str]]:
+    if stored.folder is None:
+        return []
+    return [entry for entry in reader.tree(read.tree_beside(stored.place)) if entry[1] != RECORD]
+
+
+def _add(repo: Repository, reader: Reader, month: tuple[int, int], items: list[Item]) -> None:
+    with locks.exclusive(os.path.join(repo.own_dir, "lock")), gclock.hold(repo, _PATIENCE_SECONDS):
+        ref = f"{ARCHIVE}{month[0]}/{writer_name(repo)}"
+        tip = refs.read(repo, ref)
+        date = max(head_date(repo, reader), reader.commit(tip).date if tip else 0)
+        new = segments.write(repo, items, tip, settings.identity(repo), date, b"%02d" % month[1])
+        if not refs.compare_and_swap(repo, ref, new, tip):
+            raise GitError(f"{ref} was moved by another program while roar held its lock; run the command again")
+
+
+def uncovered(repo: Repository, chains: Mapping[str, str], known: set[str]) -> set[str]:
+    """Those of the chains (ref to tip) with a record that is not among the known ids, or that cannot be read."""
+    seen, lacking = set(), set()
+    for item in read.since(repo, chains.values()):
+        seen.add(item.commit)
+        if isinstance(item, read.Broken) or _identify(item) not in known:
+            lacking.add(item.commit)
+    folders = sorted({ref.rpartition("/")[0] + "/" for ref in chains})
+    found = {ref for ref, oid in chains.items() if oid not in seen}
+    for some in batched(sorted(lacking), 200):
+        holds = [f"--contains={commit}" for commit in some]
+        out = repo.ask("for-each-ref", "--format=%(refname)", *holds, *folders)
+        found.update(out.decode("utf-8", "surrogateescape").split())
+    return found & set(chains)
+
+
+def buried(repo: Repository) -> set[str]:
+    """The ids of the records that tombstones name: those are not to be copied anywhere."""
+    found: set[str] = set()
+    for item in read.since(repo, read.tips(repo).values()):
+        if isinstance(item, read.Stored) and b'"tombstone"' in item.body:
+            with contextlib.suppress(RecordError):
+                record = codec.decode(item.body)
+                if isinstance(record, Tombstone):
+                    found.update(record.records)
+    return found
+
+
+def batched(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """The values in portions that one command line can take."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+class Gone(NamedTuple):
+    """A chain of this writer that a remote folded and removed: its ref here, and where it ended there."""
+
+    ref: str
+    tip: str
+
+
+def go_on(repo: Repository, gone: Gone) -> None:
+    """Let a chain that a remote has folded begin anew with what it holds beyond that, so that no push brings all back.
+
+    The old chain stays here, under a ref that no push takes. Raises ``GitError`` or ``OSError``.
+    """
+    repo.make_own_dir()
+    with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader:
+        tip = refs.read(repo, gone.ref)
+        if tip is None or repo.ask("rev-list", "--max-count=1", gone.tip, "--not", tip):
+            return
+        with gclock.hold(repo, _PATIENCE_SECONDS):
+            newer = repo.ask("rev-list", "--reverse", "--first-parent", f"{gone.tip}..{tip}").decode().split()
+            parent: str | None = None
+            for oid in newer:
+                body = reader.body(oid, "commit")
+                if objects.Commit(body).signed:  # a signature is of the commit with its parents
+                    return
+                parent = objects.write(repo, "commit", _on(body, parent))
+            kept = f"{KEPT}jobs/{gone.ref.removeprefix(JOBS).partition('/')[0]}/{gone.tip[:16]}"
+            refs.compare_and_swap(repo, kept, gone.tip, refs.read(repo, kept))
+            if parent is None:
+                refs.delete(repo, {gone.ref: tip})
+            else:
+                refs.compare_and_swap(repo, gone.ref, parent, tip)
+
+
+def _on(commit: bytes, parent: str | None) -> bytes:
+    """The commit on another parent, or on none."""
+    head, blank, message = commit.partition(b"\n\n")
+    lines = [line for line in head.split(b"\n") if not line.startswith(b"parent ")]
+    if parent:
+        lines.insert(1, b"parent " + parent.encode())
+    return b"\n".join(lines) + blank + message
