@@ -28,9 +28,11 @@ from roar.journal.entry import Entry
 from roar.records.job import Job, Session
 
 ROWS = {
-    "records": "SELECT id, kind, role, session, code, started_ns, ended_ns, ok, gaps, step, reproduces FROM records",
+    "records": "SELECT id, kind, role, session, code, started_ns, ended_ns, ok, gaps, step, reproduces,"
+    " withdrawn FROM records",
     "files": "SELECT r.id, f.output, p.text, h.text, f.size, f.code FROM files f JOIN records r ON r.row = f.record"
     " JOIN paths p ON p.row = f.path LEFT JOIN hashes h ON h.row = f.hash",
+    "corrections": "SELECT target, kind, id FROM corrections",
     "broken": "SELECT oid, reason FROM broken",
 }
 

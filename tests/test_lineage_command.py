@@ -117,6 +117,8 @@ def test_json(repo: Repository, ask: Ask) -> None:
         "size": 5,
         "made_by": ids[0],
         "used_by": ids[1:3],
+        "withdrawn": False,
+        "withdrawn_maker": None,
     }
     assert "train.py" not in artifacts
 

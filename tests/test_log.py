@@ -103,7 +103,7 @@ def test_json(repo: Repository, ask: Ask) -> None:
 
 def test_nothing_yet(repo: Repository, ask: Ask) -> None:
     assert ask("log") == "\nno jobs recorded yet (next: roar run CMD)\n"
-    assert ask.json("log") == {"total": 0, "jobs": []}
+    assert ask.json("log") == {"total": 0, "withdrawn": 0, "jobs": []}
 
 
 def test_no_control_character_reaches_the_terminal(repo: Repository, ask: Ask) -> None:

@@ -22,6 +22,7 @@ from roar.hashing import digest_bytes
 from roar.journal import read
 from roar.journal.read import Broken, Stored
 from roar.records import codec
+from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.job import Command, File, Job, Session
 from roar.records.model import Record
 
@@ -133,11 +134,12 @@ class Filling:
 
             for statement in schema.searches():
                 self._connection.execute(statement)
+        _correct(self._connection)
         return done
 
     def _insert_all(self, found: Iterator[Stored | Broken]) -> None:
         with Reader(self._repo) as reader:
-            batch: list[tuple[str, Stored, Job | Session]] = []
+            batch: list[tuple[str, Stored, Record]] = []
             try:
                 for item in found:
                     record = self._decode(item)
@@ -149,33 +151,35 @@ class Filling:
             finally:  # what a chain gave before it broke is not lost
                 self._insert(batch, reader)
 
-    def _decode(self, item: Stored | Broken) -> Job | Session | None:
+    def _decode(self, item: Stored | Broken) -> Record | None:
         if isinstance(item, Broken):
             self._break(item.commit, item.reason)
             return None
         try:
-            record: Record = codec.decode(item.body)
+            record = codec.decode(item.body)
         except RecordError as error:
             self._break(item.commit, error.message)
             return None
-        if not isinstance(record, Job | Session):
+        if record.kind not in codec.KINDS:
             self._break(item.commit, f"records of kind {record.kind!r} are not known to this roar")
             return None
         return record
 
-    def _insert(self, batch: list[tuple[str, Stored, Job | Session]], reader: Reader) -> None:
+    def _insert(self, batch: list[tuple[str, Stored, Record]], reader: Reader) -> None:
         new = {identifier: (item, record) for identifier, item, record in batch if identifier not in self._seen}
         if not self._fresh:
             for (identifier,) in rows(self._connection, "SELECT id FROM records WHERE id IN :ids", {"ids": list(new)}):
                 del new[identifier]
         self._seen.update(new)
-        records, uses = [], []
+        records, uses, corrections = [], [], []
         for identifier, (item, record) in new.items():
             self._next += 1
             records.append(_row(self._next, identifier, item, record))
             if isinstance(record, Job):
                 uses += [(self._next, *use) for use in self._uses(reader, item, record)]
+            corrections += [(target, record.kind, identifier) for target in _corrects(record)]
         insert(self._connection, "records", records)
+        insert(self._connection, "corrections", corrections)
         path_rows = self._paths.rows(u[2] for u in uses)
         hash_rows = self._hashes.rows(u[3] for u in uses if u[3] is not None)
         insert(
@@ -204,11 +208,12 @@ class Filling:
             insert(self._connection, "broken", [(oid, reason)])
 
 
-def _row(row: int, identifier: str, item: Stored, record: Job | Session) -> tuple[Any, ...]:
-    """A row of ``records``, in the order of its columns."""
-    place = (item.place, item.blob, item.start, len(item.body))
-    if isinstance(record, Session):
-        return (row, identifier, record.kind, record.purpose, *[None] * 8, *place)
+def _row(row: int, identifier: str, item: Stored, record: Record) -> tuple[Any, ...]:
+    """A row of ``records``, in the order of its columns. Whether it is withdrawn is known when all are in."""
+    place = (0, item.place, item.blob, item.start, len(item.body))
+    if not isinstance(record, Job):
+        role = record.purpose if isinstance(record, Session) else ""
+        return (row, identifier, record.kind, role, *[None] * 8, *place)
     return (
         row,
         identifier,
@@ -224,6 +229,30 @@ def _row(row: int, identifier: str, item: Stored, record: Job | Session) -> tupl
         record.reproduces,
         *place,
     )
+
+
+def _corrects(record: Record) -> list[str]:
+    """The ids of the records and the hashes of the artifacts that a record says something of."""
+    if isinstance(record, Withdrawal):
+        return record.records + record.artifacts
+    if isinstance(record, Tombstone):
+        return record.records
+    return [record.session] if isinstance(record, Close) else []
+
+
+def _correct(connection: Connection) -> None:
+    """Forget what was purged, mark what was withdrawn: whatever came first, the record or what is said of it."""
+    said = "id IN (SELECT target FROM corrections WHERE kind = '{}')"
+    connection.execute(f"UPDATE records SET withdrawn = 1 WHERE {said.format('withdrawal')}")
+    purged = f"SELECT row FROM records WHERE {said.format('tombstone')}"
+    if value(connection, purged) is None:
+        return
+    connection.execute(f"DELETE FROM files WHERE record IN ({purged})")
+    connection.execute(f"DELETE FROM records WHERE {said.format('tombstone')}")
+    for table, column in (("paths", "path"), ("hashes", "hash")):
+        connection.execute(
+            f"DELETE FROM {table} WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.{column} = {table}.row)"
+        )
 
 
 class _Texts:

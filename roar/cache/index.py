@@ -13,18 +13,20 @@ from typing import Any, Literal, NamedTuple
 
 from roar.cache import build, database
 from roar.cache.database import Database
-from roar.errors import NotFoundError, RecordError, RoarError
+from roar.errors import NotFoundError, RoarError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import append, read
 from roar.lineage import Made, Span, Use
-from roar.records.job import File, Job, Session
+from roar.records.job import File, Job
+from roar.records.model import Record
 
 log = logging.getLogger(__name__)
 
 MOST_CANDIDATES = 100
 """Answers to a prefix: nobody reads more."""
 
+_LIVE = "r.withdrawn = 0"
 _ORIGINALS_FIRST = "ORDER BY r.reproduces IS NOT NULL, r.id DESC"
 _USES = "files f JOIN hashes h ON h.row = f.hash JOIN records r ON r.row = f.record"
 _NAMED_USES = f"{_USES} JOIN paths p ON p.row = f.path"
@@ -64,15 +66,12 @@ class Index:
 
     # One record
 
-    def load(self, identifier: str) -> Job | Session:
+    def load(self, identifier: str) -> Record:
         """The record with this id. Raises ``NotFoundError``."""
         place = self._first("SELECT blob, start, length FROM records WHERE id = :id", id=identifier)
         if place is None:
             raise NotFoundError(f"no record has the id {identifier}", "roar log")
-        record = read.record(self._reader, *place)
-        if not isinstance(record, Job | Session):
-            raise RecordError(f"{identifier} is a {record.kind}")
-        return record
+        return read.record(self._reader, *place)
 
     def load_job(self, identifier: str) -> Job:
         """The job with this id. Raises ``NotFoundError``."""
@@ -118,8 +117,8 @@ class Index:
         """The ids of jobs and sessions that begin so, in their order."""
         if not prefix:
             return []
-        found = "SELECT id FROM records WHERE id >= :from AND id < :to ORDER BY id LIMIT :most"
-        return self._beginning(found, prefix, most=MOST_CANDIDATES)
+        found = "SELECT id FROM records WHERE id >= :from AND id < :to AND kind IN ('job', 'session') ORDER BY id"
+        return self._beginning(f"{found} LIMIT :most", prefix, most=MOST_CANDIDATES)
 
     def find_hashes(self, prefix: str) -> list[str]:
         """The hashes of artifacts that begin so, in their order."""
@@ -132,7 +131,7 @@ class Index:
         """The jobs that ran at the code commits that begin so, newest first."""
         if not commit_prefix:
             return []
-        found = "SELECT id FROM records WHERE code >= :from AND code < :to ORDER BY id DESC"
+        found = f"SELECT id FROM records r WHERE code >= :from AND code < :to AND {_LIVE} ORDER BY id DESC"
         return self._beginning(found, commit_prefix)
 
     def code_commits(self, prefix: str = "") -> list[str]:
@@ -142,29 +141,34 @@ class Index:
 
     # Jobs
 
-    def jobs(self, session: str | None = None, limit: int | None = None) -> list[str]:
-        """The jobs, of one session or all, newest first."""
-        found = f"SELECT id FROM records WHERE kind = 'job' {_of(session)} ORDER BY id DESC LIMIT :limit"
+    def jobs(self, session: str | None = None, limit: int | None = None, *, withdrawn: bool = False) -> list[str]:
+        """The jobs, of one session or all, newest first; with those that were withdrawn when asked for."""
+        live = "" if withdrawn else f"AND {_LIVE}"
+        found = f"SELECT id FROM records r WHERE kind = 'job' {live} {_of(session)} ORDER BY id DESC LIMIT :limit"
         return self._texts(found, session=session, limit=-1 if limit is None else limit)
 
-    def count_jobs(self) -> int:
-        """How many jobs there are."""
-        return int(self._first("SELECT count(*) FROM records WHERE kind = 'job'")[0])
+    def count_jobs(self, session: str | None = None, *, withdrawn: bool = False) -> int:
+        """How many jobs there are; ``withdrawn``: how many that were withdrawn."""
+        found = f"SELECT count(*) FROM records WHERE kind = 'job' AND withdrawn = :withdrawn {_of(session)}"
+        return int(self._first(found, withdrawn=withdrawn, session=session)[0])
 
     def reproductions(self, job: str) -> list[str]:
         """The jobs that run this one again, newest first."""
-        return self._texts("SELECT id FROM records WHERE reproduces = :job ORDER BY id DESC", job=job)
+        found = f"SELECT id FROM records r WHERE reproduces = :job AND {_LIVE} ORDER BY id DESC"
+        return self._texts(found, job=job)
 
     def latest_session(self) -> str | None:
         """The newest session that is a person's work, not a reproduction."""
-        found = "SELECT id FROM records WHERE kind = 'session' AND role = 'work' ORDER BY id DESC LIMIT 1"
+        found = (
+            f"SELECT id FROM records r WHERE kind = 'session' AND role = 'work' AND {_LIVE} ORDER BY id DESC LIMIT 1"
+        )
         return next(iter(self._texts(found)), None)
 
     def steps(self, session: str) -> list[Step]:
         """Each run of each step of a session, oldest first; jobs that run another one again are left out."""
         found = self._rows(
-            "SELECT step, id, ok FROM records"
-            " WHERE session = :session AND kind = 'job' AND reproduces IS NULL ORDER BY id",
+            "SELECT step, id, ok FROM records r"
+            f" WHERE session = :session AND kind = 'job' AND reproduces IS NULL AND {_LIVE} ORDER BY id",
             session=session,
         )
         return [Step(key, job, bool(ok)) for key, job, ok in found]
@@ -174,7 +178,7 @@ class Index:
         last = (
             "SELECT DISTINCT step, id FROM"
             " (SELECT r.step, max(r.id) AS id FROM records r JOIN files f ON f.record = r.row"
-            " WHERE r.session = :session AND r.kind = 'job' AND r.reproduces IS NULL AND f.output = 1"
+            f" WHERE r.session = :session AND r.kind = 'job' AND r.reproduces IS NULL AND {_LIVE} AND f.output = 1"
             " GROUP BY r.step, f.path) AS last ORDER BY id"
         )
         found: dict[str, list[str]] = {}
@@ -184,7 +188,7 @@ class Index:
 
     def with_gaps(self, session: str | None = None) -> list[str]:
         """The jobs whose records say that they do not know everything, newest first."""
-        found = f"SELECT id FROM records WHERE gaps > 0 {_of(session)} ORDER BY id DESC"
+        found = f"SELECT id FROM records r WHERE gaps > 0 AND {_LIVE} {_of(session)} ORDER BY id DESC"
         return self._texts(found, session=session)
 
     def broken(self) -> list[tuple[str, str]]:
@@ -219,12 +223,13 @@ class Index:
         return [_use(*row) for row in found]
 
     def _users(self, content: str, *, output: bool) -> list[str]:
-        found = f"SELECT r.id FROM {_USES} WHERE h.text = :content AND f.output = :output GROUP BY r.id, r.reproduces"
-        return self._texts(f"{found} {_ORIGINALS_FIRST}", content=content, output=output)
+        found = f"SELECT r.id FROM {_USES} WHERE h.text = :content AND f.output = :output AND {_LIVE}"
+        grouped = f"{found} GROUP BY r.id, r.reproduces {_ORIGINALS_FIRST}"
+        return self._texts(grouped, content=content, output=output)
 
     def _at_path(self, path: str, *, output: bool) -> list[tuple[str, str]]:
-        found = f"SELECT h.text, r.id FROM {_NAMED_USES} WHERE p.text = :path AND f.output = :output {_ORIGINALS_FIRST}"
-        return self._rows(found, path=path, output=output)
+        found = f"SELECT h.text, r.id FROM {_NAMED_USES} WHERE p.text = :path AND f.output = :output AND {_LIVE}"
+        return self._rows(f"{found} {_ORIGINALS_FIRST}", path=path, output=output)
 
     # What lineage asks
 
@@ -272,7 +277,7 @@ class Index:
         """Who wrote each content, in order of start."""
         found = self._rows(
             f"SELECT h.text, r.id, p.text, r.started_ns, r.reproduces IS NOT NULL FROM {_NAMED_USES}"
-            " WHERE f.output = 1 AND h.text IN :hashes",
+            f" WHERE f.output = 1 AND {_LIVE} AND h.text IN :hashes",
             hashes=list(hashes),
         )
         made: dict[str, list[Made]] = {}
@@ -284,11 +289,34 @@ class Index:
 
     def read_by(self, hashes: Iterable[str]) -> dict[str, list[str]]:
         """The jobs that read each content."""
-        found = f"SELECT h.text, r.id FROM {_USES} WHERE f.output = 0 AND h.text IN :hashes"
+        found = f"SELECT h.text, r.id FROM {_USES} WHERE f.output = 0 AND {_LIVE} AND h.text IN :hashes"
         readers: dict[str, list[str]] = {}
         for content, job in self._rows(found, hashes=list(hashes)):
             readers.setdefault(content, []).append(job)
         return readers
+
+    # What is said of records and artifacts
+
+    def corrections(self, kind: str, targets: Iterable[str]) -> dict[str, list[str]]:
+        """Of each target (record id or hash) of which any record of a kind says something: those records, in order."""
+        found: dict[str, list[str]] = {}
+        asked = "SELECT target, id FROM corrections WHERE kind = :kind AND target IN :targets ORDER BY id"
+        for target, identifier in self._rows(asked, kind=kind, targets=list(targets)):
+            found.setdefault(target, []).append(identifier)
+        return found
+
+    def withdrawn(self, kind: str = "job") -> list[str]:
+        """All records of a kind that were withdrawn, newest first."""
+        return self._texts("SELECT id FROM records WHERE kind = :kind AND withdrawn = 1 ORDER BY id DESC", kind=kind)
+
+    def withdrawn_makers(self, hashes: Iterable[str]) -> dict[str, str]:
+        """Of each content that withdrawn jobs wrote, the newest of them."""
+        found = f"SELECT h.text, max(r.id) FROM {_USES} WHERE f.output = 1 AND r.withdrawn = 1 AND h.text IN :hashes"
+        return dict(self._rows(f"{found} GROUP BY h.text", hashes=list(hashes)))
+
+    def tombstones(self) -> list[str]:
+        """The ids of all records that were purged."""
+        return self._texts("SELECT DISTINCT target FROM corrections WHERE kind = 'tombstone' ORDER BY target")
 
     # The database
 

@@ -28,7 +28,7 @@ records = Table(
     Column("row", Integer, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
-    Column("role", Text, nullable=False),  # a job's role, a session's purpose
+    Column("role", Text, nullable=False),  # a job's role, a session's purpose, else ""
     Column("session", Text),
     Column("code", Text),  # the commit that was checked out
     Column("started_ns", Integer),
@@ -37,6 +37,7 @@ records = Table(
     Column("gaps", Integer),  # how many things the record says it does not know
     Column("step", Text),
     Column("reproduces", Text),
+    Column("withdrawn", Integer, nullable=False),
     Column("oid", Text, nullable=False),  # the journal's commit, or its folder, as ``read.Stored.place``
     Column("blob", Text, nullable=False),
     Column("start", Integer, nullable=False),
@@ -62,6 +63,15 @@ files = Table(
 )
 """The inputs and outputs of jobs, those in manifests included."""
 
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("target", Text, nullable=False),  # a record's id, or an artifact's hash
+    Column("kind", Text, nullable=False),  # that of the record which corrects: withdrawal, tombstone, close
+    Column("id", Text, nullable=False),  # of that record
+)
+"""What is said of other records and of artifacts."""
+
 broken = Table(
     "broken",
     metadata,
@@ -77,6 +87,7 @@ SEARCHES = (
     Index("records_by_session", records.c.session),
     Index("records_by_code", records.c.code),
     Index("records_by_original", records.c.reproduces),
+    Index("corrections_of", corrections.c.target, corrections.c.kind),
 )
 """Made after the rows when all of them are new, which is faster."""
 

@@ -35,7 +35,7 @@ def command(*, as_json: bool) -> None:
         found = dag(index, repo, session) if session else None
     if as_json:
         write_json(_fields(found))
-    elif found is None or not found.nodes:
+    elif found is None or not (found.nodes or found.withdrawn):
         say(present.no_jobs(saved_aside(repo)))
     else:
         present.write(_lines(found, present.style()))
@@ -64,6 +64,9 @@ def _lines(found: Dag, style: Style) -> Iterator[str]:
         more = len(node.state.reasons) - _MOST_REASONS
         if more > 0:
             yield f"      and {more} more reasons"
+    if found.withdrawn:
+        yield ""
+        yield present.withdrawn(found.withdrawn)
 
 
 def _cells(node: Node) -> list[str]:
@@ -84,6 +87,7 @@ def _fields(found: Dag | None) -> dict[str, Any]:
         "session_id": found.session,
         "total_steps": len(found.nodes),
         "stale_count": found.stale_count,
+        "withdrawn_jobs": found.withdrawn,
         "nodes": [_node(node) for node in found.nodes],
         "artifacts": [flow._asdict() for flow in found.flows],
     }

@@ -61,7 +61,7 @@ def _lines(target: Target, found: Ancestry, style: Style, *, down: bool, depth: 
             f" {'after' if down else 'before'} these, and what lies beyond"
         )
     yield ""
-    yield from _table(found.products, style)
+    yield from _table(found, style)
     code = {use.path for inputs, _ in found.uses.values() for use in inputs if use.code}
     if code:
         yield style.dim(f"and {present.count(len(code), 'file')} of code, in git or kept with the records")
@@ -86,21 +86,29 @@ def _picture(found: Ancestry, style: Style) -> Iterator[str]:
             yield graph
         else:
             room = max(columns - len(graph) - 2, _NARROWEST) if columns else 0
-            yield f"{graph}  {line(row.node, found.jobs[row.node], style, room)}"
+            taken_back = row.node in found.withdrawn
+            yield f"{graph}  {line(row.node, found.jobs[row.node], style, room, withdrawn=taken_back)}"
 
 
-def _table(products: list[Product], style: Style) -> list[str]:
+def _table(found: Ancestry, style: Style) -> list[str]:
     lines = [
         [
-            printable(product.use.path),
+            printable(product.use.path) + " (withdrawn)" * (product.use.hash in found.withdrawn),
             present.short_hash(product.use.hash),
             present.size(product.use.size),
-            present.short_id(product.made_by) if product.made_by else "no recorded job",
+            _maker(product, found),
         ]
-        for product in products
+        for product in found.products
     ]
     paints = [None, style.cyan, None, style.yellow]
     return present.table(["FILE", "HASH", "SIZE", "MADE BY"], lines, paints, shrink=0, columns=present.width())
+
+
+def _maker(product: Product, found: Ancestry) -> str:
+    withdrawn = found.withdrawn_makers.get(product.use.hash or "")
+    if product.made_by is None and withdrawn:
+        return f"withdrawn {present.short_id(withdrawn)}"
+    return present.short_id(product.made_by) if product.made_by else "no recorded job"
 
 
 def _fields(target: Target, found: Ancestry, *, down: bool) -> dict[str, Any]:
@@ -116,13 +124,21 @@ def _fields(target: Target, found: Ancestry, *, down: bool) -> dict[str, Any]:
             "inputs": [part(use, makers.get((identifier, use.path))) for use in inputs],
             "outputs": [part(use, identifier) for use in outputs],
         }
-        jobs.append({**as_fields(identifier, job), **files})
+        jobs.append({**as_fields(identifier, job), **files, "withdrawn": identifier in found.withdrawn})
     return {
         "target": {"kind": target.kind, "id": target.id, "path": target.path},
         "direction": "down" if down else "up",
         "jobs": jobs,
         "artifacts": [
-            {"path": p.use.path, "hash": p.use.hash, "size": p.use.size, "made_by": p.made_by, "used_by": p.used_by}
+            {
+                "path": p.use.path,
+                "hash": p.use.hash,
+                "size": p.use.size,
+                "made_by": p.made_by,
+                "used_by": p.used_by,
+                "withdrawn": p.use.hash in found.withdrawn,
+                "withdrawn_maker": found.withdrawn_makers.get(p.use.hash or ""),
+            }
             for p in found.products
         ],
         "truncated": bool(found.lineage.cut),

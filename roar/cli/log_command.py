@@ -24,38 +24,43 @@ _NARROWEST = 20
 
 @click.command("log", epilog="\b\nExamples:\n  git roar log\n  git roar log --oneline -n 50")
 @click.option("-n", "limit", type=click.IntRange(min=0), default=DEFAULT, metavar="N", help="At most N (0: all) [20].")
+@click.option("-a", "--all", "everything", is_flag=True, help="List withdrawn jobs, too.")
 @click.option("--oneline", is_flag=True, help="One line a job.")
 @click.option("--json", "as_json", is_flag=True, help="Write the jobs as JSON.")
-def command(limit: int, *, oneline: bool, as_json: bool) -> None:
+def command(limit: int, *, everything: bool, oneline: bool, as_json: bool) -> None:
     """List recorded jobs, newest first."""
     repo = discover()
     with present.opened_index(repo) as index:
-        found = history(index, limit or None)
+        found = history(index, limit or None, withdrawn=everything)
     if as_json:
-        write_json({"total": found.total, "jobs": [as_fields(i, job) for i, job in found.jobs]})
+        jobs = [{**as_fields(i, job), "withdrawn": i in found.withdrawn} for i, job in found.jobs]
+        write_json({"total": found.total, "withdrawn": len(found.withdrawn), "jobs": jobs})
         return
-    if not found.jobs:
+    if not found.jobs and not found.withdrawn:
         say(present.no_jobs(saved_aside(repo)))
         return
     style = present.style()
-    if oneline:
-        present.write(line(identifier, job, style, present.width()) for identifier, job in found.jobs)
-    else:
-        for number, (identifier, job) in enumerate(found.jobs):
-            present.write([""] * bool(number) + list(entry(identifier, job, style)))
+    for number, (identifier, job) in enumerate(found.jobs):
+        taken_back = identifier in found.withdrawn
+        if oneline:
+            present.write([line(identifier, job, style, present.width(), withdrawn=taken_back)])
+        else:
+            present.write([""] * bool(number) + list(entry(identifier, job, style, withdrawn=taken_back)))
     left = found.total - len(found.jobs)
     if left:
         say(f"{present.count(left, 'older job')} (next: roar log -n 0)")
+    if found.withdrawn and not everything:
+        say(present.withdrawn(len(found.withdrawn)))
 
 
-def line(identifier: str, job: Job, style: Style, columns: int = 0) -> str:
+def line(identifier: str, job: Job, style: Style, columns: int = 0, *, withdrawn: bool = False) -> str:
     """A job in one line that fits into so many columns (0: any number), with a mark when it runs another one again."""
     result = outcome(job)
     head = f"{present.short_id(identifier)}  {result}  {duration(job.duration_ns)}  "
     made = output_words(job, 2)
     tail = f" -> {made}" if made else ""
     words = command_line(job.command)
-    again = " (again)" if job.reproduces else ""
+    again = " (again)" * bool(job.reproduces) + " (withdrawn)" * withdrawn
     if columns:  # the command gives way first: what was made says more
         room = max(columns - len(head), _NARROWEST)
         room -= len(again)
@@ -66,11 +71,12 @@ def line(identifier: str, job: Job, style: Style, columns: int = 0) -> str:
     return f"{start}  {present.painted_outcome(result, style)}  {duration(job.duration_ns)}  {words}"
 
 
-def entry(identifier: str, job: Job, style: Style) -> Iterator[str]:
+def entry(identifier: str, job: Job, style: Style, *, withdrawn: bool = False) -> Iterator[str]:
     """A job in a few lines, in the manner of git log."""
+    mark = style.red("  withdrawn") if withdrawn else ""
     yield (
         f"{style.yellow('job ' + identifier)}  {present.painted_outcome(outcome(job), style)}"
-        f"  {duration(job.duration_ns)}"
+        f"  {duration(job.duration_ns)}{mark}"
     )
     yield f"Date:  {present.when(job.started_ns)}"
     yield f"Code:  {present.code_state(job)}"

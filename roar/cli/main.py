@@ -29,6 +29,9 @@ TABLE = {
     "Make again": {
         "reproduce": "Run the lineage of a file again and compare the bytes",
     },
+    "Correct": {
+        "pop": "Withdraw the last job, or named jobs, files and sessions",
+    },
     "Share and keep": {
         "init": "Let plain git show and fetch the records (writes git config only)",
         "sync": "Fetch and push the records",

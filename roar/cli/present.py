@@ -9,8 +9,11 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import click
+
 from roar.cache.index import Index, open_index
 from roar.cli.say import Style, patience
+from roar.errors import RoarError
 from roar.git.repository import Repository
 from roar.records.job import Job
 from roar.records.summary import printable
@@ -31,6 +34,11 @@ def aside(waiting: int) -> str:
     return f"{count(waiting, 'record')} saved aside (next: roar recover)"
 
 
+def withdrawn(number: int) -> str:
+    """What to say of jobs that an answer leaves out."""
+    return f"{count(number, 'withdrawn job')} left out (next: roar log --all)"
+
+
 @contextlib.contextmanager
 def opened_index(repo: Repository) -> Iterator[Index]:
     """The index, brought up to date; on a terminal with a word when there is much to read."""
@@ -38,6 +46,19 @@ def opened_index(repo: Repository) -> Iterator[Index]:
         index = open_index(repo)
     with index:
         yield index
+
+
+def agree(question: str, refusal: str, again: str, *, yes: bool) -> None:
+    """Ask on the terminal, unless ``yes`` was said. Raises ``RoarError`` without a yes, with ``again`` as what to type.
+
+    ``refusal`` says what was not done, for where there is no terminal.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise RoarError(f"{refusal}: there is no terminal to ask on", again)
+    if not click.confirm(question, err=True):
+        raise RoarError("nothing was done")
 
 
 def style() -> Style:

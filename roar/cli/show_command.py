@@ -12,6 +12,7 @@ from roar.cli import present
 from roar.cli.log_command import as_fields, line
 from roar.cli.say import Style, write_json
 from roar.git.repository import discover
+from roar.records.about import Withdrawal
 from roar.records.job import File, Job
 from roar.records.summary import command_line, duration, left_out_words, outcome, printable
 from roar.verbs.resolve import SHORT_HASH, resolve
@@ -49,11 +50,19 @@ def command(what: str, *, all_files: bool, as_json: bool) -> None:
         present.write(_group(found, style))
 
 
+def _withdrawn(withdrawals: list[Withdrawal], style: Style) -> Iterator[str]:
+    for record in withdrawals:
+        why = f": {printable(record.reason)}" if record.reason else ""
+        when = present.when(record.clock * 1_000_000)
+        yield style.red(f"WITHDRAWN by {printable(record.user)}, {when}{why}")
+
+
 def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     job = found.job
     yield style.yellow(f"job {found.id}")
     yield f"    {command_line(job.command)}"
     yield f"    {present.painted_outcome(outcome(job), style)} in {duration(job.duration_ns)}"
+    yield from _withdrawn(found.withdrawals, style)
     if job.incomplete:
         yield ""
         yield style.red("INCOMPLETE: this record does not know everything")
@@ -158,10 +167,13 @@ def _artifact(found: ArtifactShown, style: Style) -> Iterator[str]:
     yield f"    {present.size(found.size)}"
     for use in found.names:
         yield f"    {printable(use.path)}"
+    yield from _withdrawn(found.withdrawals, style)
     for title, jobs in (("Made by", found.made_by), ("Used by", found.used_by)):
         yield ""
         yield style.bold(f"{title} {present.count(len(jobs), 'job')}" if jobs else f"{title} no recorded job")
         yield from _jobs(jobs, found.jobs, style)
+        if title == "Made by" and found.withdrawn_maker:
+            yield style.dim(f"    left out: withdrawn job {present.short_id(found.withdrawn_maker)}")
 
 
 def _group(found: GroupShown, style: Style) -> Iterator[str]:
@@ -171,6 +183,7 @@ def _group(found: GroupShown, style: Style) -> Iterator[str]:
         name = f" {printable(found.session.name)}" if found.session.name else ""
         yield style.yellow(f"session {found.id}") + name
         yield f"    {found.session.purpose}, begun by {printable(found.session.user)}"
+        yield from _withdrawn(found.withdrawals, style)
     yield ""
     yield style.bold(present.count(len(found.ran), "job"))
     yield from _jobs(found.ran, found.jobs, style)
@@ -186,6 +199,7 @@ def _jobs(asked: list[str], known: dict[str, Job], style: Style) -> Iterator[str
 
 
 def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
+    taken_back = [{"user": w.user, "clock_ms": w.clock, "reason": w.reason} for w in found.withdrawals]
     if isinstance(found, JobShown):
         whole = found.job.model_dump(mode="json", exclude_none=True)
         inputs, outputs = (
@@ -201,6 +215,7 @@ def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
             "outputs": outputs,
             "step": found.step,
             "reproduced_by": found.reproduced_by,
+            "withdrawals": taken_back,
             "record": whole,
         }
     jobs = [as_fields(identifier, job) for identifier, job in found.jobs.items()]
@@ -213,5 +228,8 @@ def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
             "made_by": found.made_by,
             "used_by": found.used_by,
             "jobs": jobs,
+            "withdrawn_maker": found.withdrawn_maker,
+            "withdrawals": taken_back,
         }
-    return {"kind": "session" if found.session else "commit", "id": found.id, "ran": found.ran, "jobs": jobs}
+    kind = "session" if found.session else "commit"
+    return {"kind": kind, "id": found.id, "ran": found.ran, "jobs": jobs, "withdrawals": taken_back}

@@ -108,6 +108,13 @@ def _unknown(found: Status, style: Style) -> Iterator[str]:
             f"{present.count(len(found.gaps), 'record')} of the session {'does' if one else 'do'} not know everything"
         )
         yield style.red(text) + f" (next: roar show {present.short_id(found.gaps[0])})"
+    if found.withdrawn:
+        yield style.dim(present.withdrawn(found.withdrawn))
+    if found.taken_back:
+        names = ", ".join(printable(path) for path in found.taken_back[:_MOST])
+        more = f" and {len(found.taken_back) - _MOST} more" if len(found.taken_back) > _MOST else ""
+        hint = f" (next: roar show {printable(found.taken_back[0])})"
+        yield style.red(f"withdrawn content in the session: {names}{more}") + hint
     if found.broken:
         oid, reason = found.broken[0]
         text = f"{present.count(len(found.broken), 'object')} under refs/roar cannot be read"
@@ -139,4 +146,6 @@ def _fields(found: Status) -> dict[str, Any]:
         "incomplete": found.gaps,
         "broken": [{"object": oid, "reason": reason} for oid, reason in found.broken],
         "saved_aside": found.aside,
+        "withdrawn_jobs": found.withdrawn,
+        "withdrawn_paths": found.taken_back,
     }

@@ -52,6 +52,11 @@ def filtered_blob_ids(repo: Repository, paths: list[str]) -> dict[str, str]:
     return dict(zip(plain, out, strict=True))
 
 
+def tracked(repo: Repository) -> set[str]:
+    """Every path that git's index has. Raises ``GitError``."""
+    return {os.fsdecode(p) for p in repo.ask("ls-files", "-z").split(b"\0") if p}
+
+
 def ignored(repo: Repository, paths: list[str]) -> set[str]:
     """Those of the paths that git ignores. A path that git will not judge (in a submodule) is in nobody's way."""
     if not paths:

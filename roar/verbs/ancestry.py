@@ -21,13 +21,16 @@ class Product(NamedTuple):
 class Ancestry(NamedTuple):
     """Jobs in order of dependency with their files, what connects them, and every data file among them.
 
-    ``lineage.cut`` holds the jobs that the limit on depth left out.
+    ``lineage.cut`` holds the jobs that the limit on depth left out. ``withdrawn`` are those of the jobs and contents
+    that were taken back; ``withdrawn_makers`` the withdrawn jobs that made what no other did.
     """
 
     lineage: Lineage
     jobs: dict[str, Job]
     uses: dict[str, tuple[list[Use], list[Use]]]
     products: list[Product]
+    withdrawn: set[str]
+    withdrawn_makers: dict[str, str]
 
 
 def ancestry(index: Index, target: Target, *, down: bool = False, depth: int | None = None) -> Ancestry:
@@ -44,7 +47,11 @@ def ancestry(index: Index, target: Target, *, down: bool = False, depth: int | N
         # made by nobody and asked upwards, or read by nobody and asked downwards: then nothing else mentions it
         maker = next(iter(_roots(index, target, down=False)), None)
         products[:0] = [Product(use, maker, []) for use in index.names(target.id)[:1]]
-    return Ancestry(lineage, index.load_jobs(lineage.jobs), uses, products)
+    contents = {product.use.hash for product in products if product.use.hash}
+    withdrawn = set(index.corrections("withdrawal", [*lineage.jobs, *contents]))
+    nobodys = {product.use.hash for product in products if product.use.hash and product.made_by is None}
+    makers = index.withdrawn_makers(nobodys)
+    return Ancestry(lineage, index.load_jobs(lineage.jobs), uses, products, withdrawn, makers)
 
 
 def _roots(index: Index, target: Target, *, down: bool) -> list[str]:

@@ -28,11 +28,12 @@ class Flow(NamedTuple):
 
 
 class Dag(NamedTuple):
-    """All steps of a session in order, and the files that connect them."""
+    """All steps of a session in order, and the files that connect them; ``withdrawn`` counts jobs that are left out."""
 
     session: str
     nodes: list[Node]
     flows: list[Flow]
+    withdrawn: int
 
     @property
     def stale_count(self) -> int:
@@ -45,7 +46,7 @@ def dag(index: Index, repo: Repository, session: str) -> Dag:
     found = states(index, repo, session)
     jobs = index.load_jobs(state.step.job for state in found)
     nodes = [Node(state, jobs[state.step.job]) for state in found]
-    return Dag(session, nodes, _flows(found))
+    return Dag(session, nodes, _flows(found), index.count_jobs(session, withdrawn=True))
 
 
 def _flows(found: list[State]) -> list[Flow]:

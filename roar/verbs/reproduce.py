@@ -158,6 +158,9 @@ def find(index: Index, repo: Repository, text: str, cwd: str) -> Asked:
     if target.kind != "artifact":
         raise UsageError(f"{printable(text)} is a {target.kind}, not a file, a hash, a job or a step", "roar log")
     makers = index.producers(target.id)
+    if not makers and (withdrawn := index.withdrawn_makers([target.id])):
+        said = f"the job that made {printable(text)} was withdrawn"
+        raise NotFoundError(said, f"roar show {withdrawn[target.id][:12]}, then reproduce that job by its id")
     if not makers:
         raise NotFoundError(f"no recorded job made {printable(text)}", f"roar show {target.id[:12]}")
     versions = index.versions(target.path) if target.path else []

@@ -7,9 +7,11 @@ from typing import NamedTuple
 from roar.cache.index import Index
 from roar.errors import NotFoundError
 from roar.lineage import Use, origins
+from roar.records.about import Withdrawal
 from roar.records.job import File, Job, Session
 from roar.verbs.resolve import Target
 from roar.verbs.steps import steps_of
+from roar.verbs.withdraw import withdrawals_of
 
 MOST = 20
 """Jobs of a list that are read when not everything is asked for; the others are known by their ids."""
@@ -28,12 +30,13 @@ class JobShown(NamedTuple):
     made_by: dict[str, str]
     step: int | None
     reproduced_by: list[str]
+    withdrawals: list[Withdrawal]
 
 
 class ArtifactShown(NamedTuple):
     """A content: the names it was seen under, and the jobs that wrote and read it, newest first.
 
-    ``jobs`` holds the newest of them.
+    ``jobs`` holds the newest of them; ``withdrawn_maker`` is a withdrawn job that wrote it, when there is one.
     """
 
     hash: str
@@ -42,6 +45,8 @@ class ArtifactShown(NamedTuple):
     made_by: list[str]
     used_by: list[str]
     jobs: dict[str, Job]
+    withdrawn_maker: str | None
+    withdrawals: list[Withdrawal]
 
 
 class GroupShown(NamedTuple):
@@ -51,6 +56,7 @@ class GroupShown(NamedTuple):
     session: Session | None
     ran: list[str]
     jobs: dict[str, Job]
+    withdrawals: list[Withdrawal]
 
 
 def show(index: Index, target: Target, *, everything: bool = False) -> JobShown | ArtifactShown | GroupShown:
@@ -82,6 +88,7 @@ def show_job(index: Index, identifier: str) -> JobShown:
         makers,
         next((step.number for step in steps if identifier in step.jobs), None),
         index.reproductions(identifier),
+        withdrawals_of(index, [identifier]).get(identifier, []),
     )
 
 
@@ -92,8 +99,12 @@ def _show_artifact(index: Index, target: Target, most: int | None) -> ArtifactSh
     made_by, used_by = index.producers(target.id), index.consumers(target.id)
     size = names[0].size if names else 0
     newest = made_by[:most] + used_by[:most]
-    return ArtifactShown(target.id, size, names, made_by, used_by, index.load_jobs(newest))
+    taken_back = withdrawals_of(index, [target.id]).get(target.id, [])
+    withdrawn_maker = index.withdrawn_makers([target.id]).get(target.id)
+    jobs = index.load_jobs(newest)
+    return ArtifactShown(target.id, size, names, made_by, used_by, jobs, withdrawn_maker, taken_back)
 
 
 def _group(index: Index, identifier: str, session: Session | None, ran: list[str], most: int | None) -> GroupShown:
-    return GroupShown(identifier, session, ran, index.load_jobs(ran[:most]))
+    taken_back = withdrawals_of(index, [identifier]).get(identifier, [])
+    return GroupShown(identifier, session, ran, index.load_jobs(ran[:most]), taken_back)

@@ -19,7 +19,8 @@ class Status(NamedTuple):
     ``strange`` are the remotes that were never compared with; ``loose`` are the commits that jobs ran on and no
     remote branch holds, by the command that brings them there; ``gone`` are those that the repository has lost;
     ``gaps`` the jobs of the session whose records do not know everything; ``broken`` what could not be read, as
-    (object id, reason); ``aside`` counts records that are not in the journal yet.
+    (object id, reason); ``aside`` counts records that are not in the journal yet, ``withdrawn`` the jobs of the session
+    that are left out here; ``taken_back`` are paths that its steps read or wrote with a content that was withdrawn.
     """
 
     session: str | None
@@ -34,6 +35,8 @@ class Status(NamedTuple):
     gaps: list[str]
     broken: list[tuple[str, str]]
     aside: int
+    withdrawn: int
+    taken_back: list[str]
 
     @property
     def stale(self) -> list[State]:
@@ -47,12 +50,13 @@ def status(index: Index, repo: Repository) -> Status:
     jobs = index.jobs(session=session) if session else []
     newest = jobs[:1] or index.jobs(limit=1)
     remotes = transport.remotes(repo)
+    found = states(index, repo, session) if session else []
     return Status(
         session,
         len(jobs),
         index.count_jobs(),
         (newest[0], index.load_job(newest[0])) if newest else None,
-        states(index, repo, session) if session else [],
+        found,
         {remote: count for remote in remotes if (count := sync.unpushed(repo, remote))},
         [remote for remote in remotes if not refs.listing(repo, f"refs/roar-remote/{remote}/")],
         _loose(repo, remotes[0]) if remotes else {},
@@ -60,7 +64,15 @@ def status(index: Index, repo: Repository) -> Status:
         index.with_gaps(session) if session else [],
         index.broken(),
         saved_aside(repo),
+        index.count_jobs(session, withdrawn=True) if session else 0,
+        _taken_back(index, found),
     )
+
+
+def _taken_back(index: Index, found: list[State]) -> list[str]:
+    """The paths of withdrawn contents among the inputs and outputs of steps."""
+    uses = {use.hash: use.path for state in found for use in state.inputs + state.outputs if use.hash}
+    return sorted({uses[content] for content in index.corrections("withdrawal", [h for h in uses if h])})
 
 
 def saved_aside(repo: Repository) -> int:
