@@ -121,6 +121,7 @@ def test_wheel_fits_the_platform_and_any_python(wheel):
     assert "Root-Is-Purelib: false" in about
     assert "roar = roar.__main__:main" in entry_points
     assert "git-roar = roar.__main__:main" in entry_points
+    assert {f"roar/git-hooks/{hook.name}" for hook in (ROOT / "git-hooks").iterdir()} <= set(names)
     for page in ("roar.1", "git-roar.1"):
         assert any(name.endswith(f".data/data/share/man/man1/{page}") for name in names)
     assert not [name for name in names if name.startswith(("tests/", "scripts/", "tracer/"))]
@@ -133,6 +134,15 @@ def test_installed_programs_answer(installed):
     assert call("git", "roar", "--version", env=path).stdout == version
     assert call(installed / "bin/python", "-m", "roar", "--version").stdout == version
     assert os.access(site_packages(installed) / TRACER, os.X_OK)
+
+
+def test_installed_program_brings_its_hooks(installed, tmp_path):
+    call("git", "init", "-q", tmp_path)
+    call(installed / "bin/roar", "init", "--hooks", cwd=tmp_path)
+    for hook in (ROOT / "git-hooks").iterdir():
+        if hook.name != "pre-receive":
+            assert (tmp_path / ".git/hooks" / hook.name).read_bytes() == hook.read_bytes()
+            assert os.access(tmp_path / ".git/hooks" / hook.name, os.X_OK)
 
 
 @pytest.mark.skipif(shutil.which("man") is None, reason="needs man")

@@ -42,6 +42,8 @@ TABLE = {
     },
 }
 """Commands by group, with the line that help shows; each is the click command in ``roar.cli.<name>``."""
+HIDDEN = ("hook",)
+"""Called by git's hooks, not by people."""
 
 
 class LazyGroup(click.Group):
@@ -54,7 +56,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in [*self.list_commands(ctx), *HIDDEN]:
             return None
         module = importlib.import_module(f"roar.cli.{cmd_name}_command")
         command: click.Command = module.command

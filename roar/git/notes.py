@@ -18,22 +18,41 @@ Entries = list[tuple[bytes, bytes, str]]
 
 def add_line(repo: Repository, reader: Reader, tree: str | None, commit: str, line: str) -> str:
     """The id of a tree like ``tree`` in which the commit's note also has this line (once)."""
-    root = reader.tree(tree) if tree else []
+    root, shard = _around(reader, tree, commit)
     name = commit.encode()
-    folder = next((oid for mode, n, oid in root if n == name[:2] and mode == TREE_MODE), None)
-    shard = reader.tree(folder) if folder else []
-    texts = [reader.body(oid, "blob") for oid in _existing(reader, root, shard, name)]
-    lines = [text for text in b"\n".join(texts).split(b"\n") if text]
+    lines = _lines(reader, root, shard, name)
     new = line.encode("utf-8", "surrogateescape")
     if new not in lines:
-        lines = [*lines, new][-MOST_LINES:]
-    blob = objects.write(repo, "blob", b"\n".join(lines) + b"\n")
+        lines.append(new)
+    blob = _blob(repo, lines)
     shard = [e for e in shard if e[1] not in (name[2:], name[2:4])] + _others(repo, reader, shard, name)
     shard.append((FILE_MODE, name[2:], blob))
     shard_id = objects.write(repo, "tree", objects.tree_body(shard))
     root = [e for e in root if e[1] not in (name, name[:2])]
     root.append((TREE_MODE, name[:2], shard_id))
     return objects.write(repo, "tree", objects.tree_body(root))
+
+
+def lines_of(reader: Reader, tree: str | None, commit: str) -> list[str]:
+    """The lines of a commit's note."""
+    root, shard = _around(reader, tree, commit)
+    return [line.decode("utf-8", "surrogateescape") for line in _lines(reader, root, shard, commit.encode())]
+
+
+def _around(reader: Reader, tree: str | None, commit: str) -> tuple[Entries, Entries]:
+    """The entries of the notes tree, and of the folder in it where the commit's note belongs."""
+    root = reader.tree(tree) if tree else []
+    folder = next((oid for mode, n, oid in root if n == commit[:2].encode() and mode == TREE_MODE), None)
+    return root, reader.tree(folder) if folder else []
+
+
+def _lines(reader: Reader, root: Entries, shard: Entries, name: bytes) -> list[bytes]:
+    texts = [reader.body(oid, "blob") for oid in _existing(reader, root, shard, name)]
+    return [text for text in b"\n".join(texts).split(b"\n") if text]
+
+
+def _blob(repo: Repository, lines: list[bytes]) -> str:
+    return objects.write(repo, "blob", b"\n".join(lines[-MOST_LINES:]) + b"\n")
 
 
 def _existing(reader: Reader, root: Entries, shard: Entries, name: bytes) -> list[str]:

@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterable, Mapping
 
 from roar.errors import GitError
-from roar.git import program
 from roar.git.repository import Repository
 from roar.paths import OPEN
 
@@ -229,6 +228,6 @@ class Reader:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 cwd=self._repo.git_dir,
-                env=program.environment(),
+                env=self._repo.environment(),
             )
         return self._git

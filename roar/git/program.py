@@ -6,15 +6,15 @@ import os
 
 from roar.errors import GitError, RoarError
 
+QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
+"""Where the objects of a push lie until the hooks have let it in (git-receive-pack(1))."""
 _NOT_INHERITED = (
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_PREFIX",
     "GIT_COMMON_DIR",
     "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",  # a push's quarantine, when called from a hook
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_QUARANTINE_PATH",
+    *QUARANTINE,
     "GIT_NOTES_REF",
     "GIT_NOTES_DISPLAY_REF",
     "GIT_EXTERNAL_DIFF",

@@ -24,7 +24,7 @@ _QUESTIONS = (
 class Repository:
     """Where a repository's parts are. Absolute paths; ``work_tree`` is None in a bare one."""
 
-    __slots__ = ("common_dir", "git_dir", "objects_dir", "reftable", "sha256", "work_tree")
+    __slots__ = ("common_dir", "git_dir", "objects_dir", "quarantine", "reftable", "sha256", "work_tree")
 
     def __init__(
         self,
@@ -42,6 +42,8 @@ class Repository:
         self.work_tree = work_tree
         self.sha256 = sha256
         self.reftable = reftable
+        self.quarantine: dict[str, str] = {}
+        """The environment in which git sees the objects of a push that is judged just now; else empty."""
 
     @property
     def own_dir(self) -> str:
@@ -74,7 +76,12 @@ class Repository:
 
     def ask(self, *args: str, stdin: bytes | None = None) -> bytes:
         """The output of a git command on this repository. Raises ``GitError``."""
-        return program.ask([*self.args(), *args], cwd=self.work_tree or self.git_dir, stdin=stdin)
+        env = self.environment()
+        return program.ask([*self.args(), *args], cwd=self.work_tree or self.git_dir, stdin=stdin, env=env)
+
+    def environment(self) -> dict[str, str]:
+        """What git finds in its environment when it is called for this repository."""
+        return program.environment(**self.quarantine)
 
     def require_work_tree(self) -> str:
         """The work tree. Raises ``RoarError`` in a bare repository."""

@@ -5,6 +5,7 @@
     refs/roar/archive/<yyyy>/<writer> records of many writers, folded together by this clone
     refs/roar-remote/<remote>/...     what others have
     refs/roar-kept/...                chains of this clone that a remote has folded
+    refs/roar-keep/<writer>           commits that records name and no branch holds; of this clone alone
 
 A record's commit holds a tree with ``record.json`` and what belongs to it: ``files/`` (the overlay), ``in/`` and
 ``out/`` (manifests). A commit may also hold many records in segments. ``docs/format.md`` describes it in full.
@@ -15,6 +16,7 @@ NOTES = "refs/roar/notes/"
 ARCHIVE = "refs/roar/archive/"
 REMOTES = "refs/roar-remote/"
 KEPT = "refs/roar-kept/"
+KEEP = "refs/roar-keep/"
 LOCAL_NOTES = "refs/notes/roar"
 SPELLED_NOTES = "refs/notes/refs/roar/notes/"
 """Where ``git log --notes='refs/roar/notes/*'`` looks: git puts ``refs/notes/`` before a pattern it is given."""

@@ -10,15 +10,16 @@ import logging
 import os
 import time
 
-from roar.errors import GitError, RoarError
+from roar.errors import GitError, RecordError, RoarError
 from roar.git import gclock, locks, notes, objects, refs, settings
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.journal import JOBS, LOCAL_NOTES, NOTES, SPELLED_NOTES, spool
+from roar.journal import JOBS, RECORD, keep, noted, spool
 from roar.journal.entry import Draft, Entry, trailer_id
 from roar.journal.writer import new_writer, writer_name
-from roar.records import ids
+from roar.records import codec, ids
 from roar.records.ids import clock_of
+from roar.records.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,22 @@ def append(repo: Repository, draft: Draft, beside: dict[bytes, bytes] | None = N
         entry = Entry(draft(max(wall, after + 1, chain.clock + 1), chain.writer), beside or {})
         try:
             with gclock.hold(repo):
+                before = chain.last_code()
                 chain.extend(entry)
+                if before and before != entry.commit:
+                    _keep(repo, reader, chain.writer, who, before)
         except gclock.GcRunningError:
             log.debug("a gc runs: %s goes to the spool", entry.identifier)
             spool.save(repo.own_dir, entry)
         return entry
+
+
+def _keep(repo: Repository, reader: Reader, writer: str, who: str, commit: str) -> None:
+    """Keep the code of the record before, when it was amended or rebased meanwhile. The new record is in already."""
+    try:
+        keep.keep(repo, reader, writer, who, keep.unheld(repo, [commit]))
+    except (GitError, RoarError, OSError) as error:
+        log.debug("commit %s is not kept: %s", commit, error)
 
 
 def bring_in(repo: Repository, files: list[str] | None = None, *, patience_seconds: float = 0.0) -> list[str]:
@@ -124,18 +136,24 @@ class Chain:
         if entry.note and entry.commit:
             self._note(entry.commit, entry.note, author)
 
+    def last_code(self) -> str | None:
+        """The commit that the chain's last job ran on, None when the last record is no job."""
+        try:
+            found = self._reader.get(f"{self.tip}:{RECORD.decode()}") if self.tip else None
+            record = codec.decode(found[2]) if found else None
+        except (GitError, RecordError):
+            return None
+        return record.code.commit if isinstance(record, Job) else None
+
     def _note(self, commit: str, line: str, who: str) -> None:
         """Notes are derived from the records: one that cannot be written is no loss, and no reason to fail."""
-        ref = NOTES + self.writer
         try:
-            for _ in range(3):
-                tip = refs.read(self._repo, ref)
-                tree = self._reader.commit(tip).tree if tip else None
-                new = notes.add_line(self._repo, self._reader, tree, commit, line)
-                body = objects.commit_body(new, [tip] if tip else [], who, who, "roar: notes\n")
-                if refs.compare_and_swap(self._repo, ref, objects.write(self._repo, "commit", body), tip):
-                    break
-            refs.symbolic(self._repo, LOCAL_NOTES, ref)
-            refs.symbolic(self._repo, SPELLED_NOTES + self.writer, ref)
+            noted.change(
+                self._repo,
+                self._reader,
+                self.writer,
+                who,
+                lambda tree: notes.add_line(self._repo, self._reader, tree, commit, line),
+            )
         except (GitError, RoarError, OSError) as error:
             log.debug("no note on %s: %s", commit, error)

@@ -69,7 +69,7 @@ def since(repo: Repository, new: Iterable[str], known: Iterable[str] = ()) -> It
     walk = [*repo.args(), "-c", "log.showSignature=false", "log", "--stdin", "--ignore-missing"]
     walk.append(f"--format=%T:{RECORD.decode()} %H")
     batch = [*repo.args(), "cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"]
-    env = program.environment()
+    env = repo.environment()
     pipe = subprocess.PIPE
     here = repo.git_dir
     with (

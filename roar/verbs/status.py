@@ -7,7 +7,7 @@ from typing import NamedTuple
 from roar.cache.index import Index
 from roar.git import refs, transport
 from roar.git.repository import Repository
-from roar.journal import spool
+from roar.journal import keep, noted, spool
 from roar.records.job import Job
 from roar.verbs import sync
 from roar.verbs.stale import State, states
@@ -46,6 +46,7 @@ class Status(NamedTuple):
 
 def status(index: Index, repo: Repository) -> Status:
     """The state of the work tree's session and of sharing. Raises ``RoarError`` where there is no work tree."""
+    keep.keep_noted(repo)
     session = session_asked(index, repo)
     jobs = index.jobs(session=session) if session else []
     newest = jobs[:1] or index.jobs(limit=1)
@@ -60,7 +61,7 @@ def status(index: Index, repo: Repository) -> Status:
         {remote: count for remote in remotes if (count := sync.unpushed(repo, remote))},
         [remote for remote in remotes if not refs.listing(repo, f"refs/roar-remote/{remote}/")],
         _loose(repo, remotes[0]) if remotes else {},
-        _gone(repo, sync.noted(repo)),
+        _gone(repo, noted.commits(repo)),
         index.with_gaps(session) if session else [],
         index.broken(),
         saved_aside(repo),

@@ -10,7 +10,7 @@ from roar.errors import UsageError
 from roar.git import locks, program, refs, settings, transport
 from roar.git.gclock import GcRunningError
 from roar.git.repository import Repository
-from roar.journal import JOBS, LOCAL_NOTES, NOTES, REMOTES, segments
+from roar.journal import JOBS, LOCAL_NOTES, NOTES, REMOTES, keep, noted, segments
 from roar.journal.append import bring_in
 from roar.journal.writer import new_writer, writer_name
 from roar.verbs import folded
@@ -32,6 +32,7 @@ class Synced(NamedTuple):
 def sync(repo: Repository, remote: str | None, *, fetch: bool = True, push: bool = True, quiet: bool = True) -> Synced:
     """Fetch, then push the records. Raises ``UsageError`` for a wrong remote, ``GitError`` when git fails."""
     bring_in(repo)
+    keep.keep_noted(repo)
     name = transport.check_remote(repo, remote or default_remote(repo))
     fetched = transport.fetch_records(repo, name, own_notes(repo), quiet=quiet) if fetch else []
     if any(ref.startswith(f"{REMOTES}{name}/archive/") for ref in fetched):
@@ -103,6 +104,9 @@ def init(repo: Repository) -> list[str]:
             repo.ask("config", "--local", "--add", "notes.displayRef", pattern)
             changed.append(f"notes.displayRef = {pattern}")
     own = own_notes(repo)
+    if LOCAL_NOTES not in config.get("notes.rewriteref", []):  # git takes none outside refs/notes/
+        repo.ask("config", "--local", "--add", "notes.rewriteRef", LOCAL_NOTES)
+        changed.append(f"notes.rewriteRef = {LOCAL_NOTES}")
     if refs.read(repo, own):
         refs.symbolic(repo, LOCAL_NOTES, own)
     for remote in transport.remotes(repo):
@@ -120,14 +124,6 @@ def how_to_share(repo: Repository, remote: str, commit: str) -> str:
     return f"git push {remote} HEAD" if done.returncode == 0 else f"git push {remote} {commit[:12]}:refs/heads/NAME"
 
 
-def noted(repo: Repository) -> list[str]:
-    """The commits that this clone's jobs ran on."""
-    if refs.read(repo, LOCAL_NOTES) is None:
-        return []
-    lines = repo.ask("notes", "--ref", LOCAL_NOTES, "list").decode().split("\n")
-    return [line.split(" ")[1] for line in lines if " " in line]
-
-
 def noted_and_unshared(repo: Repository) -> list[str]:
     """The commits that this clone's jobs ran on and that no remote-tracking branch holds."""
-    return transport.on_no_remote_branch(repo, noted(repo))
+    return transport.on_no_remote_branch(repo, noted.commits(repo))

@@ -1,0 +1,88 @@
+"""What roar does when git calls: after a checkout, a merge or a rewrite, and before a push.
+
+A hook of ours never stops what the user does and takes no time that is noticed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+import roar
+from roar.errors import RoarError
+from roar.git import settings, transport
+from roar.git.gclock import GcRunningError
+from roar.git.repository import Repository
+from roar.journal import keep, noted
+from roar.journal.append import bring_in
+from roar.verbs import sync
+
+_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def scripts() -> str:
+    """The folder of the hook scripts: in the installed package, or beside it in a checkout of roar."""
+    package = os.path.dirname(os.path.abspath(roar.__file__))
+    inside = os.path.join(package, "git-hooks")
+    return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(package), "git-hooks")
+
+
+def after_checkout(repo: Repository) -> None:
+    """Bring in the records that wait, and do nothing else."""
+    bring_in(repo)
+
+
+def after_rewrite(repo: Repository, lines: Iterable[str]) -> None:
+    """After an amend or a rebase: notes go along, and the old commits stay alive. ``lines`` are "OLD NEW [...]"."""
+    words = [line.split(" ") for line in lines]
+    rewritten = [(w[0], w[1]) for w in words if len(w) > 1 and _ID.fullmatch(w[0]) and _ID.fullmatch(w[1])]
+    keep.keep_noted(repo)
+    try:
+        noted.follow(repo, rewritten)
+    except GcRunningError:  # git's own notes.rewriteRef has done it, after `roar init`
+        return
+
+
+def before_push(repo: Repository, remote: str, lines: Iterable[str]) -> str | None:
+    """The line to say before a branch is pushed, or None. As configured, a background process pushes the records.
+
+    ``roar.sync.auto`` is ``remind`` (the default), ``push`` (or true) or ``never`` (or false). ``lines`` are git's:
+    "LOCAL-REF OID REMOTE-REF OID".
+    """
+    auto = settings.values(repo).get("roar.sync.auto", ["remind"])[-1].lower()
+    if auto in ("never", "false", "no", "off", "0") or remote not in transport.remotes(repo):
+        return None
+    if any(line.startswith("refs/roar/") for line in lines):
+        return None
+    count = sync.unpushed(repo, remote)
+    if not count:
+        return None
+    records = f"{count} record{'s' * (count > 1)}"
+    if auto in ("push", "true", "yes", "on", "1") and _push_aside(repo, remote):
+        return f"{records} {'go' if count > 1 else 'goes'} to {remote} in the background"
+    return f"{records} of this clone {'are' if count > 1 else 'is'} not on {remote} yet (next: roar sync {remote})"
+
+
+def _push_aside(repo: Repository, remote: str) -> bool:
+    """Push the records from a process of its own that asks nobody for anything; False where there is no fork.
+
+    What it does not bring over is counted again before the next push.
+    """
+    if not hasattr(os, "fork"):
+        return False
+    if os.fork():
+        return True
+    status = 1
+    try:
+        os.setsid()  # away from the terminal: no password prompt may come up behind the user's work
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for fd in range(3):
+            os.dup2(nowhere, fd)
+        os.environ.update(GIT_TERMINAL_PROMPT="0", GIT_ASKPASS="true", SSH_ASKPASS_REQUIRE="never", SSH_ASKPASS="true")
+        sync.sync(repo, remote, fetch=False)
+        status = 0
+    except (RoarError, OSError):
+        pass
+    finally:
+        os._exit(status)
