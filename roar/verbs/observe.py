@@ -87,7 +87,8 @@ class Observed:
             return False
         if file.get("read") or file["path"] in self._moved or (file.get("appended") and not file.get("truncated")):
             return True
-        return bool(file.get("written")) and not file.get("truncated") and "before_hash" in file
+        # There is a digest of what was there only where it had been read, or where some of it was kept.
+        return bool(file.get("written")) and "before_hash" in file
 
     def _is_output(self, file: SeenFile) -> bool:
         after, before = file.get("after"), file.get("before")
@@ -96,6 +97,8 @@ class Observed:
             return False
         if not file.get("existed") or before is None or not _same(before, after):
             return True
+        if not (file.get("opens") or file.get("inherited") or file.get("truncated")):
+            return False  # moved away and back
         # Size and time are as before. So they are after a write in the clock tick of the one before it, and after
         # `touch -d`, as reproducible builds do it, which only the change time tells.
         recent = max(before["mtime_ns"], before["ctime_ns"]) + CLOCK_TICK_NS >= self._began_ns
@@ -153,7 +156,7 @@ class Observed:
             return None, file["before_unknown"]
         before, after, path = file.get("before"), file.get("after"), file["path"]
         moved_to = self._moved.get(path)
-        if after is None and moved_to is not None and before is not None:
+        if moved_to is not None and before is not None and (after is None or not _same(before, after)):
             path, after = moved_to["path"], moved_to.get("after")
         if after is None:
             return None, "removed during the run"
