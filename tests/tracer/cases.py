@@ -29,6 +29,9 @@ class Case:
     before: tuple[str, ...] = ()
     """Files whose digest from before the job must be there; all others must have none."""
     temporaries: int | None = None
+    processes: int | None = None
+    connects: tuple[tuple[str, int], ...] = ()
+    """Internet addresses and ports."""
     status: int = 0
     root: bool = False
     only: str = ""
@@ -74,6 +77,12 @@ OPENS = [
         c="""static void *t(void*x){ must(chdir("d"),"d"); return 0; }
              int main(){ pthread_t p; take("in"); pthread_create(&p,0,t,0); pthread_join(p,0); take("in"); }""",
         given={"in": "a", "d/in": "b"}, reads=("in", "d/in"),
+    ),
+    Case(
+        "fchdir_by_thread",
+        c="""static void *t(void*x){ must(fchdir((long)x),"d"); return 0; }
+             int main(){ long d=must(open("d",O_PATH),"d"); pthread_t p; pthread_create(&p,0,t,(void*)d); pthread_join(p,0); take("in"); put("out","x"); }""",
+        given={"in": "a", "d/in": "b"}, reads=("d/in",), writes=("d/out",),
     ),
     Case("chdir_of_child", sh='(cd d; read x < in; echo "$x"); read y < in; echo "$y"',
          given={"in": "a", "d/in": "b"}, reads=("in", "d/in")),
@@ -145,7 +154,7 @@ OPENS = [
         "pid_namespace",
         c="""int main(){ must(unshare(CLONE_NEWPID),"unshare"); pid_t c=fork(); if(!c){ take("in"); put("out","x");
              pid_t d=fork(); if(!d){ take("in2"); return 3; } return finish(d); } return finish(c); }""",
-        given={"in": "1", "in2": "2"}, reads=("in", "in2"), writes=("out",), status=3, root=True,
+        given={"in": "1", "in2": "2"}, reads=("in", "in2"), writes=("out",), status=3, root=True, processes=3,
     ),
     Case("removed_cwd", c='int main(){ must(chdir("d"),"d"); must(rmdir("../d"),"rm"); open("x",O_RDONLY); int f=open("/proc/self/cwd/../in",O_RDONLY); }',
          given={"d/": "", "in": "1"}, reads=("in",), deleted=("d",)),
@@ -200,6 +209,9 @@ NAMES = [
     Case("exchanged", c='int main(){ take("in"); put("new","x"); must(renameat2(AT_FDCWD,"new",AT_FDCWD,"in",RENAME_EXCHANGE),"x"); }',
          reads=("in",), writes=("in", "new"), renames={"new": "in"}),
     Case("noreplace_refused", c='int main(){ put("t","x"); if(!renameat2(AT_FDCWD,"t",AT_FDCWD,"in",RENAME_NOREPLACE)) return 1; }', writes=("t",)),
+    Case("noreplace", c='int main(){ put("t","x"); must(renameat2(AT_FDCWD,"t",AT_FDCWD,"out",RENAME_NOREPLACE),"x"); }', writes=("out",), temporaries=0),
+    Case("directories_exchanged", c='int main(){ take("d/in"); must(mkdir("e",0755),"e"); put("e/out","x"); must(renameat2(AT_FDCWD,"d",AT_FDCWD,"e",RENAME_EXCHANGE),"x"); }',
+         given={"d/in": "1"}, reads=("d/in",), writes=("d", "d/out", "e", "e/in"), deleted=("d/in",), renames={"e": "d", "e/in": "d/in"}),
     Case("renameat", c='int main(){ int d=must(open("d",O_PATH),"d"); put("d/t","x"); must(renameat(d,"t",AT_FDCWD,"out"),"mv"); }',
          given={"d/x": ""}, writes=("out",)),
     Case("directory_with_outputs_renamed", sh="mkdir d; echo 1 > d/a; mkdir d/s; echo 2 > d/s/b; mv d e", writes=("e", "e/a", "e/s", "e/s/b"), temporaries=0),
@@ -225,6 +237,8 @@ NAMES = [
          reads=("in",), writes=("out",)),
     Case("splice", c='int main(){ int p[2]; must(pipe(p),"pipe"); int i=must(open("in",O_RDONLY),"in"),o=must(open("out",O_WRONLY|O_CREAT,0644),"out"); must(splice(i,0,p[1],0,7,0),"splice"); must(splice(p[0],0,o,0,7,0),"splice"); }',
          reads=("in",), writes=("out",)),
+    Case("reflink", c='int main(){ int i=must(open("in",O_RDONLY),"in"),o=must(open("out",O_WRONLY|O_CREAT,0644),"out"); if(ioctl(o,0x40049409,i)) return 98; }',
+         reads=("in",), writes=("out",)),
     Case("sqlite_in_place", py="import sqlite3\nd=sqlite3.connect('db')\nd.execute('create table t(x)')\nd.executemany('insert into t values(?)',[(i,) for i in range(99)])\nd.commit()", writes=("db",), listed=(".",)),
     Case("read_then_truncated", sh='x=$(cat in); echo "$x more" > in', reads=("in",), writes=("in",), before=("in",)),
     Case("update_in_place", py="f=open('in','r+b')\nf.seek(3)\nf.write(b'X')\nf.close()", reads=("in",), writes=("in",), before=("in",)),
@@ -244,36 +258,40 @@ LISTENER = """static int listener; static void*answer(void*x){ struct seccomp_no
 
 PROGRAMS = [
     Case("execve", c='int main(){ must(execve("./tool",(char*[]){"tool","a b",0},environ),"exec"); }',
-         given={"tool!": "#!/bin/sh\necho \"$1\" > out\nexit 5\n"}, reads=("tool",), executed=("tool",), writes=("out",), status=5),
+         given={"tool!": "#!/bin/sh\necho \"$1\" > out\nexit 5\n"}, reads=("tool",), executed=("tool",), writes=("out",), status=5, processes=1),
     Case("script_chain", sh="./one x", given={"one!": "#!./two\n", "two!": "#!/bin/sh\necho $# > out\n"},
          reads=("one", "two"), executed=("one", "two"), writes=("out",)),
     Case("path_search", sh="PATH=$PWD/a:$PWD/b:$PATH; tool", given={"a/x": "", "b/tool!": "#!/bin/sh\n"},
          reads=("b/tool",), executed=("b/tool",)),
     Case("execveat_descriptor", c='int main(){ int f=must(open("/bin/true",O_PATH|O_CLOEXEC),"t"); must(syscall(SYS_execveat,f,"",(char*[]){"t",0},environ,AT_EMPTY_PATH),"exec"); }'),
+    Case("execveat_directory", c='int main(){ int d=must(open("d",O_PATH|O_DIRECTORY),"d"); must(syscall(SYS_execveat,d,"tool",(char*[]){"t",0},environ,0),"exec"); }',
+         given={"d/tool!": "#!/bin/sh\necho x > out\nexit 5\n"}, reads=("d/tool",), executed=("d/tool",), writes=("out",), status=5, processes=1),
     Case("memfd", c="""int main(){ int m=memfd_create("prog",MFD_CLOEXEC),f=must(open("/bin/true",O_RDONLY),"t"); must(sendfile(m,f,0,1<<20),"copy"); close(f);
              must(fexecve(m,(char*[]){"t",0},environ),"exec"); }"""),
     Case("exec_by_thread", c="""static void*t(void*x){ execl("/bin/cat","cat","in",(char*)0); return 0; }
-             int main(){ pthread_t p; pthread_create(&p,0,t,0); pause(); }""", reads=("in",)),
+             int main(){ pthread_t p; pthread_create(&p,0,t,0); pause(); }""", reads=("in",), processes=1),
     Case("copied_program", sh="cp /bin/true mine; ./mine", writes=("mine",), executed=("mine",)),
-    Case("exit_codes", sh="(exit 3); sh -c 'kill -9 $$'; exit 4", status=4),
+    Case("exit_codes", sh="(exit 3); sh -c 'kill -9 $$'; exit 4", status=4, processes=3),
     Case("killed", sh="echo x > out; kill -9 $$", writes=("out",), status=137),
-    Case("vfork", c='int main(){ pid_t c=vfork(); if(!c){ execl("/bin/cat","cat","in",(char*)0); _exit(9);} return finish(c); }', reads=("in",)),
-    Case("posix_spawn", c='int main(){ pid_t c; must(-posix_spawn(&c,"/bin/cat",0,0,(char*[]){"cat","in",0},environ),"spawn"); return finish(c); }', reads=("in",)),
+    Case("vfork", c='int main(){ pid_t c=vfork(); if(!c){ execl("/bin/cat","cat","in",(char*)0); _exit(9);} return finish(c); }', reads=("in",), processes=2),
+    Case("posix_spawn", c='int main(){ pid_t c; must(-posix_spawn(&c,"/bin/cat",0,0,(char*[]){"cat","in",0},environ),"spawn"); return finish(c); }', reads=("in",), processes=2),
     Case("clone3", c="""int main(){ struct clone_args a={.exit_signal=SIGCHLD}; pid_t c=must(syscall(SYS_clone3,&a,sizeof a),"clone3");
-             if(!c){ take("in"); _exit(7); } return finish(c); }""", reads=("in",), status=7),
+             if(!c){ take("in"); _exit(7); } return finish(c); }""", reads=("in",), status=7, processes=2),
+    Case("clone_untraced", c="""static int f(void*x){ take("in"); put("out","x"); return 7; } static char st[65536];
+             int main(){ pid_t c=must(clone(f,st+65536,CLONE_UNTRACED|SIGCHLD,0),"clone"); return finish(c); }""", reads=("in",), writes=("out",), status=7, processes=2),
     Case("clone_shares_cwd", c="""static int f(void*x){ must(chdir("d"),"d"); return 0; } static char st[65536];
              int main(){ take("in"); pid_t c=must(clone(f,st+65536,CLONE_FS|SIGCHLD,0),"clone"); finish(c); take("in"); }""",
          given={"in": "1", "d/in": "2"}, reads=("in", "d/in")),
-    Case("thread_group_exits", c="""static void*t(void*x){ take("in"); exit(6); return 0; } int main(){ pthread_t p; pthread_create(&p,0,t,0); pause(); }""", reads=("in",), status=6),
+    Case("thread_group_exits", c="""static void*t(void*x){ take("in"); exit(6); return 0; } int main(){ pthread_t p; pthread_create(&p,0,t,0); pause(); }""", reads=("in",), status=6, processes=1),
     Case("leader_exits_first", c="""static void*t(void*x){ usleep(50000); take("in"); put("out","x"); exit(6); return 0; }
-             int main(){ pthread_t p; pthread_create(&p,0,t,0); pthread_exit(0); }""", reads=("in",), writes=("out",), status=6),
-    Case("outlives_its_parent", sh="(sleep 0.3; cat in > out) & exit 2", reads=("in",), writes=("out",), status=2),
+             int main(){ pthread_t p; pthread_create(&p,0,t,0); pthread_exit(0); }""", reads=("in",), writes=("out",), status=6, processes=1),
+    Case("outlives_its_parent", sh="(sleep 0.3; cat in > out) & exit 2", reads=("in",), writes=("out",), status=2, processes=3),
     Case("daemon", c='int main(){ if(fork()) return 3; setsid(); if(fork()) return 0; usleep(100000); take("in"); put("out","x"); }',
-         reads=("in",), writes=("out",), status=3),
-    Case("short_processes", sh="i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done; cat in > out", reads=("in",), writes=("out",)),
+         reads=("in",), writes=("out",), status=3, processes=3),
+    Case("short_processes", sh="i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done; cat in > out", reads=("in",), writes=("out",), processes=302),
     Case("threads", c="""static void*t(void*x){ char n[32]; for(int i=0;i<200;i++){ sprintf(n,"o%ld",(long)x); put(n,"x"); take("in"); } return 0; }
              int main(){ pthread_t p[8]; for(long i=0;i<8;i++) pthread_create(p+i,0,t,(void*)i); for(int i=0;i<8;i++) pthread_join(p[i],0); }""",
-         reads=("in",), writes=tuple(f"o{i}" for i in range(8))),
+         reads=("in",), writes=tuple(f"o{i}" for i in range(8)), processes=1),
     Case("own_filter", c="""int main(){ struct sock_filter f[]={BPF_STMT(BPF_LD|BPF_W|BPF_ABS,0),BPF_JUMP(BPF_JMP|BPF_JEQ|BPF_K,SYS_getppid,0,1),
              BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ERRNO|77),BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ALLOW)}; struct sock_fprog p={4,f};
              prctl(PR_SET_NO_NEW_PRIVS,1,0,0,0); must(prctl(PR_SET_SECCOMP,2,&p),"filter"); if(syscall(SYS_getppid)!=-1||errno!=77) return 1; take("in"); put("out","x"); }""",
@@ -321,7 +339,8 @@ PROGRAMS = [
              if(!fork()){ usleep(50000); _exit(0); } if(select(0,0,0,0,&(struct timeval){0,300000})) return 3;
              int s=semget(IPC_PRIVATE,1,0600); struct sembuf o={0,-1,0}; struct timespec w={0,300000000}; if(!fork()){ usleep(50000); _exit(0); }
              if(semtimedop(s,&o,1,&w)!=-1||errno!=EAGAIN){ perror("semtimedop"); return 4; } semctl(s,0,IPC_RMID); return 0; }"""),
-    Case("connect", py="import socket\nfor a in [('127.0.0.1',9)]:\n s=socket.socket()\n try: s.connect(a)\n except OSError: pass\ns=socket.socket(socket.AF_UNIX)\ntry: s.connect('/none/here')\nexcept OSError: pass"),
+    Case("connect", py="import socket\nfor a in [('127.0.0.1',9)]:\n s=socket.socket()\n try: s.connect(a)\n except OSError: pass\ns=socket.socket(socket.AF_UNIX)\ntry: s.connect('/none/here')\nexcept OSError: pass",
+         connects=(("127.0.0.1", 9),)),
     Case("io_uring", c='int main(){ char p[256]={0}; syscall(425,8,p); }', blind=("io_uring",)),
     Case("inner_ptrace", c='int main(){ pid_t c=fork(); if(!c){ ptrace(PTRACE_TRACEME,0,0,0); take("in"); return 4; } return finish(c); }',
          reads=("in",), blind=("inner_ptrace",), status=4),

@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE))
 
+from cases import ALL  # noqa: E402
 from tracing import Report, trace  # noqa: E402
 
 
@@ -84,16 +85,19 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     target = os.environ.get("ROAR_TRACER_TABLE")
     if target is None:
         return
+    columns = ("ptrace", "notify", "roar run")
     outcomes: dict[str, dict[str, str]] = {}
     for outcome, word in (("passed", "yes"), ("skipped", "-"), ("failed", "**no**")):
         for report in terminalreporter.stats.get(outcome, ()):
-            if "test_battery[" in report.nodeid:
-                mechanism, name = report.nodeid.split("[")[1].rstrip("]").split("-", 1)
+            test, _, words = report.nodeid.rpartition("::")[2].rstrip("]").partition("[")
+            column, name = words.split("-", 1) if test == "test_battery" else ("roar run", words)
+            if test in ("test_battery", "test_battery_in_run"):
                 limit = outcome == "skipped" and "a limit of" in str(report.longrepr)
-                outcomes.setdefault(name, {})[mechanism] = "limit" if limit else word
-    rows = [f"| {n.replace('_', ' ')} | {o.get('ptrace', '-')} | {o.get('notify', '-')} |" for n, o in outcomes.items()]
+                outcomes.setdefault(name, {})[column] = "limit" if limit else word
+    rows = [(case.name.replace("_", " "), *(outcomes.get(case.name, {}).get(c, "-") for c in columns)) for case in ALL]
+    table = [("what is seen", *columns), ("---",) * (1 + len(columns)), *rows]
     page = Path(target)
     before, _, rest = page.read_text().partition("<!-- battery -->\n")
     after = rest.partition("<!-- /battery -->")[2]
-    table = "\n".join(["| what is seen | ptrace | notify |", "|---|---|---|", *rows])
-    page.write_text(f"{before}<!-- battery -->\n{table}\n<!-- /battery -->{after}")
+    text = "".join(f"| {' | '.join(cells)} |\n" for cells in table)
+    page.write_text(f"{before}<!-- battery -->\n{text}<!-- /battery -->{after}")

@@ -67,6 +67,9 @@ def test_battery(case: Case, mechanism: str, traced: Traced, compiled: Callable[
     assert report.blind - {"no_new_privs"} == set(case.blind)
     if case.temporaries is not None:
         assert report.end["temporaries"] == case.temporaries
+    if case.processes is not None:
+        assert report.end["processes"] == case.processes
+    assert report.connects == set(case.connects)
     hashed = {name: line["before_hash"] for name, line in report.files.items() if "before_hash" in line}
     assert set(hashed) == set(case.before)
     for name, digest in hashed.items():

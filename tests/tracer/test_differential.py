@@ -34,10 +34,11 @@ PROGRAMS = {
     "find": ("find", MANY, "find s -type f -exec grep -l 3 {} + && find -L s -name 5 | xargs cat && rm -r s/b"),
     "perl": ("perl", MANY, "perl -i -pe 's/1/x/' s/a/1 && perl -MFile::Copy -e 'move(\"s/a/2\",\"two\")'"),
     "python": (sys.executable, MANY, f"{sys.executable} -c 'import json,glob,shutil,tempfile,multiprocessing as m; shutil.copytree(\"s\",\"t\"); print(m.get_context(\"spawn\"))'"),
+    "sqlite3": ("sqlite3", "true", "sqlite3 db 'create table t(x); insert into t values(1),(2); pragma journal_mode=wal; update t set x=3; vacuum; select * from t' > out"),
     "sqlite": (sys.executable, "true", f"{sys.executable} -c 'import sqlite3; d=sqlite3.connect(\"db\"); d.execute(\"create table t(x)\"); d.commit(); d.execute(\"insert into t values(1)\"); d.commit(); d.execute(\"vacuum\")'"),
     "pip": (sys.executable, "true", f"{sys.executable} -m pip list --disable-pip-version-check"),
     "pandas": (sys.executable, "printf 'a,b\\n1,2\\n' > i.csv", f"{sys.executable} -c 'import pandas; pandas.read_csv(\"i.csv\").to_pickle(\"o.pkl\")'"),
-    "go": ("go", SETUP_GO, "GOCACHE=$PWD/cache GOFLAGS=-mod=mod go build -o m m.go && ./m"),
+    "go": ("go", SETUP_GO, "GOCACHE=$PWD/../../go-cache GOFLAGS=-mod=mod go build -o m m.go && ./m"),
     "java": ("javac", "printf 'class M{public static void main(String[] a){System.out.println(1);}}' > M.java", "javac M.java && java M"),
     "node": ("node", "echo 'require(\"fs\").writeFileSync(\"o\",require(\"fs\").readFileSync(\"i\"))' > m.js; echo 1 > i", "node m.js"),
 }  # fmt: skip

@@ -82,6 +82,10 @@ class Report:
         return {(name, errno) for name, errno in found if name is not None}
 
     @property
+    def connects(self) -> set[tuple[str, int]]:
+        return {(line["address"], line["port"]) for line in self.of_kind("connect") if line["family"] != "unix"}
+
+    @property
     def blind(self) -> set[str]:
         return {line["reason"] for line in self.of_kind("blind")}
 

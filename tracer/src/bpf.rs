@@ -99,6 +99,9 @@ fn verdict(call: Call, reads: Reads) -> Vec<sock_filter> {
     match call {
         Call::Open => by_flags(1),
         Call::Openat => by_flags(2),
+        Call::Clone => {
+            vec![load(argument(0)), unless_any(libc::CLONE_UNTRACED as u32, 1), ret(RET_TRACE), ret(RET_ALLOW)]
+        }
         Call::Seccomp => vec![
             load(argument(0)),
             unless_equal(SET_MODE_FILTER, 3),
@@ -229,6 +232,13 @@ mod tests {
         };
         assert_eq!(call(FLAG_NEW_LISTENER), RET_TRACE);
         assert_eq!(call(1), RET_ALLOW);
+    }
+
+    #[test]
+    fn only_a_child_that_would_escape_stops_clone() {
+        let call = |flags| run(&filter(Reads::Notify), ARCH_NATIVE, libc::SYS_clone as u32, [flags, 0, 0, 0, 0, 0]);
+        assert_eq!(call((libc::CLONE_UNTRACED | libc::SIGCHLD) as u64), RET_TRACE);
+        assert_eq!(call((libc::CLONE_VM | libc::SIGCHLD) as u64), RET_ALLOW);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::moves::Place;
 use crate::names::Found;
 use crate::observer::{Observer, Who};
-use crate::ptrace::Entry;
+use crate::ptrace::{self, Entry};
 use crate::stat::Kind;
 use crate::sys::Errno;
 use crate::table::{lookup, Abi, Call};
@@ -99,6 +99,11 @@ impl Observer {
                 if let Some(process) = self.tree.processes.get_mut(&who.process) {
                     process.other_rights = true;
                 }
+                Next::Go
+            }
+            Call::Clone => {
+                // Not traced, the child could not make a single call that our filter stops.
+                ptrace::clear_in_first_argument(tid, libc::CLONE_UNTRACED as u64);
                 Next::Go
             }
             Call::IoUringSetup => self.blind(who, "io_uring"),

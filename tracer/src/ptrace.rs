@@ -144,6 +144,14 @@ pub fn result(tid: i32) -> Result<i64, Errno> {
     }
 }
 
+/// Takes bits out of the first argument of the call a task is about to make.
+pub fn clear_in_first_argument(tid: i32, bits: u64) {
+    if let Ok(mut registers) = Registers::of(tid) {
+        *registers.first() &= !bits;
+        let _ = registers.store(tid);
+    }
+}
+
 /// The general registers of a stopped task.
 pub struct Registers(libc::user_regs_struct);
 
@@ -203,6 +211,13 @@ impl Registers {
         self.0.rax = value as u64;
     }
 
+    pub fn first(&mut self) -> &mut u64 {
+        match self.0.cs {
+            Self::SEGMENT_32_BIT => &mut self.0.rbx,
+            _ => &mut self.0.rdi,
+        }
+    }
+
     pub fn sixth(&mut self) -> &mut u64 {
         &mut self.0.r9
     }
@@ -232,6 +247,10 @@ impl Registers {
 
     pub fn set_result(&mut self, value: i64) {
         self.0.regs[0] = value as u64;
+    }
+
+    pub fn first(&mut self) -> &mut u64 {
+        &mut self.0.regs[0]
     }
 
     pub fn sixth(&mut self) -> &mut u64 {

@@ -42,6 +42,8 @@ pub enum Call {
     Bind,
     /// i386 only: one number for all socket calls.
     Socketcall,
+    /// Where it asks that the child be not traced.
+    Clone,
     IoUringSetup,
     Ptrace,
     Seccomp,
@@ -131,6 +133,7 @@ pub static TABLE: &[Row] = &[
     row(Call::Credentials, 126, 185, 91),
     row(Call::Credentials, NONE, 23, NONE),
     row(Call::Credentials, NONE, 46, NONE),
+    row(Call::Clone, 56, 120, 220),
     row(Call::IoUringSetup, 425, 425, 425),
     row(Call::Ptrace, 101, 26, 117),
     row(Call::Seccomp, 317, 354, 277),
