@@ -95,9 +95,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 limit = outcome == "skipped" and "a limit of" in str(report.longrepr)
                 outcomes.setdefault(name, {})[column] = "limit" if limit else word
     rows = [(case.name.replace("_", " "), *(outcomes.get(case.name, {}).get(c, "-") for c in columns)) for case in ALL]
-    table = [("what is seen", *columns), ("---",) * (1 + len(columns)), *rows]
+    head = f"| what is seen | {' | '.join(columns)} |\n|---|---|---|---|\n"
     page = Path(target)
     before, _, rest = page.read_text().partition("<!-- battery -->\n")
     after = rest.partition("<!-- /battery -->")[2]
-    text = "".join(f"| {' | '.join(cells)} |\n" for cells in table)
+    text = head + "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
     page.write_text(f"{before}<!-- battery -->\n{text}<!-- /battery -->{after}")

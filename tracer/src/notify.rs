@@ -30,7 +30,12 @@ impl Answering {
             while !stop.load(Ordering::SeqCst) {
                 match listener.receive() {
                     Ok(waiting) => {
-                        hear(&waiting, &mut observer.lock().unwrap_or_else(PoisonError::into_inner));
+                        let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+                        // A task that we know no more has been killed, and has opened nothing. If it waits, we lost it.
+                        if observer.who(waiting.tid).is_some() || listener.still_waits(&waiting) {
+                            hear(&waiting, &mut observer);
+                        }
+                        drop(observer);
                         listener.let_go(&waiting);
                     }
                     Err(Silence::Withdrawn) => {}

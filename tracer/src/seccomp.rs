@@ -105,6 +105,7 @@ const fn request(direction: u32, number: u32, size: usize) -> u64 {
 }
 const RECV: u64 = request(3, 0, std::mem::size_of::<Notification>());
 const SEND: u64 = request(3, 1, std::mem::size_of::<Response>());
+const ID_VALID: u64 = request(1, 2, 8);
 const SET_FLAGS: u64 = request(1, 4, 8);
 const FD_SYNC_WAKE_UP: u64 = 1;
 const WAIT: i32 = -1;
@@ -167,6 +168,13 @@ impl Listener {
         count > 0 && poll.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 
+    /// Whether the call still waits for us; it does not when its task has been killed.
+    pub fn still_waits(&self, waiting: &Waiting) -> bool {
+        let id = waiting.id;
+        // SAFETY: the request reads one live number of 64 bits.
+        unsafe { libc::ioctl(self.fd.as_raw_fd(), ID_VALID as _, &id) == 0 }
+    }
+
     /// Lets the call go on as if we were not there.
     pub fn let_go(&self, waiting: &Waiting) {
         let mut response = Response { id: waiting.id, value: 0, error: 0, flags: FLAG_CONTINUE };
@@ -184,6 +192,7 @@ mod tests {
     fn request_numbers_are_those_of_the_kernel() {
         assert_eq!(RECV, 0xc050_2100);
         assert_eq!(SEND, 0xc018_2101);
+        assert_eq!(ID_VALID, 0x4008_2102);
         assert_eq!(SET_FLAGS, 0x4008_2104);
     }
 }
