@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from roar.git import settings
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
@@ -187,6 +186,6 @@ def on_chain(repo: Repository, writer: str, *records: Job | Session) -> list[str
     with Reader(repo) as reader:
         for record in records:
             entry = Entry(record, {})
-            Chain(repo, reader, writer, START // 1_000_000, settings.identity(repo)).extend(entry)
+            Chain(repo, reader, writer).extend(entry)
             ids.append(entry.identifier)
     return ids

@@ -309,7 +309,7 @@ def test_a_broken_chain_hides_no_other_and_is_read_when_it_is_whole_again(repo: 
 
 def test_a_spooled_record_is_brought_in_by_a_question(repo: Repository) -> None:
     entry = Entry(make.draft(make.fields("true"), make.START // 1_000_000, "w"), {})
-    spool.save(repo.own_dir, entry)
+    spool.save(repo, entry)
     assert jobs_of(repo) == [entry.identifier]
     assert spool.entries(repo.own_dir) == []
 

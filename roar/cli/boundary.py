@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -32,11 +33,12 @@ def guarded(function: Callable[[], int]) -> int:
 
 
 def say(line: str) -> None:
-    """Write one line to standard error, if there is one, whatever characters it holds."""
+    """Write one line to standard error, whatever characters it holds; where it cannot be written, nobody listens."""
     if sys.stderr is None:
         return
-    sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk, a pipe whose reader has gone
+        sys.stderr.write(line.encode("utf-8", "backslashreplace").decode() + "\n")
+        sys.stderr.flush()
 
 
 def say_error(error: RoarError) -> None:

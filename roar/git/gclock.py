@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 
+from roar.git import locks
 from roar.git.repository import Repository
 from roar.paths import OPEN, hostname
 
@@ -43,24 +44,31 @@ def _take(path: str) -> bool:
     try:
         fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN, 0o644)
     except FileExistsError:
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - os.stat(lock).st_mtime > 5:  # git holds it for microseconds
+        if locks.is_stale(lock):  # git, too, holds it for microseconds
+            with contextlib.suppress(FileNotFoundError):
                 os.unlink(lock)
         return False
-    with os.fdopen(fd, "wb") as file:
-        if _held(path):
+    try:
+        with os.fdopen(fd, "wb") as file:
+            free = not _held(path)
+            if free:
+                file.write(f"{os.getpid()} {hostname()}".encode())
+        if free:
+            os.replace(lock, path)
+        else:
             os.unlink(lock)
-            return False
-        file.write(f"{os.getpid()} {hostname()}".encode())
-    os.replace(lock, path)
-    return True
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(lock)
+        raise
+    return free
 
 
 def _held(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             pid, _, host = file.read().decode(errors="replace").strip().partition(" ")
-        age = time.time() - os.stat(path).st_mtime
+        age = abs(time.time() - os.stat(path).st_mtime)
     except FileNotFoundError:
         return False
     if age > _TOO_OLD_SECONDS or not pid.isdigit():

@@ -6,12 +6,14 @@ begin with ``tmp_obj_``, which ``git gc`` removes. The format is that of gitform
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import zlib
 from collections.abc import Iterable, Mapping
 
 from roar.errors import GitError
+from roar.git import files
 from roar.git.repository import Repository
 from roar.paths import OPEN
 
@@ -32,40 +34,46 @@ def write(repo: Repository, kind: str, body: bytes) -> str:
     oid = repo.hash(framed)
     folder = os.path.join(repo.objects_dir, oid[:2])
     path = os.path.join(folder, oid[2:])
-    if os.path.exists(path):
+    if _freshened(path):
         return oid
     packed = zlib.compress(framed, 1)
     for left in range(_TRIES, -1, -1):
         try:
-            _place(folder, path, packed)
+            _place(repo, folder, path, packed)
             break
         except FileNotFoundError:
             if not left:
                 raise
-            _make_folder(repo.objects_dir, folder)
+            files.make_folders(repo, folder)
     return oid
 
 
-def _place(folder: str, path: str, packed: bytes) -> None:
+def _freshened(path: str) -> bool:
+    """True for an object that is there, made young as git makes it, lest a prune that has begun takes it for refuse.
+
+    An empty file, which a power failure leaves, is none.
+    """
+    try:
+        os.utime(path)
+        return os.stat(path).st_size > 0
+    except OSError:  # missing; or not ours, and then we write one of our own in its place
+        return False
+
+
+def _place(repo: Repository, folder: str, path: str, packed: bytes) -> None:
     temporary = os.path.join(folder, f"tmp_obj_roar{os.getpid()}_{os.urandom(4).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN, 0o444)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(packed)
+            file.flush()
+            files.open_to_sharers(repo, fd, 0o444)
+            files.flush(repo, files.OBJECT, fd)
         os.replace(temporary, path)
     except BaseException:
-        if os.path.exists(temporary):
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-
-
-def _make_folder(objects_dir: str, folder: str) -> None:
-    try:
-        os.mkdir(folder)
-    except FileExistsError:
-        return
-    # a shared repository's folders keep the group's rights (core.sharedRepository)
-    os.chmod(folder, os.stat(objects_dir).st_mode & 0o7777)
 
 
 def tree_body(entries: Iterable[tuple[bytes, bytes, str]]) -> bytes:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from roar.errors import GitError, RoarError
-from roar.git import program
+from roar.git import files, locks, program
 from roar.git.repository import Repository
 from roar.paths import OPEN
 
-STALE_LOCK_SECONDS = 5.0
-"""A lock on one of roar's own refs that is older was left by a killed writer: an update takes a millisecond."""
 _WAIT_SECONDS = 10.0
 
 
@@ -56,39 +55,49 @@ def compare_and_swap(repo: Repository, ref: str, new: str, old: str | None) -> b
     if repo.reftable:
         words = ["update-ref", "--no-deref", "--end-of-options", ref, new, old or repo.zero]
         return program.call([*repo.args(), *words]).returncode == 0
+    return _replace(repo, ref, new.encode() + b"\n", lambda: read(repo, ref) == old)
+
+
+def _replace(repo: Repository, ref: str, content: bytes, still: Callable[[], bool]) -> bool:
+    """Write a ref's file under its lock, if ``still`` says so then; the lock is gone afterwards, whatever happens."""
     path = os.path.join(repo.common_dir, ref)
     lock = path + ".lock"
-    fd = _lock(path, lock)
+    fd = _lock(repo, lock)
     try:
         with os.fdopen(fd, "wb") as file:
-            if read(repo, ref) != old:
-                os.unlink(lock)
-                return False
-            file.write(new.encode() + b"\n")
-        os.replace(lock, path)
+            agreed = still()
+            if agreed:
+                file.write(content)
+                file.flush()
+                files.open_to_sharers(repo, fd)
+                files.flush(repo, files.REFERENCE, fd)
+        if agreed:
+            os.replace(lock, path)
+        else:
+            os.unlink(lock)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(lock)
         raise
-    return True
+    return agreed
 
 
-def _lock(path: str, lock: str) -> int:
+def _lock(repo: Repository, lock: str) -> int:
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         try:
             return os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN, 0o666)
         except FileNotFoundError:
             # made anew each time: pack-refs removes empty folders under a writer, even while they are made
-            with contextlib.suppress(FileExistsError, FileNotFoundError):
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                files.make_folders(repo, os.path.dirname(lock))
             if time.monotonic() > deadline:
                 raise
         except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - os.stat(lock).st_mtime > STALE_LOCK_SECONDS:
+            if locks.is_stale(lock):
+                with contextlib.suppress(FileNotFoundError):
                     os.unlink(lock)
-                    continue
+                continue
             if time.monotonic() > deadline:
                 raise RoarError(
                     f"{lock} is held by another program", "if nothing else uses the repository, remove it"
@@ -109,10 +118,23 @@ def symbolic(repo: Repository, name: str, target: str) -> None:
         return
     if (value is not None and not value.startswith(b"ref: ")) or (value is None and _packed(repo, name)):
         return
-    fd = _lock(path, path + ".lock")
-    with os.fdopen(fd, "wb") as file:
-        file.write(b"ref: " + target.encode() + b"\n")
-    os.replace(path + ".lock", path)
+    _replace(repo, name, b"ref: " + target.encode() + b"\n", lambda: _slurp(path) == value)
+
+
+def matching(repo: Repository, prefix: str, suffix: str) -> list[str]:
+    """The refs named by the prefix, one word and the suffix, without asking git where files say it."""
+    if repo.reftable:
+        found = set(listing(repo, prefix))
+    else:
+        packed = _slurp(os.path.join(repo.common_dir, "packed-refs")) or b""
+        pattern = re.escape(os.fsencode(prefix)) + b"[^/\n]+" + re.escape(os.fsencode(suffix))
+        found = {os.fsdecode(name) for name in re.findall(b" (" + pattern + b")\n", packed)}
+        try:
+            words = os.listdir(os.path.join(repo.common_dir, prefix))
+        except OSError:
+            words = []
+        found.update(prefix + word + suffix for word in words)
+    return sorted(ref for ref in found if ref.endswith(suffix) and ref.count("/") == (prefix + suffix).count("/"))
 
 
 def delete(repo: Repository, held: Mapping[str, str]) -> None:

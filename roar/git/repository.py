@@ -24,7 +24,7 @@ _QUESTIONS = (
 class Repository:
     """Where a repository's parts are. Absolute paths; ``work_tree`` is None in a bare one."""
 
-    __slots__ = ("common_dir", "git_dir", "objects_dir", "quarantine", "reftable", "sha256", "work_tree")
+    __slots__ = ("common_dir", "git_dir", "objects_dir", "quarantine", "reftable", "sha256", "variables", "work_tree")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class Repository:
         self.reftable = reftable
         self.quarantine: dict[str, str] = {}
         """The environment in which git sees the objects of a push that is judged just now; else empty."""
+        self.variables: dict[str, str] | None = None
+        """What ``settings.variables`` keeps here."""
 
     @property
     def own_dir(self) -> str:

@@ -19,11 +19,20 @@ def values(repo: Repository) -> dict[str, list[str]]:
     return found
 
 
+def variables(repo: Repository) -> dict[str, str]:
+    """Configuration and identity by one call of git, kept with the repository: the strongest value of each."""
+    if repo.variables is None:
+        done = program.call([*repo.args(), "var", "-l"], cwd=repo.work_tree)
+        lines = done.stdout.decode("utf-8", "surrogateescape").split("\n")
+        pairs = (line.partition("=") for line in lines)
+        repo.variables = {key: value if equals else "true" for key, equals, value in pairs}
+    return repo.variables
+
+
 def identity(repo: Repository) -> str:
-    """``Name <email>`` as git would write it into a commit; a made-up one where git refuses to guess."""
-    done = program.call([*repo.args(), "var", "GIT_AUTHOR_IDENT"], cwd=repo.work_tree)
-    words = done.stdout.decode("utf-8", "surrogateescape").strip().rsplit(" ", 2)
-    if done.returncode == 0 and len(words) == 3 and not words[0].startswith("<"):
+    """``Name <email>`` as git would write it into a commit; a made-up one where git has none to guess."""
+    words = variables(repo).get("GIT_AUTHOR_IDENT", "").rsplit(" ", 2)
+    if len(words) == 3 and not words[0].startswith("<"):
         return words[0]
     try:
         user = getpass.getuser()

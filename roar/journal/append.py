@@ -1,7 +1,7 @@
 """Appending: objects first, then the ref by compare-and-swap (the truth), then the note.
 
 A file lock gives order, the ref's old value gives truth, ``gc.pid`` keeps the objects alive in between. While a gc
-runs the entry goes to the spool, and the next command brings it in.
+runs, or others write for longer than a moment, the entry goes to the spool, and the next command brings it in.
 """
 
 from __future__ import annotations
@@ -16,12 +16,19 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import JOBS, RECORD, keep, noted, spool
 from roar.journal.entry import Draft, Entry, trailer_id
-from roar.journal.writer import new_writer, writer_name
+from roar.journal.writer import name_here, new_writer, writer_name
 from roar.records import codec, ids
 from roar.records.ids import clock_of
 from roar.records.job import Job
 
 log = logging.getLogger(__name__)
+
+_MOMENT_SECONDS = 2.0
+"""So long an append waits for others; an append takes some milliseconds."""
+_BROUGHT_IN_WITH_ANOTHER = 50
+"""So many waiting entries an append takes in before its own, lest one run pays for all."""
+_NOBODY = "aside"
+"""The writer of records that were sealed where no name could be had."""
 
 
 def append(repo: Repository, draft: Draft, beside: dict[bytes, bytes] | None = None, after: int = 0) -> Entry:
@@ -31,65 +38,90 @@ def append(repo: Repository, draft: Draft, beside: dict[bytes, bytes] | None = N
     ``RoarError`` when the repository cannot be written; nothing half-written is then reachable.
     """
     repo.make_own_dir()
-    who = settings.identity(repo)
-    with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader:
-        wall = time.time_ns() // 1_000_000
-        chain = open_chain(repo, reader, wall, who)
-        entry = Entry(draft(max(wall, after + 1, chain.clock + 1), chain.writer), beside or {})
+
+    def seal(chain: Chain) -> Entry:
+        clock = max(time.time_ns() // 1_000_000, after + 1, chain.clock + 1)
+        return Entry(draft(min(clock, ids.LAST_CLOCK), chain.writer), beside or {})
+
+    with Reader(repo) as reader:
         try:
-            with gclock.hold(repo):
-                before = chain.last_code()
+            with locks.exclusive(_lock(repo), _MOMENT_SECONDS), gclock.hold(repo):
+                _take_in_what_waits(repo, reader)
+                chain = open_chain(repo, reader)
+                entry, before = seal(chain), chain.last_code()
                 chain.extend(entry)
                 if before and before != entry.commit:
-                    _keep(repo, reader, chain.writer, who, before)
-        except gclock.GcRunningError:
-            log.debug("a gc runs: %s goes to the spool", entry.identifier)
-            spool.save(repo.own_dir, entry)
-        return entry
+                    _keep(repo, reader, chain.writer, before)
+        except (locks.HeldError, gclock.GcRunningError) as error:
+            log.debug("the record goes to the spool: %r", error)
+            entry = seal(Chain(repo, reader, name_here(repo) or _NOBODY))
+            spool.save(repo, entry)
+    return entry
 
 
-def _keep(repo: Repository, reader: Reader, writer: str, who: str, commit: str) -> None:
+def _keep(repo: Repository, reader: Reader, writer: str, commit: str) -> None:
     """Keep the code of the record before, when it was amended or rebased meanwhile. The new record is in already."""
     try:
-        keep.keep(repo, reader, writer, who, keep.unheld(repo, [commit]))
+        keep.keep(repo, reader, writer, settings.identity(repo), keep.unheld(repo, [commit]))
     except (GitError, RoarError, OSError) as error:
         log.debug("commit %s is not kept: %s", commit, error)
 
 
-def bring_in(repo: Repository, files: list[str] | None = None, *, patience_seconds: float = 0.0) -> list[str]:
+def bring_in(repo: Repository, waiting: list[str] | None = None, *, patience_seconds: float = 0.0) -> list[str]:
     """Append spooled entries (default: all of this repository's spool), and give their ids.
 
     Entries that cannot go in now, because a gc runs or their bytes are damaged, stay where they are.
     """
-    waiting = spool.entries(repo.own_dir) if files is None else files
+    if waiting is None:
+        for path in spool.abandoned(repo.own_dir):
+            spool.remove(path)
+        waiting = spool.entries(repo.own_dir)
     done: list[str] = []
     if not waiting:
         return done
     repo.make_own_dir()
-    who = settings.identity(repo)
-    with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader:
+    with locks.exclusive(_lock(repo)), Reader(repo) as reader:
         for path in waiting:
-            entry = spool.load(path)
-            if entry is None:
-                continue
             try:
                 with gclock.hold(repo, patience_seconds):
-                    open_chain(repo, reader, clock_of(entry.identifier), who).extend(entry)
+                    entry = _take_in(repo, reader, path)
             except gclock.GcRunningError:
                 break
-            spool.remove(path)
-            done.append(entry.identifier)
+            if entry is not None:
+                done.append(entry.identifier)
     return done
 
 
-def open_chain(repo: Repository, reader: Reader, wall: int, who: str) -> Chain:
-    """The chain of this writer for the year of ``wall``. When its end cannot be read, a new writer begins a new one."""
+def _lock(repo: Repository) -> str:
+    return os.path.join(repo.own_dir, "lock")
+
+
+def _take_in_what_waits(repo: Repository, reader: Reader) -> None:
+    """Older entries go first, so that clocks ascend; one that cannot go in does not stop the others."""
+    for path in spool.entries(repo.own_dir)[:_BROUGHT_IN_WITH_ANOTHER]:
+        try:
+            _take_in(repo, reader, path)
+        except (OSError, RoarError) as error:
+            log.debug("%s stays in the spool: %s", path, error)
+
+
+def _take_in(repo: Repository, reader: Reader, path: str) -> Entry | None:
+    """Append one spooled entry under the locks that its caller holds; None when its bytes are damaged."""
+    entry = spool.load(path)
+    if entry is not None:
+        open_chain(repo, reader).extend(entry)
+        spool.remove(path)
+    return entry
+
+
+def open_chain(repo: Repository, reader: Reader) -> Chain:
+    """The chains of this writer, under the journal's lock. When an end cannot be read, a new writer begins anew."""
     try:
-        return Chain(repo, reader, writer_name(repo), wall, who)
+        return Chain(repo, reader, writer_name(repo))
     except GitError as error:
         log.debug("the chain is damaged, a new one begins: %s", error)
         reader.close()
-        return Chain(repo, reader, new_writer(repo), wall, who)
+        return Chain(repo, reader, new_writer(repo))
 
 
 def head_date(repo: Repository, reader: Reader) -> int:
@@ -100,46 +132,51 @@ def head_date(repo: Repository, reader: Reader) -> int:
 
 
 class Chain:
-    """The chain of one year's records by this writer, and its end. Raises ``GitError`` when that cannot be read."""
+    """A writer's chains, one a year, and where they end. Raises ``GitError`` when an end cannot be read."""
 
-    def __init__(self, repo: Repository, reader: Reader, writer: str, wall: int, who: str) -> None:
+    def __init__(self, repo: Repository, reader: Reader, writer: str) -> None:
         self._repo = repo
         self._reader = reader
-        self._who = who
+        self._who = settings.identity(repo)
         self.writer = writer
-        year = time.gmtime(wall // 1000).tm_year
-        self.ref = f"{JOBS}{year}/{writer}"
-        self.tip = refs.read(repo, self.ref)
+        self._tips: dict[str, str] = {}
         # The committer date is no later than the code's: many unpushed records would otherwise stand before every
         # branch in the walk by date that each `git fetch` makes (measured: 10,060 haves became 16).
         self._date = head_date(repo, reader)
         self.clock = 0
         """The last record's clock, 0 when there is none; a clock that was set back must not repeat it."""
-        for near in (year - 1, year, year + 1):
-            tip = refs.read(repo, f"{JOBS}{near}/{writer}")
+        self._last: str | None = None
+        for ref in refs.matching(repo, JOBS, "/" + writer):
+            tip = refs.read(repo, ref)
             if tip:
+                self._tips[ref] = tip
                 last = reader.commit(tip)
                 self._date = max(self._date, last.date)
                 identifier = ids.normalise(trailer_id(last.message) or "")
-                self.clock = max(self.clock, clock_of(identifier) if identifier else 0)
+                clock = clock_of(identifier) if identifier else 0
+                if clock >= self.clock:
+                    self.clock, self._last = clock, tip
 
     def extend(self, entry: Entry) -> None:
-        """Write the entry's objects, move the ref, add the note."""
+        """Write the entry's objects, move the ref of its year, add the note."""
+        seconds = clock_of(entry.identifier) // 1000
+        ref = f"{JOBS}{time.gmtime(seconds).tm_year}/{self.writer}"
+        tip = self._tips.get(ref)
         tree = objects.write_files(self._repo, entry.tree)
-        author = f"{self._who} {clock_of(entry.identifier) // 1000} +0000"
+        author = f"{self._who} {seconds} +0000"
         committer = f"{self._who} {self._date} +0000"
-        body = objects.commit_body(tree, [self.tip] if self.tip else [], author, committer, entry.message)
+        body = objects.commit_body(tree, [tip] if tip else [], author, committer, entry.message)
         commit = objects.write(self._repo, "commit", body)
-        if not refs.compare_and_swap(self._repo, self.ref, commit, self.tip):
-            raise GitError(f"{self.ref} was moved by another program while roar held its lock; run the command again")
-        self.tip = commit
+        if not refs.compare_and_swap(self._repo, ref, commit, tip):
+            raise GitError(f"{ref} was moved by another program while roar held its lock; run the command again")
+        self._tips[ref] = self._last = commit
         if entry.note and entry.commit:
             self._note(entry.commit, entry.note, author)
 
     def last_code(self) -> str | None:
         """The commit that the chain's last job ran on, None when the last record is no job."""
         try:
-            found = self._reader.get(f"{self.tip}:{RECORD.decode()}") if self.tip else None
+            found = self._reader.get(f"{self._last}:{RECORD.decode()}") if self._last else None
             record = codec.decode(found[2]) if found else None
         except (GitError, RecordError):
             return None

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import time
 
 from roar.errors import RecordError
+from roar.git import files
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
 from roar.journal import RECORD
@@ -19,6 +21,8 @@ from roar.paths import state_folder
 from roar.records import codec, ids
 
 SUFFIX = ".tar"
+_ABANDONED_SECONDS = 3600
+"""Nobody writes one entry for so long."""
 REPORT_SUFFIX = ".report"
 """Of what the tracer saw, saved in ``reports/`` when no record could be made of it."""
 
@@ -29,15 +33,22 @@ def places(repo: Repository) -> list[str]:
     return [repo.own_dir, os.path.join(state_folder(), "aside", key)]
 
 
-def save(parent: str, entry: Entry) -> str:
-    """Write an entry into the spool in ``parent`` and give its file. Raises ``OSError``."""
+def save(repo: Repository, entry: Entry, parent: str | None = None) -> str:
+    """Write an entry into the spool in ``parent`` (default: the repository's) and give its file. Raises ``OSError``."""
     import tarfile  # 9 ms, and nearly every record goes straight into git
 
-    path = os.path.join(parent, "spool", entry.identifier + SUFFIX)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    shared = parent is None
+    folder = os.path.join(repo.own_dir if parent is None else parent, "spool")
+    if shared:
+        files.make_folders(repo, folder)
+    else:
+        os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, entry.identifier + SUFFIX)
     temporary = f"{path}.{os.getpid()}"
     try:
         with open(temporary, "wb") as file:
+            if shared:
+                files.open_to_sharers(repo, file.fileno())
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
                 for name, data in entry.tree.items():
                     member = tarfile.TarInfo(os.fsdecode(name))
@@ -63,11 +74,19 @@ def entries(parent: str) -> list[str]:
     return [os.path.join(spool, n) for n in names if n.endswith(SUFFIX) and len(n) == ids.LENGTH + len(SUFFIX)]
 
 
-def unfinished(parent: str) -> list[str]:
-    """Files in the spool of ``parent`` that are being written, or that a killed program left half-written."""
+def abandoned(parent: str) -> list[str]:
+    """Files in the spool of ``parent`` that a killed program left half-written."""
     folder = os.path.join(parent, "spool")
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return [os.path.join(folder, name) for name in names if SUFFIX + "." in name]
+    paths = [os.path.join(folder, name) for name in names if SUFFIX + "." in name]
+    return [path for path in paths if _is_abandoned(path)]
+
+
+def _is_abandoned(path: str) -> bool:
+    try:
+        return abs(time.time() - os.stat(path).st_mtime) > _ABANDONED_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def reports_of(repo: Repository) -> list[str]:

@@ -11,9 +11,9 @@ import os
 import re
 
 from roar.errors import GitError
-from roar.git import refs
+from roar.git import files, refs
 from roar.git.repository import Repository
-from roar.journal import JOBS, NOTES
+from roar.journal import JOBS, LOCAL_NOTES, NOTES, SPELLED_NOTES
 from roar.paths import hostname
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -21,42 +21,52 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 def writer_name(repo: Repository) -> str:
     """The name of this clone, made on the first call. To be called under the journal's lock."""
-    name, known_place = _written(repo)
-    if name and known_place == _place(repo):
-        return name
-    return new_writer(repo, name)
+    name, place = _kept(_path(repo))
+    return name if name and place == _place(repo) else new_writer(repo, name)
 
 
 def known_writer(repo: Repository) -> str | None:
     """The name that this clone has been given already, or None."""
-    return _written(repo)[0]
+    return _kept(_path(repo))[0]
 
 
-def _written(repo: Repository) -> tuple[str | None, str]:
-    """The name in the file, None when it is none, and the place it was given in."""
+def name_here(repo: Repository) -> str | None:
+    """The name of this clone, for one who cannot wait for the lock; None when it has none yet, or is a copy."""
+    name, place = _kept(_path(repo))
+    return name if place == _place(repo) else None
+
+
+def _kept(path: str) -> tuple[str | None, str]:
+    """The name in a file, and the place it was given to."""
     try:
-        with open(_path(repo), encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             name, _, place = file.read().strip().partition(" ")
     except FileNotFoundError:
         return None, ""
-    return name if _NAME.fullmatch(name) else None, place
+    return (name if _NAME.fullmatch(name) else None), place
 
 
 def new_writer(repo: Repository, old: str | None = None) -> str:
-    """A new name for this clone, to which the chains of the ``old`` one are moved."""
-    name = os.urandom(8).hex()
-    temporary = f"{_path(repo)}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(f"{name} {_place(repo)}\n")
+    """A new name for this clone, to which the chains of the ``old`` one are moved. Under the journal's lock.
+
+    The name is noted first: if we are killed while the chains move, the next call goes on with it.
+    """
+    coming = _path(repo) + ".new"
+    name, place = _kept(coming)
+    if not name or place != _place(repo):
+        name = os.urandom(8).hex()
+        with open(coming, "w", encoding="utf-8") as file:
+            file.write(f"{name} {_place(repo)}\n")
+            files.open_to_sharers(repo, file.fileno())
     if old:
         _rename(repo, old, name)
-    os.replace(temporary, _path(repo))
+    os.replace(coming, _path(repo))
     return name
 
 
 def _rename(repo: Repository, old: str, new: str) -> None:
     held = refs.listing(repo, JOBS, NOTES + old)
-    lines = []
+    lines = [f"delete {SPELLED_NOTES}{old}"]
     for ref, oid in held.items():
         if ref.rpartition("/")[2] == old:
             renamed = ref.removesuffix(old) + new
@@ -65,6 +75,9 @@ def _rename(repo: Repository, old: str, new: str) -> None:
         repo.ask("update-ref", "--no-deref", "--stdin", stdin="".join(f"{line}\n" for line in lines).encode())
     except GitError:  # one of them is broken: they stay where they are, and the new chain begins empty
         return
+    if refs.read(repo, NOTES + new):
+        refs.symbolic(repo, LOCAL_NOTES, NOTES + new)
+        refs.symbolic(repo, SPELLED_NOTES + new, NOTES + new)
 
 
 def _path(repo: Repository) -> str:

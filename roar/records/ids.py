@@ -10,6 +10,8 @@ from blake3 import blake3
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 26
+LAST_CLOCK = (1 << 48) - 1
+"""The largest clock that an id has room for, in the year 10889."""
 _READ_ALIKE = str.maketrans("OIL", "011")
 
 

@@ -6,11 +6,10 @@ import contextlib
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 
 from roar.errors import GitError
-from roar.git import program, refs
+from roar.git import locks, program, refs
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, spool
@@ -95,24 +94,14 @@ def check_locks(repo: Repository, *, repair: bool) -> Iterator[Finding]:
 
 
 def _left_behind(repo: Repository) -> Iterator[str]:
-    now = time.time()
     for top in _OWN:
         for folder, _, names in os.walk(os.path.join(repo.common_dir, *top.split("/"))):
             for name in names:
                 path = os.path.join(folder, name)
-                if name.endswith(".lock") and _older(path, now, refs.STALE_LOCK_SECONDS):
+                if name.endswith(".lock") and locks.is_stale(path):
                     yield path
     for parent in spool.places(repo):
-        for path in spool.unfinished(parent):
-            if _older(path, now, 3600.0):
-                yield path
-
-
-def _older(path: str, now: float, seconds: float) -> bool:
-    try:
-        return now - os.stat(path).st_mtime > seconds
-    except OSError:
-        return False
+        yield from spool.abandoned(parent)
 
 
 def check_aside(repo: Repository) -> Iterator[Finding]:

@@ -90,7 +90,7 @@ def _save_aside(repo: Repository, entry: Entry, error: Exception) -> tuple[str, 
     why = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
     for parent in spool.places(repo):
         try:
-            path = spool.save(parent, entry)
+            path = spool.save(repo, entry, parent)
         except OSError:
             continue
         said = f"the command has run, but its record could not be put into git ({why}); it is saved as {path}"

@@ -60,7 +60,7 @@ def _renamed(repo: Repository, refused: Iterable[str]) -> bool:
     repo.make_own_dir()
     with locks.exclusive(os.path.join(repo.own_dir, "lock")):
         writer = writer_name(repo)
-        if not any(ref.startswith(JOBS) and ref.rpartition("/")[2] == writer for ref in refused):
+        if not any(ref.startswith((JOBS, NOTES)) and ref.rpartition("/")[2] == writer for ref in refused):
             return False
         new_writer(repo, writer)
     return True
