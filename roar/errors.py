@@ -47,6 +47,10 @@ class AmbiguousError(UsageError):
     """Several recorded things answer to that name."""
 
 
+class ConfigError(RoarError):
+    """A setting is misspelled or has a value of the wrong type."""
+
+
 class GitError(RoarError):
     """The user's git failed; the message carries its last line."""
 

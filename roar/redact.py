@@ -16,7 +16,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
+
+from roar.config.model import Redact
+
+BUILT_IN = Redact()
+"""No rules beside those of this module."""
 
 
 class Shape(NamedTuple):
@@ -83,6 +89,7 @@ _NAME = (
     r"(?<![A-Za-z0-9_.-])(-{0,2})([A-Za-z_][A-Za-z0-9_.-]{0,80})"
     r"(\\?[\"']?[ \t]{0,3}(?::=|=>|[=:])[ \t]{0,3}|[ \t]{1,3}(?!-))"
 )
+_WORD = r"(?<![A-Za-z0-9_.-])-{0,2}[A-Za-z_]"
 _VALUE = r"\"([^\"\n]*)\"|'([^'\n]*)'|([^\s\"',;&|()<>]+)"
 _HEADER_VALUE = r"()()([^\"'\n]+)"
 _QUOTED_LITERAL = r"\"([^\"\n]*)\"|'([^'\n]*)'"
@@ -151,22 +158,23 @@ _STEM_SUFFIXES = frozenset({
 _HARMLESS_ENV = (".example", ".sample", ".template", ".dist", ".defaults")
 
 
-def redact_text(text: str) -> tuple[str, int]:
+def redact_text(text: str, rules: Redact = BUILT_IN) -> tuple[str, int]:
     """The text without its secrets, and how many were taken out."""
     total = 0
-    for _ in range(3):  # where one was taken out another may now stand alone
-        text, count = _redact_once(text)
+    for _ in range(3 if rules.enabled else 0):  # where one was taken out another may now stand alone
+        text, count = _redact_once(text, rules)
         total += count
         if not count:
             break
     return text, total
 
 
-def redact_argv(argv: Sequence[str]) -> tuple[list[str], int]:
+def redact_argv(argv: Sequence[str], rules: Redact = BUILT_IN) -> tuple[list[str], int]:
     """The words of a command line without their secrets, and how many were taken out."""
     program = argv[0].replace("\\", "/").rpartition("/")[2] if argv else ""
     flags = _SHORT_FLAGS.get(program, ())
-    if not flags and not _has_hint("\n".join(argv)):
+    has_more_rules = rules.names or rules.patterns or rules.values
+    if not rules.enabled or (not flags and not has_more_rules and not _has_hint("\n".join(argv))):
         return list(argv), 0
     clean: list[str] = []
     total = 0
@@ -177,40 +185,40 @@ def redact_argv(argv: Sequence[str]) -> tuple[list[str], int]:
         is_named = bool(equals) and name.lstrip("-").replace("-", "_").replace(".", "_").isidentifier()
         is_script = before[:1] == "-" and before[-1:] == "c" and any(map(str.isspace, word))  # sh -c "A=b command"
         kept, count = "[redacted:secret]", 1
-        if is_named and not is_script and is_secret_name(name) and not _is_plain(value):
+        if is_named and not is_script and is_secret_name(name, rules) and not _is_plain(value):
             kept = f"{name}={kept}"
         elif attached:
             kept = attached + kept
         elif not expected or _is_plain(word) or word.startswith("--"):
-            kept, count = redact_text(word)
+            kept, count = redact_text(word, rules)
         is_flag = word.startswith("-") and not equals and (not expected or word.startswith("--"))
-        expected = is_flag and (is_secret_name(word) or (word in flags and program not in _ATTACHED_ONLY))
+        expected = is_flag and (is_secret_name(word, rules) or (word in flags and program not in _ATTACHED_ONLY))
         clean.append(kept)
         total += count
     return clean, total
 
 
-def redact_variables(variables: Mapping[str, str]) -> tuple[dict[str, str], int]:
+def redact_variables(variables: Mapping[str, str], rules: Redact = BUILT_IN) -> tuple[dict[str, str], int]:
     """Environment variables without secrets, and how many were taken out."""
     clean = {}
     total = 0
     for name, value in variables.items():
-        if is_secret_name(name) and not _is_plain(value):
+        if rules.enabled and is_secret_name(name, rules) and not _is_plain(value):
             clean[name], count = "[redacted:secret]", 1
         else:
-            clean[name], count = redact_text(value)
+            clean[name], count = redact_text(value, rules)
         total += count
     return clean, total
 
 
-def redact_url(url: str) -> str:
+def redact_url(url: str, rules: Redact = BUILT_IN) -> str:
     """The URL without its credentials and without the parameters of its query that are secret.
 
     The user name stays where it is none: ``git@host:path`` and ``ssh://git@host/path`` come back as they are.
     """
     scheme, colon, rest = url.partition("://")
-    if not colon or "/" in scheme:
-        return redact_text(url)[0]
+    if not rules.enabled or not colon or "/" in scheme:
+        return redact_text(url, rules)[0]
     end = min((place for place in map(rest.find, "/?#") if place >= 0), default=len(rest))
     user, _, host = rest[:end].rpartition("@")
     name = "" if re.search(r"https?|ftps?", scheme) else user.partition(":")[0]
@@ -218,10 +226,10 @@ def redact_url(url: str) -> str:
     query, hash_sign, fragment = query.partition("#")
     kept = [parameter for parameter in query.split("&") if not _is_secret_parameter(parameter)]
     tail = path + (question if kept else "") + "&".join(kept) + hash_sign + fragment
-    return redact_text(f"{scheme}://{name}{'@' if name else ''}{host}{tail}")[0]
+    return redact_text(f"{scheme}://{name}{'@' if name else ''}{host}{tail}", rules)[0]
 
 
-def find_secrets(data: bytes) -> list[str]:
+def find_secrets(data: bytes, rules: Redact = BUILT_IN) -> list[str]:
     """The kinds of secrets that a file with these bytes holds; empty when it may be kept.
 
     Stricter than for a command line, where to take out too much costs little: code speaks of tokens and
@@ -230,8 +238,10 @@ def find_secrets(data: bytes) -> list[str]:
     """
     text = data.decode("latin-1")
     kinds = {kind for kind, match in _shapes(text) if kind != URL or not _stands_for_a_password(match[0])}
-    if any(_looks_random(value) for value, _, _ in _named(text, _QUOTED_LITERAL)) or any(
-        _looks_random(value) and not _is_expression(value) for value, _, _ in _named(text, _BARE_LITERAL)
+    encoded = rules._replace(values=tuple(value.encode().decode("latin-1") for value in rules.values))
+    kinds.update(kind for _, _, kind in _by_rules(text, encoded))
+    if any(_looks_random(value) for value, _, _ in _named(text, _QUOTED_LITERAL, rules)) or any(
+        _looks_random(value) and not _is_expression(value) for value, _, _ in _named(text, _BARE_LITERAL, rules)
     ):
         kinds.add("secret")
     return sorted(kinds)
@@ -244,10 +254,14 @@ def _stands_for_a_password(user: str) -> bool:
     return plain in _URL_PLACEHOLDERS or plain == name != "" or any(word in plain for word in _EXAMPLES)
 
 
-def is_secret_name(name: str) -> bool:
+def is_secret_name(name: str, rules: Redact = BUILT_IN) -> bool:
     """Whether a variable, option or key of this name holds a secret: ``API_KEY``, ``--db-password``,
     ``hfToken``.
     """
+    if rules.allow and _is_one_of(name, rules.allow):
+        return False
+    if rules.names and _is_one_of(name, rules.names):
+        return True
     lowered = name.lower()
     if not any(hint in lowered for hint in NAME_HINTS):
         return False
@@ -272,8 +286,24 @@ def is_secret_path(relative_path: str) -> bool:
     return (stem in _SECRET_STEMS or stem.startswith("client_secret")) and suffix in _STEM_SUFFIXES
 
 
-def _redact_once(text: str) -> tuple[str, int]:
-    spans = [(start, end, "secret") for _, start, end in _named(text, _VALUE)]
+def _is_one_of(name: str, globs: Sequence[str]) -> bool:
+    """Whether a glob means this name; neither case nor ``-`` for ``_`` matters."""
+    plain = name.lstrip("-").lower()
+    names = {plain, plain.replace("-", "_")}
+    return any(fnmatchcase(each, glob.lstrip("-").lower()) for glob in globs for each in names)
+
+
+def _by_rules(text: str, rules: Redact) -> Iterator[tuple[int, int, str]]:
+    """The places of what the user said is secret by itself."""
+    for pattern in rules.patterns:
+        yield from ((*match.span(), "pattern") for match in re.finditer(pattern, text) if match[0])
+    for value in rules.values:
+        yield from ((*match.span(), "value") for match in re.finditer(re.escape(value), text))
+
+
+def _redact_once(text: str, rules: Redact) -> tuple[str, int]:
+    spans = [(start, end, "secret") for _, start, end in _named(text, _VALUE, rules)]
+    spans += _by_rules(text, rules)
     for kind, match in _shapes(text):
         end = match.end()
         if kind == PRIVATE_KEY:  # to its last line, or to the end of the text
@@ -306,9 +336,9 @@ def _shapes(text: str) -> Iterator[tuple[str, re.Match[str]]]:
                 yield kind, match
 
 
-def _named(text: str, value_pattern: str) -> Iterator[tuple[str, int, int]]:
+def _named(text: str, value_pattern: str, rules: Redact) -> Iterator[tuple[str, int, int]]:
     """Values that stand after the name of a secret, with their places."""
-    starts = sorted(_names(text))
+    starts = sorted(_names(text).union(match.start() for match in re.finditer(_WORD, text) if rules.names))
     if not starts:
         return
     names, values = re.compile(_NAME), re.compile(value_pattern)
@@ -318,7 +348,7 @@ def _named(text: str, value_pattern: str) -> Iterator[tuple[str, int, int]]:
         if name is None:
             continue
         dashes, word, between = name.groups()
-        if (not dashes and not between.strip()) or not is_secret_name(word):
+        if (not dashes and not between.strip()) or not is_secret_name(word, rules):
             continue
         is_header = word.lower().endswith("authorization")
         found = (re.compile(_HEADER_VALUE) if is_header else values).match(text, name.end())

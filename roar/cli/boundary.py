@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from roar import log
 from roar.errors import EXIT_BUG, EXIT_FAILURE, EXIT_INTERRUPTED, RoarError
 from roar.log import debugging
 
@@ -48,6 +49,7 @@ def say_error(error: RoarError) -> None:
 
         traceback.print_exception(error)
     say(f"roar: {error.message}" + (f" (next: {error.hint})" if error.hint else ""))
+    log.error(error.message)
 
 
 def say_bug(error: BaseException) -> None:
@@ -55,6 +57,7 @@ def say_bug(error: BaseException) -> None:
     import traceback
 
     story = "".join(traceback.format_exception(error))
+    log.error(story)
     if debugging():
         say(story)
     say(

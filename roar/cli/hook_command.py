@@ -8,7 +8,7 @@ import sys
 import click
 
 from roar.cli import boundary
-from roar.errors import EXIT_FAILURE, UsageError
+from roar.errors import EXIT_FAILURE, ConfigError, UsageError
 from roar.git.repository import discover
 from roar.verbs import hooks
 
@@ -31,6 +31,9 @@ def command(name: str, words: tuple[str, ...]) -> int:
         return _receive()
     try:
         line = _call(name, words)
+    except ConfigError as error:
+        boundary.say_error(error)
+        return 0
     except Exception as error:  # whatever it is, what the user does with git goes on
         log.debug("the hook %s: %s", name, error, exc_info=True)
         return 0

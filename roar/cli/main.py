@@ -33,6 +33,8 @@ TABLE = {
         "pop": "Withdraw the last job, or named jobs, files and sessions",
     },
     "Share and keep": {
+        "config": "List, explain and change settings",
+        "env": "Keep environment variables for recorded commands",
         "init": "Let plain git show and fetch the records (writes git config only)",
         "sync": "Fetch and push the records",
         "compact": "Put records together: fewer objects here, fewer refs for everybody",
@@ -90,7 +92,8 @@ class LazyGroup(click.Group):
 @click.version_option(roar.__version__, prog_name="roar", message="%(prog)s %(version)s")
 @click.option("-C", "folder", metavar="DIR", help="Do as if started in DIR.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug lines (also ROAR_DEBUG=1).")
-def cli(folder: str | None, *, debug: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, folder: str | None, *, debug: bool) -> None:
     """Where did this file come from, and can I make it again?
 
     roar records what commands read and write, in git, and makes files again from the records.
@@ -102,7 +105,17 @@ def cli(folder: str | None, *, debug: bool) -> None:
             os.chdir(folder)
         except OSError as error:
             raise RoarError(f"cannot go to {folder}: {error.strerror}") from error
-    log.start()
+    if not _HELP.intersection(context.obj) and context.invoked_subcommand not in _READ_IT_THEMSELVES:
+        from roar.cli.configured import settings
+
+        log.start(*settings().logging)
+    else:
+        log.start()
+
+
+_HELP = {"-h", "--help"}
+_READ_IT_THEMSELVES = ("run", "build", "config", "env", "hook", None)
+"""The first two check it before they start a command, two mend it, and a hook stops nobody's push because of it."""
 
 
 def main(words: list[str]) -> int:
@@ -112,7 +125,7 @@ def main(words: list[str]) -> int:
 
 def _call(words: list[str]) -> int:
     try:
-        result = cli.main(words, prog_name="roar", standalone_mode=False)
+        result = cli.main(words, prog_name="roar", standalone_mode=False, obj=words)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import click
 
 from roar.cache.index import Index, open_index
+from roar.cli import configured
 from roar.cli.say import Style, patience
 from roar.errors import RoarError
 from roar.git.repository import Repository
@@ -63,7 +64,7 @@ def agree(question: str, refusal: str, again: str, *, yes: bool) -> None:
 
 def style() -> Style:
     """The style of standard output."""
-    return Style.of(1)
+    return Style.of(1, configured.settings().output.color)
 
 
 def write(lines: Iterable[str]) -> None:

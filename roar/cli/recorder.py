@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import orjson
 
+from roar import log
 from roar.cli import boundary
 from roar.cli.say import Style, patience
-from roar.errors import SavedAsideError
+from roar.config.read import SHARED_FILE
+from roar.errors import ConfigError, SavedAsideError
 from roar.records.job import File, Job, Shard
-from roar.records.summary import command_line, duration, left_out_words, outcome, printable
+from roar.records.summary import command_line, duration, left_out_words, outcome, printable, subject
 from roar.trace import report as reports
 from roar.trace.start import wait_for_end
 from roar.verbs.aside import save_report
@@ -20,15 +23,26 @@ _MOST = 6
 """So many files are named a side; the rest are counted."""
 
 
-def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: bool) -> int:
-    """Wait for the command's end, record it, report it. Gives an exit code that nobody but tests looks at."""
-    wait_for_end(done)
+def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: bool, timeout: float | None = None) -> int:
+    """Wait for the command's end, record it, report it. Gives an exit code that nobody but tests looks at.
+
+    After ``timeout`` seconds the command is ended.
+    """
+    if wait_for_end(done, timeout):
+        run = run._replace(ended_after_s=timeout)
     with os.fdopen(report_fd, "rb") as file:
         file.seek(0)
         raw = file.read()
     report = reports.read(raw)
     if not report.started:
         return 0
+    configured = run.configuration
+    assert configured is not None  # read by who started it
+    output = configured.settings.output
+    try:
+        log.start(*configured.settings.logging)
+    except ConfigError as error:  # no reason to go without the record
+        boundary.say_error(error)
     try:
         with patience("hashing what the command read and wrote"):
             identifier, job = record(run, report)
@@ -36,11 +50,15 @@ def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: boo
         raise
     except Exception as error:
         raise save_report(run, raw, error) from error
+    logging.getLogger(__name__).info("recorded %s: %s", identifier, subject(job))
     if as_json:
         boundary.say(orjson.dumps({"id": identifier, **job.model_dump(mode="json", exclude_none=True)}).decode())
-    elif not quiet or job.incomplete:
-        for line in lines(identifier, job, Style.of(2)):
+    elif not (quiet or output.quiet) or job.incomplete:
+        for line in lines(identifier, job, Style.of(2, output.color)):
             boundary.say(line)
+    if configured.ignored and not quiet:
+        names = ", ".join(dict.fromkeys(configured.ignored))
+        boundary.say(f"roar: ignored in {SHARED_FILE}: {names} (next: roar config set {configured.ignored[0]} VALUE)")
     return 0
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import click
 import orjson
 
+from roar.cli import present
+from roar.cli.configured import settings
 from roar.cli.present import count
 from roar.cli.say import Style
 from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
@@ -60,14 +62,14 @@ def command(  # noqa: PLR0913  one for each option
     differs or is missing, 1 it could not be run.
     """
     repo = discover()
-    style = Style.of(2)
+    style = Style.of(2, settings().output.color)
 
     def say(line: str) -> None:
         click.echo(style.dim(f"  {line}"), err=True)
 
     made = reproduce.prepare(repo, reproduce.Wish(name, os.getcwd(), _places(given), mode), say)
     if not (as_json and (only_plan or yes)):
-        for line in plan_lines(made, Style.of(1) if only_plan else style):
+        for line in plan_lines(made, present.style() if only_plan else style):
             click.echo(line, err=not only_plan)
     if as_json and (only_plan or made.stops):
         click.echo(orjson.dumps(_plan_data(made)))
@@ -216,7 +218,7 @@ def _stop_lines(stop: Stop, style: Style) -> list[str]:
 
 def _tell(made: Plan, outcome: Outcome, style: Style) -> None:
     """What became of each file, what was asked for last; beside it why."""
-    paint = Style.of(1)
+    paint = present.style()
     for number, why in outcome.failed.items():
         click.echo(f"{style.red('failed')}  @{number}: {printable(why)}", err=True)
     same = outcome.identical and outcome.complete

@@ -10,6 +10,7 @@ _EPILOG = """\b
 Examples:
   git roar run python train.py --epochs 10
   git roar run --name report sh -c 'sort data.csv | head > top.csv'
+  git roar run --env OMP_NUM_THREADS=1 --timeout 3600 python train.py
 """
 _HELP = {
     "run": """Run CMD unchanged and record which files it and its children read, write and execute.
@@ -17,6 +18,7 @@ _HELP = {
     Standard input, output, terminal, signals and the exit status are the command's own (128+N for a signal; 125 when
     roar could not start it, 126 when it cannot be executed, 127 when it is not found). Afterwards a short report goes
     to standard error. Options for roar stand before the command; everything after it is the command's.
+    When --timeout ends it, the status is that of the signal (143 for SIGTERM), and the record says why.
     """,
     "build": """Run a set-up step (compile, install) as `roar run` does, and record it as one.
 
@@ -31,10 +33,17 @@ def make(role: str) -> click.Command:
     def call(**values: object) -> int:
         argv = values.pop("argv")
         assert isinstance(argv, tuple)
-        return start.go(role, {k: str(v) for k, v in values.items() if v}, list(argv))
+        options = {k: list(v) if isinstance(v, tuple) else [str(v)] for k, v in values.items() if v}
+        return start.go(role, options, list(argv))
 
     params: list[click.Parameter] = [
-        click.Option([*letters, name], is_flag=metavar == start.FLAG, metavar=metavar or None, help=text)
+        click.Option(
+            [*letters, name],
+            is_flag=metavar == start.FLAG,
+            multiple=metavar.endswith("..."),
+            metavar=metavar.removesuffix("...") or None,
+            help=text,
+        )
         for name, letters, metavar, text in start.OPTIONS
     ]
     params.append(click.Argument(["argv"], nargs=-1, required=True, metavar="CMD [ARG]...", type=click.UNPROCESSED))

@@ -68,9 +68,11 @@ class Style:
         self.on = on
 
     @classmethod
-    def of(cls, fd: int) -> Style:
-        """The style for a file descriptor."""
-        return cls(on=not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and os.isatty(fd))
+    def of(cls, fd: int, color: str = "auto") -> Style:
+        """The style for a file descriptor, when ``color`` is auto: for terminals; else ``always`` or ``never``."""
+        if os.environ.get("NO_COLOR") or color == "never":
+            return cls(on=False)
+        return cls(on=color == "always" or (os.environ.get("TERM") != "dumb" and os.isatty(fd)))
 
     def _paint(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.on and text else text

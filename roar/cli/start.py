@@ -10,21 +10,30 @@ import os
 import signal
 import sys
 import time
+from typing import NamedTuple
 
 from roar import log
 from roar.cli import boundary
-from roar.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_NOT_STARTED, RoarError
+from roar.config import read
+from roar.config.read import Configuration
+from roar.errors import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_NOT_STARTED, EXIT_USAGE, RoarError, UsageError
 from roar.git import refs
-from roar.git.repository import discover
+from roar.git.repository import Repository, discover
 from roar.trace import start as tracing
 
 FLAG = ""
 OPTIONS = (
-    # name, letters, metavar (FLAG takes no value), help
+    # name, letters, metavar (FLAG takes no value, one that ends with ... may be repeated), help
     ("quiet", ("-q", "--quiet"), FLAG, "Say nothing afterwards, unless something is wrong."),
     ("json", ("--json",), FLAG, "Write the record as one JSON object to standard error afterwards."),
     ("name", ("--name",), "STEP", "Name this step of the session."),
+    ("env", ("--env",), "NAME=VALUE...", "Set an environment variable of the command, and record it (repeatable)."),
+    ("cwd", ("--cwd",), "DIR", "Start the command in DIR. The record goes to the repository here."),
+    ("timeout", ("--timeout",), "SECONDS", "Send the command SIGTERM after so long, and SIGKILL 10 s later."),
+    ("no_overlay", ("--no-overlay",), FLAG, "Keep no copies of uncommitted code; the record says what it lacks."),
 )
+Options = dict[str, list[str]]
+"""The values of each option given; a flag has one."""
 
 
 def start(words: list[str]) -> None:
@@ -35,10 +44,10 @@ def start(words: list[str]) -> None:
         sys.exit(boundary.guarded(lambda: go(words[0], *parsed)))
 
 
-def parse(words: list[str]) -> tuple[dict[str, str], list[str]] | None:
+def parse(words: list[str]) -> tuple[Options, list[str]] | None:
     """The options before the command, and the command with everything after it; None for click to judge."""
     known = {letter: (name, metavar) for name, letters, metavar, _ in OPTIONS for letter in letters}
-    options: dict[str, str] = {}
+    options: Options = {}
     rest = iter(range(len(words)))
     for i in rest:
         word, equals, value = words[i].partition("=")
@@ -56,20 +65,34 @@ def parse(words: list[str]) -> tuple[dict[str, str], list[str]] | None:
             if at is None:
                 return None
             value = words[at]
-        options[name] = value
+        options.setdefault(name, []).append(value)
     return None
 
 
-def go(role: str, options: dict[str, str], argv: list[str]) -> int:
+def go(role: str, options: Options, argv: list[str]) -> int:
     """Become the tracer of a command. Returns a status only when the command could not be started."""
     try:
+        plan = _asked(options)
         if tracing.inside_a_run():
-            return _part_of_a_run(argv)
+            os.chdir(plan.cwd)
+            boundary.say(f"roar: inside a recorded run already: {argv[0]} is recorded as a part of it")
+            return _become(argv, {**tracing.environment(), **plan.variables})
         tracing.tracer_path()
         repo = discover()
         repo.require_work_tree()
+        configured = _configured(repo)
+        tracer = configured.settings.tracer if configured else None
+        variables = {**(configured.variables if configured else {}), **plan.variables}
         branch, commit = refs.head(repo)
+        os.chdir(plan.cwd)
         cwd = os.getcwd()
+        environ = {**tracing.environment(), **variables}
+        if plan.cwd != ".":
+            environ["PWD"] = cwd
+        if tracer and not tracer.enabled:
+            if "quiet" not in options:
+                boundary.say("roar: roar.tracer.enabled is false: this run is not recorded")
+            return _become(argv, environ)
         redirects, piped = tracing.redirections(), tracing.input_is_piped()
         report, began_ns = tracing.open_report(), time.time_ns()
 
@@ -84,33 +107,75 @@ def go(role: str, options: dict[str, str], argv: list[str]) -> int:
                     cwd,
                     branch,
                     commit,
-                    environ=tracing.environment(),
-                    name=options.get("name"),
+                    environ=environ,
+                    name=options.get("name", [None])[-1],
                     role=role,
                     began_ns=began_ns,
                     redirects=redirects,
                     input_is_piped=piped,
+                    set_variables=tuple(variables),
+                    configuration=configured or read.understood([]),
+                    without_overlay="no_overlay" in options,
                 )
-                return record_run(state, report, done, quiet="quiet" in options, as_json="json" in options)
+                return record_run(
+                    state, report, done, quiet="quiet" in options, as_json="json" in options, timeout=plan.timeout
+                )
 
             boundary.guarded(record)
 
-        tracing.become_tracer(argv, report, recorder)
+        words = tracing.tracer_words(tracer) if tracer else []
+        tracing.become_tracer(argv, environ, words, report, recorder)
     except RoarError as error:
         boundary.say_error(error)
-        return EXIT_NOT_STARTED
+        return EXIT_USAGE if isinstance(error, UsageError) else EXIT_NOT_STARTED
     except FileNotFoundError as error:  # the current folder is gone
         boundary.say_error(RoarError(f"cannot start here: {error.strerror}", "go to a folder that exists"))
         return EXIT_NOT_STARTED
 
 
-def _part_of_a_run(argv: list[str]) -> int:
-    """Become a command that a run around it sees anyway: a process can have one tracer only."""
-    boundary.say(f"roar: inside a recorded run already: {argv[0]} is recorded as a part of it")
+class Asked(NamedTuple):
+    """What options say of the command to start."""
+
+    cwd: str
+    variables: dict[str, str]
+    timeout: float | None
+
+
+def _asked(options: Options) -> Asked:
+    """The options that say how to start. Raises ``UsageError`` for what cannot be meant."""
+    variables = {}
+    for pair in options.get("env", []):
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--env {pair} is not NAME=VALUE", "roar run --env NAME=VALUE CMD")
+        variables[name] = value
+    cwd = options.get("cwd", ["."])[-1]
+    if not os.path.isdir(cwd):
+        raise UsageError(f"--cwd {cwd} is no folder", "roar run --cwd DIR CMD")
+    timeout = None
+    if "timeout" in options:
+        text = options["timeout"][-1]
+        try:
+            timeout = float(text)
+        except ValueError:
+            timeout = 0.0
+        if not 0 < timeout < 1e9:  # nan and inf, too
+            raise UsageError(f"--timeout {text} is no number of seconds", "roar run --timeout 3600 CMD")
+    return Asked(cwd, variables, timeout)
+
+
+def _configured(repo: Repository) -> Configuration | None:
+    """What is set; None when nothing is, which most commands need not wait for. Raises ``ConfigError``."""
+    entries = read.gather(repo)
+    return read.understood(entries) if entries else None
+
+
+def _become(argv: list[str], environ: dict[str, str]) -> int:
+    """Become a command that is not traced by us. Returns a status only when it cannot be started."""
     for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores them, and a command would inherit that
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     try:
-        os.execvpe(argv[0], argv, tracing.environment())
+        os.execvpe(argv[0], argv, environ)
     except FileNotFoundError:
         boundary.say(f"roar: {argv[0]}: command not found")
         return EXIT_NOT_FOUND

@@ -6,7 +6,8 @@ chosen still passes through ``roar.redact`` before it is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 
 NAMES = frozenset({
     # The language, the time zone, the sort order.
@@ -43,7 +44,12 @@ NAMES = frozenset({
 PREFIXES = ("LC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMEXPR_")
 
 
-def chosen_variables(environ: Mapping[str, str], extra: Iterable[str] = ()) -> dict[str, str]:
-    """The variables of ``environ`` on the list or named in ``extra``, sorted by name."""
+def chosen_variables(environ: Mapping[str, str], extra: Collection[str] = ()) -> dict[str, str]:
+    """The variables of ``environ`` on the list or named in ``extra``, which may hold globs, sorted by name."""
+    globs = [name for name in extra if any(c in name for c in "*?[")]
     allowed = NAMES.union(extra)
-    return {name: environ[name] for name in sorted(environ) if name in allowed or name.startswith(PREFIXES)}
+    return {
+        name: environ[name]
+        for name in sorted(environ)
+        if name in allowed or name.startswith(PREFIXES) or any(fnmatchcase(name, glob) for glob in globs)
+    }

@@ -65,8 +65,18 @@ def output_words(job: Job, most: int = 3) -> str:
     return ", ".join(names) + (f" (+{more})" if more > 0 else "")
 
 
+_NO_FILES = {
+    "network address": "network addresses",
+    "failed look-up": "failed look-ups",
+    "package version": "package versions",
+}
+"""What else settings may leave out, and many of it."""
+
+
 def left_out_words(item: LeftOut) -> str:
     """``3 package files``, ``1 log file (written)``."""
+    if item.reason in _NO_FILES:
+        return f"{item.count} {item.reason if item.count == 1 else _NO_FILES[item.reason]}"
     what, bracket, written = printable(item.reason).partition(" (")
     return f"{item.count} {what} file{'s' * (item.count > 1)}{bracket}{written}"
 

@@ -1,13 +1,17 @@
 """Scope: which of the files that a job touched belong to its record, and why the others do not.
 
-The repository always wins: below the work tree only git's own folder, Python's byte code and the packages of a
-virtual environment are set aside, and counted as inside. Prefixes are compared by whole path components.
+The repository always wins unless a glob of ``roar.filters.exclude`` names a file of it: below the work tree only git's
+own folder, Python's byte code and the packages of a virtual environment are set aside, and counted as inside. Prefixes
+are compared by whole path components.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
+from roar.config.globs import Globs
+from roar.config.model import Filters
 from roar.paths import below
 
 SYSTEM = (
@@ -21,6 +25,19 @@ SETTINGS_BYTES = 1 << 20
 TOOL_CACHES = ("fontconfig", "matplotlib", "mesa_shader_cache", "pip", "uv")
 """Folders of ``~/.cache`` that programs fill for themselves; others there hold data, such as models of a hub."""
 
+_SETTINGS = {
+    "system": "ignore_system",
+    "package": "ignore_packages",
+    "user settings": "ignore_settings",
+    "cache": "ignore_caches",
+}
+"""The reasons that can be turned off, and how they are called in ``roar.filters``."""
+
+
+def _temporary_folders() -> tuple[str, ...]:
+    named = os.environ.get("TMPDIR", "")
+    return tuple(os.path.realpath(folder) for folder in ("/tmp", "/var/tmp", named) if folder.startswith("/"))  # noqa: S108
+
 
 class Scope:
     """The rules for one repository and one run. ``packages`` are the folders of the interpreters that ran.
@@ -28,8 +45,20 @@ class Scope:
     All paths are ``os`` path strings.
     """
 
-    def __init__(self, root: str, git_dirs: Iterable[str], packages: Iterable[str] = (), home: str = "") -> None:
+    def __init__(
+        self,
+        root: str,
+        git_dirs: Iterable[str],
+        packages: Iterable[str] = (),
+        home: str = "",
+        filters: Filters | None = None,
+    ) -> None:
+        filters = filters or Filters()
         self.root = root
+        self._listed = {reason for reason, setting in _SETTINGS.items() if not getattr(filters, setting)}
+        self._temporary = _temporary_folders() if filters.ignore_tmp else ()
+        self._exclude = Globs(filters.exclude, root) if filters.exclude else None
+        self._include = Globs(filters.include, root) if filters.include else None
         self._home = home
         self._git = tuple(dict.fromkeys(git_dirs))
         self._packages = tuple(packages)
@@ -41,6 +70,18 @@ class Scope:
 
     def left_out(self, path: str, size: int = 0) -> str | None:
         """Why a file at this absolute path, of this many bytes, does not belong to the record; None when it does."""
+        reason = self._usual(path, size)
+        if reason in self._listed:
+            reason = "bytecode" if _is_bytecode(path, path.rpartition("/")[0]) else None
+        if reason is None and self._temporary and self.inside(path) is None:
+            reason = "temporary" if any(below(path, folder) is not None for folder in self._temporary) else None
+        if reason in (*_SETTINGS, "temporary") and self._include is not None and self._include.match(path):
+            reason = None
+        if reason is None and self._exclude is not None and self._exclude.match(path):
+            reason = "excluded"
+        return reason
+
+    def _usual(self, path: str, size: int) -> str | None:
         folder = path.rpartition("/")[0]
         if folder not in self._memo:
             self._memo[folder] = self._rule(folder)
@@ -51,7 +92,7 @@ class Scope:
             reason = "user settings"
         if reason == "user settings" and size > SETTINGS_BYTES:
             return None
-        if reason is None and path.endswith(".pyc") and folder.endswith("/__pycache__"):
+        if reason is None and _is_bytecode(path, folder):
             return "bytecode"
         return reason
 
@@ -79,3 +120,7 @@ class Scope:
         if parts[0] != ".cache":
             return "user settings"
         return "cache" if len(parts) > 1 and parts[1] in TOOL_CACHES else None
+
+
+def _is_bytecode(path: str, folder: str) -> bool:
+    return path.endswith(".pyc") and folder.endswith("/__pycache__")

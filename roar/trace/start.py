@@ -8,18 +8,23 @@ Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import stat
 import sys
+import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 if sys.platform != "win32":
     import fcntl
 
 from roar.errors import EXIT_BUG, NotStartedError
+
+if TYPE_CHECKING:
+    from roar.config.model import Tracer
 
 NOT_FOR_US = (
     "SIGINT",
@@ -113,12 +118,19 @@ def input_is_piped() -> bool:
     return not events & select.POLLHUP or bool(events & select.POLLIN)
 
 
-def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None]) -> NoReturn:
-    """Turn this process into the tracer of ``argv``.
+def tracer_words(settings: Tracer) -> list[str]:
+    """The options of the tracer program that say what is set."""
+    return ["--mechanism", settings.mechanism, "--hash-limit", str(settings.hash_limit)]
 
-    ``report`` is an open file that the tracer writes. A child calls ``recorder`` with a descriptor that reaches its
-    end when the report is complete. Does not return. Raises ``NotStartedError`` when the tracer cannot be executed;
-    the command has not been started then.
+
+def become_tracer(
+    argv: list[str], environ: dict[str, str], options: list[str], report: int, recorder: Callable[[int], None]
+) -> NoReturn:
+    """Turn this process into the tracer of ``argv``, which gets ``environ``.
+
+    ``options`` are words for the tracer program. ``report`` is an open file that the tracer writes. A child calls
+    ``recorder`` with a descriptor that reaches its end when the report is complete. Does not return. Raises
+    ``NotStartedError`` when the tracer cannot be executed; the command has not been started then.
     """
     tracer = tracer_path()
     done_read, done_write = (_above_streams(fd) for fd in os.pipe())
@@ -135,9 +147,9 @@ def become_tracer(argv: list[str], report: int, recorder: Callable[[int], None])
     os.close(done_read)
     for fd in (report, done_write):
         os.set_inheritable(fd, True)
-    words = [tracer, "--report-fd", str(report), "--done-fd", str(done_write), "--wait-for", str(pid)]
+    words = [tracer, *options, "--report-fd", str(report), "--done-fd", str(done_write), "--wait-for", str(pid)]
     try:
-        os.execve(tracer, [*words, "--", *argv], environment())
+        os.execve(tracer, [*words, "--", *argv], environ)
     except OSError as error:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -162,7 +174,48 @@ def _record(recorder: Callable[[int], None], done: int) -> NoReturn:
         os._exit(status)
 
 
-def wait_for_end(done: int) -> None:
-    """Wait until the tracer has written its report, or has died."""
-    while os.read(done, 1):
-        pass
+GRACE_SECONDS = 10.0
+"""How long what is asked to end may take."""
+
+
+def wait_for_end(done: int, timeout: float | None = None) -> bool:
+    """Wait until the tracer has written its report, or has died. Gives True when the command had to be ended.
+
+    After ``timeout`` seconds the command gets SIGTERM, later SIGKILL; then what it left behind gets SIGTERM; at last
+    the tracer is killed, and with it all that is left.
+    """
+    tracer = os.getppid()
+    for number, seconds in enumerate((timeout, GRACE_SECONDS, 1.0, GRACE_SECONDS)):
+        if _ended(done, seconds):
+            return number > 0
+        if os.getppid() != tracer:  # it is gone, and its number may be somebody else's
+            continue
+        with contextlib.suppress(ProcessLookupError):
+            if number == 1:
+                os.kill(_command_of(tracer), signal.SIGKILL)
+            else:  # the tracer passes SIGTERM on
+                os.kill(tracer, signal.SIGKILL if number == 3 else signal.SIGTERM)
+    _ended(done, None)
+    return True
+
+
+def _command_of(tracer: int) -> int:
+    """The command's first process: the other child of our parent, the tracer. Raises ``ProcessLookupError``."""
+    try:
+        with open(f"/proc/{tracer}/task/{tracer}/children", encoding="ascii") as file:
+            return next(pid for pid in map(int, file.read().split()) if pid != os.getpid())
+    except (OSError, StopIteration):
+        raise ProcessLookupError from None
+
+
+def _ended(done: int, seconds: float | None) -> bool:
+    """True when ``done`` has reached its end, which is waited for at most so long."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    waiting = select.poll()
+    waiting.register(done, select.POLLIN)
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        if not waiting.poll(left):
+            return False
+        if not os.read(done, 1):
+            return True

@@ -10,6 +10,7 @@ import os
 import time
 
 from roar import redact
+from roar.config.read import load
 from roar.environment.variables import chosen_variables
 from roar.errors import RecordError, RoarError, SavedAsideError
 from roar.git.repository import Repository
@@ -48,6 +49,7 @@ def record_report(repo: Repository, path: str) -> str:
         argv = [fs(word) for word in known.pop("argv")]
         cwd, branch = fs(known.pop("cwd")), known.pop("branch")
         environ = {fs(name): fs(value) for name, value in known.pop("environ").items()}
+        known["set_variables"] = tuple(fs(name) for name in known.get("set_variables", ()))
         run = Run(repo, argv, cwd, fs(branch) if branch else None, known.pop("commit"), environ, **known)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} is no report of roar: {error}") from error
@@ -57,9 +59,12 @@ def record_report(repo: Repository, path: str) -> str:
 
 
 def _context(run: Run) -> bytes:
-    variables, _ = redact.redact_variables(chosen_variables(run.environ, ()))
+    configuration = run.configuration or load(run.repo)
+    rules = configuration.settings.redact
+    extra = (*configuration.settings.environment.variables, *run.set_variables)
+    variables, _ = redact.redact_variables(chosen_variables(run.environ, extra), rules)
     known = {
-        "argv": redact.redact_argv([from_fs(word) for word in run.argv])[0],
+        "argv": redact.redact_argv([from_fs(word) for word in run.argv], rules)[0],
         "cwd": from_fs(run.cwd),
         "branch": from_fs(run.branch) if run.branch else None,
         "commit": run.commit,
@@ -70,6 +75,9 @@ def _context(run: Run) -> bytes:
         "reproduces": run.reproduces,
         "began_ns": run.began_ns,
         "input_is_piped": run.input_is_piped,
+        "set_variables": [from_fs(name) for name in run.set_variables],
+        "without_overlay": run.without_overlay,
+        "ended_after_s": run.ended_after_s,
         "redirects": [(fd, from_fs(name), append) for fd, name, append in run.redirects],
     }
     return json.dumps(known).encode()

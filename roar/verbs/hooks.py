@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable
 
 import roar
+from roar.config.read import load
 from roar.errors import RoarError
-from roar.git import settings, transport
+from roar.git import transport
 from roar.git.gclock import GcRunningError
 from roar.git.repository import Repository
 from roar.journal import keep, noted
@@ -47,11 +48,10 @@ def after_rewrite(repo: Repository, lines: Iterable[str]) -> None:
 def before_push(repo: Repository, remote: str, lines: Iterable[str]) -> str | None:
     """The line to say before a branch is pushed, or None. As configured, a background process pushes the records.
 
-    ``roar.sync.auto`` is ``remind`` (the default), ``push`` (or true) or ``never`` (or false). ``lines`` are git's:
-    "LOCAL-REF OID REMOTE-REF OID".
+    ``lines`` are git's: "LOCAL-REF OID REMOTE-REF OID". Raises ``ConfigError``.
     """
-    auto = settings.values(repo).get("roar.sync.auto", ["remind"])[-1].lower()
-    if auto in ("never", "false", "no", "off", "0") or remote not in transport.remotes(repo):
+    auto = load(repo).settings.sync.auto
+    if auto == "never" or remote not in transport.remotes(repo):
         return None
     if any(line.startswith("refs/roar/") for line in lines):
         return None
@@ -59,7 +59,7 @@ def before_push(repo: Repository, remote: str, lines: Iterable[str]) -> str | No
     if not count:
         return None
     records = f"{count} record{'s' * (count > 1)}"
-    if auto in ("push", "true", "yes", "on", "1") and _push_aside(repo, remote):
+    if auto == "push" and _push_aside(repo, remote):
         return f"{records} {'go' if count > 1 else 'goes'} to {remote} in the background"
     return f"{records} of this clone {'are' if count > 1 else 'is'} not on {remote} yet (next: roar sync {remote})"
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 
+from roar.config.globs import Globs
+from roar.config.model import Overlay as Limits
+from roar.config.model import Redact
 from roar.git import worktree
 from roar.git.objects import Reader
 from roar.git.repository import Repository
@@ -17,11 +20,6 @@ from roar.records.job import File, Incomplete, OverlayFile
 from roar.redact import find_secrets, is_secret_path
 from roar.verbs.observe import Observed
 
-MODIFIED_BYTES = 16 << 20
-"""A tracked file that differs from the commit is kept up to this size."""
-UNTRACKED_BYTES = 256 << 10
-"""An untracked file that looks like code or configuration is kept up to this size."""
-TOTAL_BYTES = 64 << 20
 _EXAMPLES = 3
 
 _CODE = (
@@ -35,10 +33,17 @@ CONFIGURATION_SUFFIXES = frozenset(f".{suffix}" for suffix in _CONFIGURATION.spl
 NAMES = frozenset(f"{_BUILD_FILES} pipfile requirements".split())
 
 
+Wanted = tuple[Limits, Redact]
+"""What is set: which files are kept, and what counts as a secret."""
+
+
 class Overlay:
     """What is laid over the commit: entries for the record, bytes for its tree, blob ids of clean inputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Wanted, root: str) -> None:
+        self.limits, self._rules = wanted
+        self._root = root
+        self._exclude = Globs(self.limits.exclude, root)
         self.entries: list[OverlayFile] = []
         self.tree: dict[bytes, bytes] = {}
         self.blobs: dict[str, str] = {}
@@ -59,10 +64,14 @@ class Overlay:
 
     def add(self, path: str, state: str, data: bytes, mode: int) -> None:
         """Keep a file, unless it looks like a secret or there is too much already."""
-        if is_secret_path(path) or find_secrets(data):
+        if not self.limits.enabled:
+            self.lacks(path, "keeping uncommitted code is turned off")
+        elif self._exclude.match(os.path.join(self._root, fs(path))):
+            self.lacks(path, "excluded by roar.overlay.exclude")
+        elif self._rules.enabled and (is_secret_path(path) or find_secrets(data, self._rules)):
             self.lacks(path, "looks like a secret")
-        elif self._total + len(data) > TOTAL_BYTES:
-            self.lacks(path, f"more than {TOTAL_BYTES >> 20} MiB in all")
+        elif self._total + len(data) > self.limits.max_total_size:
+            self.lacks(path, f"more than {_size(self.limits.max_total_size)} in all")
         elif not is_safe_relative(path) or b"/.git" in b"/" + to_bytes(path).lower():
             self.lacks(path, "git refuses such a name")
         else:
@@ -76,12 +85,14 @@ class Overlay:
         self._lacking.setdefault(why, []).append(path)
 
 
-def build(repo: Repository, commit: str | None, seen: Observed, vain: list[str], scripts: set[str]) -> Overlay:
+def build(
+    repo: Repository, commit: str | None, seen: Observed, vain: list[str], scripts: set[str], wanted: Wanted
+) -> Overlay:
     """The overlay of a job that met these files on this commit.
 
     ``vain`` are paths it looked for and did not find, ``scripts`` names that its programs were given first.
     """
-    overlay = Overlay()
+    overlay = Overlay(wanted, repo.require_work_tree())
     inside = {f.path: f for f in seen.inputs if not f.path.startswith("/")}
     tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
     untracked, tracked_here = [], []
@@ -110,7 +121,7 @@ def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]]) 
     """Sort tracked files that are as the job read them: clean, or kept as modified."""
     modified = []
     for file, blob in files:
-        data = _bytes(repo, file.path) if file.size <= MODIFIED_BYTES else None
+        data = _bytes(repo, file.path) if file.size <= overlay.limits.max_modified_size else None
         if data is not None and worktree.blob_id(repo, data) == blob:
             overlay.blobs[file.path] = blob
         else:
@@ -120,7 +131,9 @@ def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]]) 
         if stored.get(fs(file.path)) == blob:
             overlay.blobs[file.path] = blob
         elif data is None:
-            overlay.lacks(file.path, f"differs from the commit and is larger than {MODIFIED_BYTES >> 20} MiB")
+            overlay.lacks(
+                file.path, f"differs from the commit and is larger than {_size(overlay.limits.max_modified_size)}"
+            )
         elif digest_bytes(data) != file.hash:
             overlay.lacks(file.path, "changed after the run")
         else:
@@ -132,7 +145,7 @@ def _untracked(repo: Repository, overlay: Overlay, files: list[File], asked_for:
     telling = [f for f in files if f.path in asked_for or _is_code(f.path) or _is_configuration(f.path)]
     ignored = worktree.ignored(repo, [fs(f.path) for f in telling])
     for file in telling:
-        data = _bytes(repo, file.path) if file.size <= UNTRACKED_BYTES else None
+        data = _bytes(repo, file.path) if file.size <= overlay.limits.max_untracked_size else None
         reason = None
         if data is not None and b"\0" in data:
             continue
@@ -141,13 +154,21 @@ def _untracked(repo: Repository, overlay: Overlay, files: list[File], asked_for:
         elif _in_other_repository(repo, fs(file.path)):
             reason = "in a submodule or another repository"
         elif data is None:
-            reason = f"not in the commit, and larger than {UNTRACKED_BYTES >> 10} KiB"
+            reason = f"not in the commit, and larger than {_size(overlay.limits.max_untracked_size)}"
         elif digest_bytes(data) != file.hash:
             reason = "changed after the run"
         if reason is None and data is not None:
             overlay.add(file.path, "untracked", data, file.mode)
         elif reason and (_is_code(file.path) or (file.path in asked_for and data is not None)):
             overlay.lacks(file.path, reason)
+
+
+def _size(count: int) -> str:
+    """A limit as it may have been set: ``64 KiB``."""
+    for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count and not count % (1 << shift):
+            return f"{count >> shift} {unit}"
+    return f"{count} bytes"
 
 
 def _name(path: str) -> str:

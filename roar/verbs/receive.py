@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from roar.config.read import load
 from roar.errors import GitError, RecordError, UsageError
-from roar.git import objects, program, refs, settings
+from roar.git import objects, program, refs
 from roar.git.repository import Repository, discover
 from roar.journal import ARCHIVE, JOBS, NOTES, read
 from roar.journal.read import Broken
@@ -55,7 +56,7 @@ def problems(repo: Repository, lines: Iterable[str]) -> list[str]:
     ours = [update for words in parsed if (update := Update(*words)).ref.startswith(OURS)]
     if not ours:
         return []
-    allow = settings.values(repo).get("roar.receive.rewrites", ["false"])[-1].lower() in ("true", "yes", "on", "1")
+    allow = load(repo).settings.receive.rewrites
     known = list(refs.listing(repo, OURS).values())
     found: list[str] = []
     for update in ours:

@@ -10,6 +10,8 @@ import re
 from typing import Any, NamedTuple
 
 from roar import redact
+from roar.config.model import Redact, Settings
+from roar.config.read import Configuration, load
 from roar.environment import machine, python, variables
 from roar.errors import RoarError, SavedAsideError
 from roar.git import settings
@@ -28,6 +30,8 @@ from roar.records.job import (
     File,
     Incomplete,
     Job,
+    LeftOut,
+    Machine,
     Process,
     Program,
     Redirect,
@@ -62,6 +66,13 @@ class Run(NamedTuple):
     command: Command | None = None
     """What is to be recorded instead of ``argv``, ``cwd``, ``name`` and ``redirects``."""
     input_is_piped: bool = False
+    set_variables: tuple[str, ...] = ()
+    """Names of the variables that roar set for the command."""
+    configuration: Configuration | None = None
+    """None: as it is in the repository now."""
+    without_overlay: bool = False
+    ended_after_s: float | None = None
+    """When roar ended the command because it took longer."""
 
 
 def record(run: Run, report: Report) -> tuple[str, Job]:
@@ -70,6 +81,7 @@ def record(run: Run, report: Report) -> tuple[str, Job]:
     Raises ``SavedAsideError`` when the repository could not be written; the record is then in a folder from which
     ``roar recover`` takes it.
     """
+    run = run._replace(configuration=run.configuration or load(run.repo))
     fields, beside = describe(run, report)
 
     def draft(clock: int, writer: str) -> Job:
@@ -105,37 +117,32 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     """The fields of the job (all but clock, writer and session) and what lies beside its record."""
     repo = run.repo
     root = repo.require_work_tree()
+    wanted = (run.configuration or load(repo)).settings
     stamps = Stamps(repo.own_dir)
     try:
         read = [fs(f["path"]) for f in report.files if f.get("read")]
         programs = [(fs(a), fs(p)) for a, p in report.programs]
         pythons, package_folders = python.describe_pythons(programs, read, root, stamps)
         home = os.path.realpath(os.path.expanduser("~"))
-        scope = Scope(root, (repo.git_dir, repo.common_dir, os.path.join(root, ".git")), package_folders, home)
+        git_dirs = (repo.git_dir, repo.common_dir, os.path.join(root, ".git"))
+        scope = Scope(root, git_dirs, package_folders, home, wanted.filters)
         seen = Observed(report, scope, stamps)
     finally:
         stamps.close()
     vain = vain_lookups(report, root)
-    kept = overlay.build(repo, run.commit, seen, vain, _scripts(report))
+    limits = wanted.overlay._replace(enabled=wanted.overlay.enabled and not run.without_overlay)
+    kept = overlay.build(repo, run.commit, seen, vain, _scripts(report), (limits, wanted.redact))
     inputs = [f.model_copy(update={"blob": kept.blobs[f.path]}) if f.path in kept.blobs else f for f in seen.inputs]
-    chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, ()))
-    argv, hidden_words = redact.redact_argv([from_fs(w) for w in run.argv])
-    gaps = seen.incomplete + kept.incomplete + _gaps(report)
-    if run.input_is_piped:
-        gaps.append(Incomplete(reason="standard-input", detail="a pipe: what came through it is not in the record"))
-    if hidden or hidden_words:
-        gaps.append(
-            Incomplete(
-                reason="redacted", detail="secrets in the command or its environment", count=hidden + hidden_words
-            )
-        )
+    extra = (*wanted.environment.variables, *run.set_variables)
+    chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, extra), wanted.redact)
+    argv, hidden_words = redact.redact_argv([from_fs(w) for w in run.argv], wanted.redact)
     fields, beside = _files(inputs, seen.outputs)
-    fields |= _history(report, run.began_ns)
+    fields |= _history(report, run.began_ns, wanted.redact)
     fields |= {
         "role": run.role,
         "command": run.command or _command(run, argv, root),
         "user": from_fs(settings.identity(repo)),
-        "code": _code(run, kept),
+        "code": _code(run, kept, wanted.redact),
         "environment": Environment(
             machine=machine.describe_machine(f["path"] for f in report.files if f.get("type") == "device"),
             pythons=pythons,
@@ -145,10 +152,45 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         "metrics": metrics.of_outputs(root, seen.outputs),
         "left_out": seen.left_out,
         "not_found": vain,
-        "incomplete": gaps,
+        "incomplete": seen.incomplete + kept.incomplete + _gaps(report) + _gaps_of_run(run, hidden + hidden_words),
         "reproduces": run.reproduces,
     }
-    return fields, beside | kept.tree
+    return _without_unwanted(fields, wanted), beside | kept.tree
+
+
+def _without_unwanted(fields: dict[str, Any], wanted: Settings) -> dict[str, Any]:
+    """The fields without what the settings say not to list, which is counted."""
+    counts = {}
+    around: Environment = fields["environment"]
+    if not wanted.tracer.network:
+        counts["network address"] = len(fields["network"])
+        fields["network"] = []
+    if not wanted.tracer.failed_lookups:
+        counts["failed look-up"] = len(fields["not_found"])
+        fields["not_found"] = []
+    if not wanted.environment.packages:
+        counts["package version"] = sum(len(each.read) + len(each.installed) for each in around.pythons)
+        bare = [each.model_copy(update={"read": [], "installed": []}) for each in around.pythons]
+        around = around.model_copy(update={"pythons": bare})
+    if not wanted.environment.hardware:
+        bare_machine = Machine(
+            system=around.machine.system, kernel=around.machine.kernel, architecture=around.machine.architecture
+        )
+        around = around.model_copy(update={"machine": bare_machine})
+    more = [LeftOut(reason=reason, count=count) for reason, count in counts.items() if count]
+    return {**fields, "environment": around, "left_out": fields["left_out"] + more}
+
+
+def _gaps_of_run(run: Run, hidden: int) -> list[Incomplete]:
+    """What is not known because of how it was run. ``hidden`` counts the secrets that were taken out."""
+    gaps = []
+    if run.input_is_piped:
+        gaps.append(Incomplete(reason="standard-input", detail="a pipe: what came through it is not in the record"))
+    if run.ended_after_s is not None:
+        gaps.append(Incomplete(reason="timed-out", detail=f"ended by --timeout after {run.ended_after_s:g} s"))
+    if hidden:
+        gaps.append(Incomplete(reason="redacted", detail="secrets in the command or its environment", count=hidden))
+    return gaps
 
 
 def _scripts(report: Report) -> set[str]:
@@ -170,12 +212,12 @@ def _command(run: Run, argv: list[str], root: str) -> Command:
     )
 
 
-def _code(run: Run, kept: overlay.Overlay) -> Code:
+def _code(run: Run, kept: overlay.Overlay, rules: Redact) -> Code:
     remote = settings.branch_remote(settings.values(run.repo), run.branch)
     return Code(
         commit=run.commit,
         branch=from_fs(run.branch) if run.branch else None,
-        remote=from_fs(redact.redact_url(remote)) if remote else None,
+        remote=from_fs(redact.redact_url(remote, rules)) if remote else None,
         overlay=kept.entries,
     )
 
@@ -187,7 +229,7 @@ def _files(inputs: list[File], outputs: list[File]) -> tuple[dict[str, Any], dic
     return fields, in_tree | out_tree
 
 
-def _history(report: Report, began_ns: int) -> dict[str, Any]:
+def _history(report: Report, began_ns: int, rules: Redact) -> dict[str, Any]:
     """What happened when: times, end, processes, network. ``began_ns`` is for a tracer that died too early to say."""
     start, end = report.start, report.end
     began = start.get("time_ns", began_ns)
@@ -195,7 +237,7 @@ def _history(report: Report, began_ns: int) -> dict[str, Any]:
         "started_ns": began,
         "duration_ns": max(0, end.get("root_end_ns", end.get("time_ns", began)) - began),
         "exit": Exit(code=end.get("exit_code"), signal=end.get("signal")),
-        "processes": [_process(line) for line in report.processes],
+        "processes": [_process(line, rules) for line in report.processes],
         "process_count": report.process_count,
         "cpu_ns": end.get("user_ns", 0) + end.get("system_ns", 0),
         "peak_bytes": end.get("peak_bytes", 0),
@@ -209,13 +251,14 @@ def _history(report: Report, began_ns: int) -> dict[str, Any]:
     }
 
 
-def _process(line: dict[str, Any]) -> Process:
+def _process(line: dict[str, Any], rules: Redact) -> Process:
     began = line.get("start_ns", 0)
     return Process(
         pid=line["pid"],
         parent=line.get("parent", 0),
         programs=[
-            Program(path=p["path"], argv=redact.redact_argv(p.get("argv", []))[0]) for p in line.get("programs", [])
+            Program(path=p["path"], argv=redact.redact_argv(p.get("argv", []), rules)[0])
+            for p in line.get("programs", [])
         ],
         exit=Exit(code=line.get("exit_code"), signal=line.get("signal")),
         started_ns=began,

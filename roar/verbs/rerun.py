@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from roar.config.read import load
 from roar.errors import RoarError, SavedAsideError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
@@ -18,7 +19,7 @@ from roar.records.job import Command, Exit, Job
 from roar.records.summary import printable
 from roar.trace import report as reports
 from roar.trace.report import Report
-from roar.trace.start import open_report, tracer_path
+from roar.trace.start import open_report, tracer_path, tracer_words
 from roar.verbs import translate
 from roar.verbs.inputs import is_outside
 from roar.verbs.plan import Need, Step
@@ -131,19 +132,22 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
     Raises ``RoarError`` when it cannot be started or recorded. When interrupted, the command is ended first.
     """
     command = step.job.command
+    here = area.repository()
+    configuration = load(here)
     argv = translate.words(command, area.top, tools)
     environ = translate.variables(step.job, area.top, tools)
     cwd = area.files.folder(command.cwd)
     _link_environments(area, tools)
     environ["PWD"] = cwd
     with _streams(command, area, output) as streams:
-        report = _trace(argv, cwd, environ, step.job.environment.umask, streams)
+        words = [*tracer_words(configuration.settings.tracer), "--", *argv]
+        report = _trace(words, cwd, environ, step.job.environment.umask, streams)
     if not report.started:
         why = report.end.get("error") or "it cannot be executed"
         raise RoarError(f"@{step.number} could not be started: {printable(str(why))}")
     ended = Exit(code=report.end.get("exit_code"), signal=report.end.get("signal"))
     what = Run(
-        area.repository(),
+        here,
         argv,
         cwd,
         None,  # no branch: the area's HEAD is detached
@@ -152,6 +156,7 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
         role=step.job.role,
         session=session,
         reproduces=step.identifier,
+        configuration=configuration,
         command=command,  # as it was recorded: the words that ran hold places of this machine
     )
     remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, environ)]
@@ -186,14 +191,17 @@ def _streams(command: Command, area: Workspace, output: int) -> Iterator[list[in
             os.close(fd)
 
 
-def _trace(argv: list[str], cwd: str, environ: dict[str, str], umask: int | None, streams: list[int]) -> Report:
-    """The report of a command. It gets a session of its own: no terminal, and no signal of it, reaches it."""
+def _trace(words: list[str], cwd: str, environ: dict[str, str], umask: int | None, streams: list[int]) -> Report:
+    """The report of the command in the tracer's ``words``.
+
+    It gets a session of its own: no terminal, and no signal of it, reaches it.
+    """
     tracer = tracer_path()
     report = open_report()
     try:
         with _ended_with_us(
             subprocess.Popen(
-                [tracer, "--report-fd", str(report), "--", *argv],
+                [tracer, "--report-fd", str(report), *words],
                 cwd=cwd,
                 env=environ,
                 stdin=streams[0],

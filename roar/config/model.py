@@ -1,0 +1,332 @@
+"""Every setting, once: its name, type, default, help, and whether a team's ``.roarconfig`` may give it.
+
+To add a setting: write its line and its help into a group below (or a new group, and its line in ``Settings``), use
+it where it has its effect, and run ``roar config describe --markdown > docs/configuration.md``. Everything else
+follows: ``max_total_size`` in ``Overlay`` is ``roar.overlay.maxTotalSize`` in git's configuration and
+``ROAR_OVERLAY_MAX_TOTAL_SIZE`` in the environment, is checked, listed, described and suggested when misspelled.
+
+Standard library only, and plain tuples instead of pydantic: all of it is read and checked before a command starts, so
+that what is misspelled is said before anything ran, and that may not take longer than a millisecond or two.
+
+A shared setting (``shared=True``) must be one whose every value lets less be recorded than its default, or the same:
+``.roarconfig`` comes with a clone, from anybody. None may name a program, a file to write, or a regular expression
+(which can be made to take forever).
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+
+
+class Kind(NamedTuple):
+    """How the text of a value is read. ``parse`` raises ``ValueError``."""
+
+    wants: str
+    """What a right value is, for people: "expected <wants>"."""
+    parse: Callable[[str], Any]
+    many: bool = False
+    """Several values may be given; an empty one forgets those before it, as in git."""
+    show: Callable[[Any], str] = str
+    """A value as it may be written."""
+
+
+class Help(NamedTuple):
+    """What a setting does, for people."""
+
+    text: str
+    shared: bool = False
+
+
+class Key(NamedTuple):
+    """A setting, as the rest of the program sees it."""
+
+    group: str
+    field: str
+    kind: Kind
+    default: Any
+    help: str
+    shared: bool
+
+    @property
+    def name(self) -> str:
+        """Its name in git's configuration, without ``roar.``: ``overlay.maxTotalSize``."""
+        first, *others = self.field.split("_")
+        return f"{self.group}.{first}{''.join(map(str.capitalize, others))}"
+
+    def words(self, value: Any) -> list[str]:
+        """A value as it may be written, one item for each of several."""
+        return [self.kind.show(each) for each in (value if self.kind.many else (value,))]
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it: ``ROAR_OVERLAY_MAX_TOTAL_SIZE``."""
+        return f"ROAR_{self.group}_{self.field}".upper()
+
+
+_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off", "")
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def _flag(text: str) -> bool:
+    """As git-config(1) reads a boolean."""
+    lowered = text.lower()
+    if lowered in _TRUE or lowered in _FALSE:
+        return lowered in _TRUE
+    return int(text) != 0
+
+
+def _size(text: str) -> int:
+    """As git-config(1) reads an integer; not negative."""
+    found = re.fullmatch(r"([0-9]{1,15})([kmg]?)", text.lower())
+    if found is None:
+        raise ValueError(text)
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _size_words(size: int) -> str:
+    unit = next((u for u in "gmk" if size and size % _UNITS[u] == 0), "")
+    return f"{size // _UNITS[unit]}{unit}"
+
+
+def _color(text: str) -> str:
+    """As git-config(1) reads a colour switch."""
+    if text.lower() in ("auto", "always", "never"):
+        return text.lower()
+    return "auto" if _flag(text) else "never"
+
+
+def _glob(text: str) -> str:
+    if "\0" in text or len(text) > 1024:
+        raise ValueError(text)
+    return text
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.*?\[\]!-]{1,256}", text):
+        raise ValueError(text)
+    return text
+
+
+def _text(text: str) -> str:
+    if len(text) < 4:  # would be found everywhere
+        raise ValueError(text)
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(text) from error
+    return text
+
+
+def _auto(text: str) -> str:
+    """``remind``, or a boolean that says to push or not."""
+    if text.lower() in ("remind", "push", "never"):
+        return text.lower()
+    return "push" if _flag(text) else "never"
+
+
+def _choice(words: tuple[str, ...]) -> Kind:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(text)
+        return text.lower()
+
+    return Kind(f"{', '.join(words[:-1])} or {words[-1]}", parse)
+
+
+_FLAG = Kind("true or false", _flag, show=lambda value: str(value).lower())
+Size = Annotated[int, Kind("a size in bytes, such as 500, 64k, 16m or 1g", _size, show=_size_words)]
+Color = Annotated[Literal["auto", "always", "never"], Kind("auto, always or never", _color)]
+Globs = Annotated[tuple[str, ...], Kind("a glob of paths", _glob, many=True)]
+Names = Annotated[tuple[str, ...], Kind("a name or a glob of names", _name, many=True)]
+Patterns = Annotated[tuple[str, ...], Kind("a regular expression", _pattern, many=True)]
+Texts = Annotated[tuple[str, ...], Kind("a text of four characters or more", _text, many=True)]
+Path = Annotated[str, Kind("the path of a file", str)]
+
+
+class Output(NamedTuple):
+    """What is said, and how."""
+
+    quiet: Annotated[bool, Help("Say nothing after a recorded run, unless something is wrong, as `roar run -q`.")] = (
+        False
+    )
+    color: Annotated[
+        Color, Help("Colour: on terminals only (auto), always, or never. NO_COLOR in the environment wins.")
+    ] = "auto"
+
+
+class Tracer(NamedTuple):
+    """How commands are watched."""
+
+    enabled: Annotated[bool, Help("Record commands. When false, `roar run` only runs them, and says so in a line.")] = (
+        True
+    )
+    mechanism: Annotated[
+        Literal["auto", "ptrace", "notify"],
+        Help("How the kernel is asked to tell of opened files. See docs/tracer.md; auto takes the fastest."),
+    ] = "auto"
+    hash_limit: Annotated[
+        Size,
+        Help("A file that a command is about to change is hashed first when it is at most this large."),
+    ] = 4 << 30
+    network: Annotated[
+        bool, Help("List the addresses that a command connected to. When false they are only counted.", shared=True)
+    ] = True
+    failed_lookups: Annotated[
+        bool,
+        Help("List paths in the work tree that a command looked for in vain. When false they are only counted.",
+             shared=True),
+    ] = True  # fmt: skip
+
+
+class Filters(NamedTuple):
+    """Which files outside of the repository are listed. What is not listed is counted, by reason.
+
+    The repository wins: its files are listed whatever these say, with the exception of `exclude`.
+    """
+
+    exclude: Annotated[
+        Globs, Help("Files not to list, in the repository or elsewhere. They are counted as excluded.", shared=True)
+    ] = ()
+    include: Annotated[
+        Globs, Help("Files to list although another rule would leave them out. `exclude` is stronger.")
+    ] = ()
+    ignore_system: Annotated[bool, Help("Leave out files of the system, such as those in /usr and /etc.")] = True
+    ignore_packages: Annotated[
+        bool, Help("Leave out files of interpreters and of installed packages, which are listed by version instead.")
+    ] = True
+    ignore_settings: Annotated[
+        bool, Help("Leave out small files in hidden folders of the home folder: the user's own settings and programs.")
+    ] = True
+    ignore_caches: Annotated[
+        bool, Help("Leave out what programs keep for themselves in ~/.cache, such as pip and matplotlib.")
+    ] = True
+    ignore_tmp: Annotated[
+        bool, Help("Leave out files in /tmp, /var/tmp and $TMPDIR that are still there at the end.", shared=True)
+    ] = False
+
+
+class Overlay(NamedTuple):
+    """The copies of uncommitted code that are kept with a record."""
+
+    enabled: Annotated[
+        bool,
+        Help("Keep what was read and differs from the commit. When false, the record says what it lacks.",
+             shared=True),
+    ] = True  # fmt: skip
+    max_modified_size: Annotated[Size, Help("A tracked file that was changed is kept up to this size.")] = 16 << 20
+    max_untracked_size: Annotated[
+        Size, Help("An untracked file that looks like code or configuration is kept up to this size.")
+    ] = 256 << 10
+    max_total_size: Annotated[Size, Help("All files kept with one record together.")] = 64 << 20
+    exclude: Annotated[Globs, Help("Files never to keep. The record says that they are lacking.", shared=True)] = ()
+
+
+class Environment(NamedTuple):
+    """What is recorded of the surroundings."""
+
+    variables: Annotated[
+        Names, Help("Environment variables to record beside those that roar knows to matter. Secrets are taken out.")
+    ] = ()
+    packages: Annotated[
+        bool,
+        Help("List installed Python packages. Without them a reproduction cannot build the environment again.",
+             shared=True),
+    ] = True  # fmt: skip
+    hardware: Annotated[
+        bool,
+        Help("Record processor, memory, graphics processors, container and the name of the machine.", shared=True),
+    ] = True
+
+
+class Redact(NamedTuple):
+    """What is taken out of command lines, variables, URLs and kept files before anything is written."""
+
+    enabled: Annotated[bool, Help("Take secrets out. When false, records hold them, and so does who fetches them.")] = (
+        True
+    )
+    names: Annotated[
+        Names,
+        Help("More names of variables and options whose values are secret, such as MY_PIN or *_LICENSE.", shared=True),
+    ] = ()
+    patterns: Annotated[Patterns, Help("More texts that are secret, wherever they stand.")] = ()
+    values: Annotated[
+        Texts, Help("Secrets by themselves, word for word. Better set with --global: git's files are not secret.")
+    ] = ()
+    allow: Annotated[
+        Names, Help("Names of variables and options whose values are no secrets, although they look like it.")
+    ] = ()
+
+
+class Sync(NamedTuple):
+    """When records are shared. See docs/hooks.md."""
+
+    auto: Annotated[
+        Literal["remind", "push", "never"],
+        Kind("remind, push or never", _auto),
+        Help("What a `git push` does about records that the remote lacks, after `roar init --hooks`."),
+    ] = "remind"
+
+
+class Receive(NamedTuple):
+    """What a server lets in, whose pre-receive hook is `git-hooks/pre-receive`."""
+
+    rewrites: Annotated[
+        bool, Help("Let refs of records be rewritten and deleted, for as long as a leaked secret is purged.")
+    ] = False
+
+
+class Logging(NamedTuple):
+    """What roar tells of its own work."""
+
+    level: Annotated[
+        Literal["off", "error", "info", "debug"],
+        Help("Write nothing, errors (to the file; they are shown anyway), what was recorded, or every detail."),
+    ] = "off"
+    file: Annotated[Path, Help("Append messages to this file (~ is the home folder) instead of standard error.")] = ""
+
+
+class Settings(NamedTuple):
+    """Everything that is set."""
+
+    output: Output = Output()
+    filters: Filters = Filters()
+    overlay: Overlay = Overlay()
+    tracer: Tracer = Tracer()
+    environment: Environment = Environment()
+    redact: Redact = Redact()
+    sync: Sync = Sync()
+    receive: Receive = Receive()
+    logging: Logging = Logging()
+
+
+def _keys() -> list[Key]:
+    found = []
+    for group, defaults in Settings._field_defaults.items():
+        for field, annotation in type(defaults).__annotations__.items():
+            kind, text = _FLAG, Help("")
+            base = get_args(annotation)[0]
+            if get_origin(base) is Literal:
+                kind = _choice(get_args(base))
+            for note in get_args(annotation)[1:]:
+                kind = note if isinstance(note, Kind) else kind
+                text = note if isinstance(note, Help) else text
+            found.append(Key(group, field, kind, getattr(defaults, field), text.text, text.shared))
+    return found
+
+
+KEYS: dict[str, Key] = {key.name.lower(): key for key in _keys()}
+"""By name in lower case: git's names do not mind case."""
+
+
+def with_values(values: dict[tuple[str, str], Any]) -> Settings:
+    """The settings with these values, by group and field, in place of defaults."""
+    settings = Settings()
+    for group in settings._fields:
+        mine = {field: value for (of, field), value in values.items() if of == group}
+        if mine:
+            settings = settings._replace(**{group: getattr(settings, group)._replace(**mine)})
+    return settings
