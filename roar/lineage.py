@@ -153,6 +153,14 @@ def downstream(records: Records, roots: Iterable[str], depth: int | None = None)
     return _lineage(graph, found, cut)
 
 
+def among(records: Records, jobs: Iterable[str], cut: Iterable[str] = ()) -> Lineage:
+    """These jobs and what connects them, without any others."""
+    graph = _Graph(records)
+    found = set(jobs)
+    graph.learn_only(sorted(found))
+    return _lineage(graph, found, cut)
+
+
 def _lineage(graph: _Graph, jobs: set[str], cut: Iterable[str]) -> Lineage:
     """The jobs put in order, with where each of their inputs came from."""
     edges: list[Edge] = []

@@ -38,6 +38,9 @@ ORDER_ON_A_FLOOR = [
     "journal",
     "environment",
     "lineage",
+    "verbs",
+    "draw",
+    "export",
 ]
 
 DOORS = {

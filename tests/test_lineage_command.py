@@ -146,5 +146,5 @@ def test_the_original_goes_before_its_repetition(repo: Repository, ask: Ask) -> 
 
 def test_wrong_words(repo: Repository, ask: Ask) -> None:
     diamond(repo, ask)
-    assert "two questions" in ask("lineage", "report", "--up", "--down", code=2)
+    assert "different answers" in ask("lineage", "report", "--dot", "--json", code=2)
     assert "--depth" in ask("lineage", "report", "--depth", "0", code=2)

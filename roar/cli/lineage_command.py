@@ -8,15 +8,20 @@ from typing import Any
 
 import click
 
+from roar.cache.index import Index
 from roar.cli import present
+from roar.cli.boundary import say
 from roar.cli.log_command import as_fields, line
 from roar.cli.say import Style, write_json
 from roar.draw import rows
-from roar.errors import UsageError
+from roar.errors import NotFoundError, RoarError, UsageError
+from roar.export import dot, mermaid, page
+from roar.export import svg as svg_export
 from roar.git.repository import discover
 from roar.lineage import Use
 from roar.records.summary import printable
-from roar.verbs.ancestry import Ancestry, Product, ancestry
+from roar.verbs.ancestry import Ancestry, Direction, Product, ancestry
+from roar.verbs.graph import graph, neighbourhood
 from roar.verbs.resolve import Target, resolve
 
 _NARROWEST = 24
@@ -24,42 +29,93 @@ _NARROWEST = 24
 
 
 @click.command(
-    "lineage", epilog="\b\nExamples:\n  git roar lineage metrics.json\n  git roar lineage data/raw.csv --down --depth 2"
+    "lineage",
+    epilog="\b\nExamples:\n"
+    "  git roar lineage metrics.json\n"
+    "  git roar lineage data/raw.csv --down --depth 2\n"
+    "  git roar lineage metrics.json --to data/raw.csv\n"
+    "  git roar lineage metrics.json --html lineage.html",
 )
 @click.argument("what", metavar="X")
-@click.option("--up", "up", is_flag=True, help="Where it came from (the default).")
+@click.option("--up", "up", is_flag=True, help="Where it came from (the default). With --down: both.")
 @click.option("--down", "down", is_flag=True, help="What was made of it.")
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="At most N jobs away.")
-@click.option("--json", "as_json", is_flag=True, help="Write jobs and artifacts as JSON.")
-def command(what: str, *, up: bool, down: bool, depth: int | None, as_json: bool) -> None:
+@click.option("--to", "to", metavar="Y", help="Only what leads from X to Y.")
+@click.option("--dot", "form", flag_value="dot", help="Write a graph for Graphviz.")
+@click.option("--mermaid", "form", flag_value="mermaid", help="Write a graph for Mermaid, for Markdown.")
+@click.option("--svg", "svg", metavar="FILE", help="Draw into FILE (- for standard output).")
+@click.option("--html", "html", metavar="FILE", help="Write a page with tables, drawing and search into FILE.")
+@click.option("--json", "form", flag_value="json", help="Write jobs and artifacts as JSON.")
+def command(what: str, *, up: bool, down: bool, depth: int | None, to: str | None, **forms: str | None) -> None:
     """Show where X came from, or what was made of it.
 
-    X is what `roar show` takes: a job, an artifact's hash, a path, a step @N, a commit.
+    X and Y are what `roar show` takes: a job, an artifact's hash, a path, a step @N, a commit.
     """
-    if up and down:
-        raise UsageError("--up and --down are two questions", "roar lineage X --up")
+    chosen = {name: value for name, value in forms.items() if value is not None}
+    if len(chosen) > 1:
+        raise UsageError("--dot, --mermaid, --svg, --html and --json are different answers", "give one of them")
+    direction: Direction = "both" if up and down else "down" if down else "up"
     repo = discover()
     with present.opened_index(repo) as index:
         target = resolve(index, repo, what, os.getcwd())
-        found = ancestry(index, target, down=down, depth=depth)
-    if as_json:
-        write_json(_fields(target, found, down=down))
+        end = resolve(index, repo, to, os.getcwd()) if to else None
+        if end is not None and not (up or down):
+            direction = _which_way(index, target, end)
+        found = ancestry(index, target, direction=direction, depth=depth, to=end)
+    if chosen.get("form") == "json":
+        write_json(_fields(target, found, direction))
+    elif chosen:
+        (name, value), *_ = chosen.items()
+        _export(target, found, *((value, "-") if name == "form" else (name, value)))
     else:
-        present.write(_lines(target, found, present.style(), down=down, depth=depth))
+        present.write(_lines(target, found, present.style(), direction, depth))
 
 
-def _lines(target: Target, found: Ancestry, style: Style, *, down: bool, depth: int | None) -> Iterator[str]:
-    yield style.bold(f"{'Made of' if down else 'Lineage of'} {_name(target, found)}")
+def _which_way(index: Index, target: Target, end: Target) -> Direction:
+    """Up when the other end came before, else down. Raises ``NotFoundError`` when they are not connected."""
+    ways: tuple[Direction, ...] = ("up", "down")
+    for direction in ways:
+        if ancestry(index, target, direction=direction, to=end).jobs:
+            return direction
+    raise NotFoundError("nothing recorded leads from one to the other", "roar lineage X --up --down")
+
+
+def _export(target: Target, found: Ancestry, form: str, path: str) -> None:
+    whole = graph(found, target)
+    lines: Iterator[str]
+    if form == "dot":
+        lines = dot.lines(whole, found.jobs)
+    elif form == "mermaid":
+        lines = mermaid.lines(whole, found.jobs)
+    elif form == "svg":
+        near = neighbourhood(whole, svg_export.MOST_NODES)
+        lines = svg_export.lines(near, found.jobs)
+        if near.left_out:
+            say(f"roar: {near.left_out} nodes farther away are not drawn (next: --depth N, or --html FILE)")
+    else:
+        lines = page.lines(found, whole, f"Lineage of {_name(target, found)}")
+    if path == "-":
+        present.write(lines)
+        return
+    try:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(line + "\n" for line in lines)
+    except OSError as error:
+        raise RoarError(f"cannot write {printable(path)}: {error.strerror}") from error
+
+
+def _lines(target: Target, found: Ancestry, style: Style, direction: Direction, depth: int | None) -> Iterator[str]:
+    title = {"up": "Lineage of", "down": "Made of", "both": "Around"}[direction]
+    yield style.bold(f"{title} {_name(target, found)}")
     yield ""
     if found.jobs:
         yield from _picture(found, style)
     else:
-        yield "no recorded job read it" if down else "no recorded job made it"
+        yield "no recorded job read it" if direction == "down" else "no recorded job made it"
     if found.lineage.cut:
-        yield style.red(
-            f"cut by --depth {depth}: {present.count(len(found.lineage.cut), 'job')} right"
-            f" {'after' if down else 'before'} these, and what lies beyond"
-        )
+        where = {"up": "before", "down": "after", "both": "around"}[direction]
+        jobs = present.count(len(found.lineage.cut), "job")
+        yield style.red(f"cut by --depth {depth}: {jobs} right {where} these, and what lies beyond")
     yield ""
     yield from _table(found, style)
     code = {use.path for inputs, _ in found.uses.values() for use in inputs if use.code}
@@ -111,7 +167,7 @@ def _maker(product: Product, found: Ancestry) -> str:
     return present.short_id(product.made_by) if product.made_by else "no recorded job"
 
 
-def _fields(target: Target, found: Ancestry, *, down: bool) -> dict[str, Any]:
+def _fields(target: Target, found: Ancestry, direction: Direction) -> dict[str, Any]:
     makers = {(edge.consumer, edge.path): edge.producer for edge in found.lineage.edges + found.lineage.beyond}
 
     def part(use: Use, made_by: str | None) -> dict[str, Any]:
@@ -127,7 +183,7 @@ def _fields(target: Target, found: Ancestry, *, down: bool) -> dict[str, Any]:
         jobs.append({**as_fields(identifier, job), **files, "withdrawn": identifier in found.withdrawn})
     return {
         "target": {"kind": target.kind, "id": target.id, "path": target.path},
-        "direction": "down" if down else "up",
+        "direction": direction,
         "jobs": jobs,
         "artifacts": [
             {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from roar.cache.index import Index
-from roar.lineage import Lineage, Use, downstream, upstream
+from roar.lineage import Lineage, Use, among, downstream, upstream
 from roar.records.job import Job
 from roar.verbs.resolve import Target
 
@@ -33,19 +33,26 @@ class Ancestry(NamedTuple):
     withdrawn_makers: dict[str, str]
 
 
-def ancestry(index: Index, target: Target, *, down: bool = False, depth: int | None = None) -> Ancestry:
-    """The lineage of a target. ``depth`` counts jobs from it, 1 being the nearest.
+Direction = Literal["up", "down", "both"]
+
+
+def ancestry(
+    index: Index, target: Target, *, direction: Direction = "up", depth: int | None = None, to: Target | None = None
+) -> Ancestry:
+    """The lineage of a target. ``depth`` counts jobs from it, 1 being the nearest. ``to``: only what lies between.
 
     Upwards an artifact begins with the job that made it, the newest when several did; downwards with the jobs that
     read it.
     """
-    roots = _roots(index, target, down=down)
-    lineage = (downstream if down else upstream)(index, roots, depth)
+    lineage = _walk(index, target, direction, depth)
+    if to is not None:
+        back: Direction = "up" if direction == "down" else "down"
+        lineage = among(index, set(lineage.jobs).intersection(_walk(index, to, back, depth).jobs))
     uses = index.uses(lineage.jobs)
     products = _products(lineage, uses)
     if target.kind == "artifact" and not any(product.use.hash == target.id for product in products):
         # made by nobody and asked upwards, or read by nobody and asked downwards: then nothing else mentions it
-        maker = next(iter(_roots(index, target, down=False)), None)
+        maker = next(iter(_roots(index, target, "up")), None)
         products[:0] = [Product(use, maker, []) for use in index.names(target.id)[:1]]
     contents = {product.use.hash for product in products if product.use.hash}
     withdrawn = set(index.corrections("withdrawal", [*lineage.jobs, *contents]))
@@ -54,14 +61,25 @@ def ancestry(index: Index, target: Target, *, down: bool = False, depth: int | N
     return Ancestry(lineage, index.load_jobs(lineage.jobs), uses, products, withdrawn, makers)
 
 
-def _roots(index: Index, target: Target, *, down: bool) -> list[str]:
+def _walk(index: Index, target: Target, direction: Direction, depth: int | None) -> Lineage:
+    ways = {"up": upstream, "down": downstream}
+    found = [
+        way(index, _roots(index, target, name), depth) for name, way in ways.items() if direction in (name, "both")
+    ]
+    if len(found) == 1:
+        return found[0]
+    jobs = {job for lineage in found for job in lineage.jobs}
+    return among(index, jobs, {job for lineage in found for job in lineage.cut if job not in jobs})
+
+
+def _roots(index: Index, target: Target, direction: str) -> list[str]:
     if target.kind == "job":
         return [target.id]
     if target.kind == "session":
         return index.jobs(session=target.id)
     if target.kind == "commit":
         return index.jobs_at(target.id)
-    if down:
+    if direction == "down":
         return index.consumers(target.id)
     return index.producers(target.id)[:1]
 

@@ -1,0 +1,1 @@
+"""Lineage in outside formats, one file for each."""
