@@ -41,17 +41,17 @@ _NARROWEST = 24
 @click.option("--down", "down", is_flag=True, help="What was made of it.")
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="At most N jobs away.")
 @click.option("--to", "to", metavar="Y", help="Only what leads from X to Y.")
-@click.option("--dot", "form", flag_value="dot", help="Write a graph for Graphviz.")
-@click.option("--mermaid", "form", flag_value="mermaid", help="Write a graph for Mermaid, for Markdown.")
+@click.option("--dot", is_flag=True, help="Write a graph for Graphviz.")
+@click.option("--mermaid", is_flag=True, help="Write a graph for Mermaid, for Markdown.")
 @click.option("--svg", "svg", metavar="FILE", help="Draw into FILE (- for standard output).")
 @click.option("--html", "html", metavar="FILE", help="Write a page with tables, drawing and search into FILE.")
-@click.option("--json", "form", flag_value="json", help="Write jobs and artifacts as JSON.")
-def command(what: str, *, up: bool, down: bool, depth: int | None, to: str | None, **forms: str | None) -> None:
+@click.option("--json", is_flag=True, help="Write jobs and artifacts as JSON.")
+def command(what: str, *, up: bool, down: bool, depth: int | None, to: str | None, **forms: str | bool | None) -> None:
     """Show where X came from, or what was made of it.
 
     X and Y are what `roar show` takes: a job, an artifact's hash, a path, a step @N, a commit.
     """
-    chosen = {name: value for name, value in forms.items() if value is not None}
+    chosen = [(form, where if isinstance(where, str) else "-") for form, where in forms.items() if where]
     if len(chosen) > 1:
         raise UsageError("--dot, --mermaid, --svg, --html and --json are different answers", "give one of them")
     direction: Direction = "both" if up and down else "down" if down else "up"
@@ -62,11 +62,10 @@ def command(what: str, *, up: bool, down: bool, depth: int | None, to: str | Non
         if end is not None and not (up or down):
             direction = _which_way(index, target, end)
         found = ancestry(index, target, direction=direction, depth=depth, to=end)
-    if chosen.get("form") == "json":
+    if forms["json"]:
         write_json(_fields(target, found, direction))
     elif chosen:
-        (name, value), *_ = chosen.items()
-        _export(target, found, *((value, "-") if name == "form" else (name, value)))
+        _export(target, found, *chosen[0])
     else:
         present.write(_lines(target, found, present.style(), direction, depth))
 
