@@ -10,9 +10,11 @@ import click
 from roar.cache.database import delete
 from roar.cache.index import path_of
 from roar.cli import present
-from roar.cli.say import write_json
+from roar.cli.say import patience, write_json
 from roar.errors import RoarError
-from roar.git.repository import discover
+from roar.git.gclock import GcRunningError
+from roar.git.repository import Repository, discover
+from roar.journal import noted
 
 
 @click.group("cache", epilog="\b\nExamples:\n  git roar cache rebuild\n  git roar cache path")
@@ -23,11 +25,15 @@ def command() -> None:
     """
 
 
-@command.command("rebuild", epilog="\b\nExample:\n  git roar cache rebuild")
+@command.command("rebuild", epilog="\b\nExamples:\n  git roar cache rebuild\n  git roar cache rebuild --notes")
+@click.option("--notes", is_flag=True, help="Make this clone's notes on commits again, instead of the index.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
-def rebuild(*, as_json: bool) -> None:
+def rebuild(*, notes: bool, as_json: bool) -> None:
     """Delete the index and make it again from the records."""
     repo = discover()
+    if notes:
+        _rebuild_notes(repo, as_json=as_json)
+        return
     path = path_of(repo)
     if os.path.exists(path) and not delete(path):
         raise RoarError(f"cannot delete {path}", "look at the rights of its folder")
@@ -45,6 +51,18 @@ def rebuild(*, as_json: bool) -> None:
     if kept is None:
         text += "; it could not be kept on the disk"
     present.write([text])
+
+
+def _rebuild_notes(repo: Repository, *, as_json: bool) -> None:
+    with patience("reading the records of this clone"):
+        try:
+            commits = noted.rebuild(repo)
+        except GcRunningError:
+            raise RoarError("git gc is running, nothing can be written now", "wait for it") from None
+    if as_json:
+        write_json({"noted_commits": commits})
+    else:
+        present.write([f"notes on {present.count(commits, 'commit')}"])
 
 
 @command.command("path", epilog='\b\nExample:\n  rm "$(git roar cache path)"')

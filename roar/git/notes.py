@@ -6,6 +6,8 @@ for instance), so an older note is looked for at each.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from roar.git import objects
 from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
@@ -51,8 +53,8 @@ def _lines(reader: Reader, root: Entries, shard: Entries, name: bytes) -> list[b
     return [text for text in b"\n".join(texts).split(b"\n") if text]
 
 
-def _blob(repo: Repository, lines: list[bytes]) -> str:
-    return objects.write(repo, "blob", b"\n".join(lines[-MOST_LINES:]) + b"\n")
+def _blob(repo: Repository, lines: list[bytes], *, anew: bool = False) -> str:
+    return objects.write(repo, "blob", b"\n".join(lines[-MOST_LINES:]) + b"\n", anew=anew)
 
 
 def _existing(reader: Reader, root: Entries, shard: Entries, name: bytes) -> list[str]:
@@ -73,3 +75,28 @@ def _others(repo: Repository, reader: Reader, shard: Entries, name: bytes) -> En
             if rest:
                 return [(TREE_MODE, n, objects.write(repo, "tree", objects.tree_body(rest)))]
     return []
+
+
+def build(repo: Repository, notes: Mapping[str, list[str]], *, anew: bool) -> str:
+    """The id of a tree with these notes (commit to lines) and no others, as ``add_line`` would have made it.
+
+    ``anew``: objects that are there may be damaged.
+    """
+
+    def tree(entries: Entries) -> str:
+        return objects.write(repo, "tree", objects.tree_body(entries), anew=anew)
+
+    shards: dict[bytes, Entries] = {}
+    for commit, lines in notes.items():
+        name = commit.encode()
+        blob = _blob(repo, [line.encode("utf-8", "surrogateescape") for line in lines], anew=anew)
+        shards.setdefault(name[:2], []).append((FILE_MODE, name[2:], blob))
+    return tree([(TREE_MODE, name, tree(shards[name])) for name in shards])
+
+
+def all_lines(reader: Reader, tree: str) -> Iterator[tuple[str, str]]:
+    """Every (commit, line) in a tree of notes. Raises ``GitError`` for what cannot be read."""
+    for path, (_, blob) in reader.files(tree).items():
+        for line in reader.body(blob, "blob").decode("utf-8", "surrogateescape").split("\n"):
+            if line:
+                yield path.replace(b"/", b"").decode("ascii", "replace"), line

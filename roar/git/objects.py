@@ -28,13 +28,13 @@ _TRIES = 10
 """gc removes empty folders under a writer; so often in a row it does not."""
 
 
-def write(repo: Repository, kind: str, body: bytes) -> str:
-    """Store an object and give its id."""
+def write(repo: Repository, kind: str, body: bytes, *, anew: bool = False) -> str:
+    """Store an object and give its id. ``anew``: even if it is there, since that one may be damaged."""
     framed = b"%s %d\0" % (kind.encode(), len(body)) + body
     oid = repo.hash(framed)
     folder = os.path.join(repo.objects_dir, oid[:2])
     path = os.path.join(folder, oid[2:])
-    if _freshened(path):
+    if not anew and _freshened(path):
         return oid
     packed = zlib.compress(framed, 1)
     for left in range(_TRIES, -1, -1):

@@ -144,6 +144,23 @@ def delete(repo: Repository, held: Mapping[str, str]) -> None:
         repo.ask("update-ref", "--no-deref", "--stdin", stdin=lines.encode("utf-8", "surrogateescape"))
 
 
+def symbolic_below(repo: Repository, folder: str) -> dict[str, str]:
+    """The symbolic refs in a folder of refs, with what each leads to, be it there or not (in reftables: only if it is).
+
+    ``folder`` ends in a slash. git itself never packs a symbolic ref, and lists none that leads nowhere.
+    """
+    if repo.reftable:
+        out = repo.ask("for-each-ref", "--format=%(refname) %(symref)", folder)
+        pairs = (line.split(" ", 1) for line in out.decode("utf-8", "surrogateescape").splitlines())
+        return {name: target for name, target in pairs if target}
+    try:
+        names = [folder + name for name in os.listdir(os.path.join(repo.common_dir, folder))]
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    values = {name: _slurp(os.path.join(repo.common_dir, name)) or b"" for name in names if not name.endswith(".lock")}
+    return {name: os.fsdecode(value[5:].strip()) for name, value in values.items() if value.startswith(b"ref: ")}
+
+
 def listing(repo: Repository, *prefixes: str) -> dict[str, str]:
     """Every ref under the prefixes, with the object id it holds, in the order of their names."""
     out = repo.ask("for-each-ref", "--format=%(objectname) %(refname)", *prefixes)

@@ -1,4 +1,7 @@
-"""The notes of this clone: one ref, moved by appends, and after the commits it speaks of were rewritten."""
+"""The notes of this clone: one ref, moved by appends, and after the commits it speaks of were rewritten.
+
+They are derived: ``rebuild`` makes them again from the records.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,18 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
+from roar.errors import GitError, RecordError
 from roar.git import gclock, locks, notes, objects, refs, settings
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.journal import LOCAL_NOTES, NOTES, SPELLED_NOTES
-from roar.journal.writer import writer_name
+from roar.journal import JOBS, KEPT, LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, read
+from roar.journal.writer import known_writer, writer_name
+from roar.records import codec
+from roar.records.job import Job
+from roar.records.summary import note
+
+MOST_SPELLED = 100
+"""Writers whose notes ``--notes='refs/roar/notes/*'`` shows: each is a file that git can never pack."""
 
 
 def commits(repo: Repository) -> list[str]:
@@ -43,6 +53,31 @@ def change(
     return True
 
 
+def spell(repo: Repository) -> None:
+    """Let ``git log --notes='refs/roar/notes/*'`` show others' notes, too: by symbolic refs to what was fetched.
+
+    Of many writers the ones with the newest notes; a writer whom several remotes have is shown once. Names that lead
+    to nothing any more are removed: git would warn of them.
+    """
+    own = known_writer(repo)
+    pattern = f"{REMOTES}**/notes/*"
+    out = repo.ask("for-each-ref", "--sort=-committerdate", "--format=%(refname)", pattern)
+    wanted: dict[str, str] = {}
+    for ref in out.decode("utf-8", "surrogateescape").splitlines():
+        writer = ref.rpartition("/")[2]
+        if writer != own and len(wanted) < MOST_SPELLED:
+            wanted.setdefault(SPELLED_NOTES + writer, ref)
+    if own and refs.read(repo, NOTES + own):
+        wanted[SPELLED_NOTES + own] = NOTES + own
+    there = refs.symbolic_below(repo, SPELLED_NOTES)
+    gone = "".join(f"delete {name}\n" for name in there if name not in wanted)
+    if gone:
+        repo.ask("update-ref", "--no-deref", "--stdin", stdin=gone.encode("utf-8", "surrogateescape"))
+    for name, target in wanted.items():
+        if there.get(name) != target:
+            refs.symbolic(repo, name, target)
+
+
 def follow(repo: Repository, rewritten: Iterable[tuple[str, str]]) -> bool:
     """Let the notes of old commits stand on the new ones, too; False when none of the old ones has any.
 
@@ -60,3 +95,65 @@ def follow(repo: Repository, rewritten: Iterable[tuple[str, str]]) -> bool:
             return tree
 
         return change(repo, reader, writer_name(repo), who, followed)
+
+
+def rebuild(repo: Repository) -> int:
+    """Make the notes again from the records on this clone's chains, and give the number of noted commits.
+
+    What followed a rewritten commit is in no record; it is taken from the old notes, where those can be read.
+    Raises ``GcRunningError`` while a gc runs, and what writing raises.
+    """
+    if known_writer(repo) is None:
+        return 0
+    who = f"{settings.identity(repo)} {int(time.time())} +0000"
+    early = _chains(repo)
+    lines = _lines(repo, early, [])
+    with (
+        locks.exclusive(os.path.join(repo.own_dir, "lock")),
+        Reader(repo) as reader,
+        gclock.hold(repo, patience_seconds=30.0),
+    ):
+        lines |= _lines(repo, _chains(repo), early)  # what was appended meanwhile
+        writer = writer_name(repo)
+        old = _old_lines(repo, reader, writer)
+        found: dict[str, set[str]] = {}
+        for identifier, (commit, _) in lines.items():
+            found.setdefault(commit, set()).add(identifier)
+        for commit, line in old or []:
+            if (identifier := line.partition(" ")[0]) in lines:
+                found.setdefault(commit, set()).add(identifier)
+        if found or old:
+            made = {commit: [lines[i][1] for i in sorted(ids)] for commit, ids in found.items()}
+            change(repo, reader, writer, who, lambda _: notes.build(repo, made, anew=old is None))
+        return len(found)
+
+
+def _chains(repo: Repository) -> list[str]:
+    """The ends of this clone's chains."""
+    writer = known_writer(repo)
+    found = refs.listing(repo, JOBS, KEPT)
+    return [oid for ref, oid in found.items() if ref.startswith(KEPT) or ref.rpartition("/")[2] == writer]
+
+
+def _lines(repo: Repository, tips: list[str], known: list[str]) -> dict[str, tuple[str, str]]:
+    """The (commit, line) of each job, by record id. Ids ascend as the appends did."""
+    found = {}
+    for item in read.since(repo, tips, known):
+        try:
+            record = codec.decode(item.body) if isinstance(item, read.Stored) else None
+        except RecordError:
+            continue
+        if isinstance(item, read.Stored) and isinstance(record, Job) and record.code.commit:
+            identifier = codec.identify(record, item.body)
+            found[identifier] = (record.code.commit, note(record, identifier))
+    return found
+
+
+def _old_lines(repo: Repository, reader: Reader, writer: str) -> list[tuple[str, str]] | None:
+    """The (commit, line) of the notes there are; None when they are damaged, and then no ref leads to them."""
+    tip = refs.read(repo, NOTES + writer)
+    try:
+        return list(notes.all_lines(reader, reader.commit(tip).tree)) if tip else []
+    except GitError:
+        repo.ask("update-ref", "-d", NOTES + writer)
+        return None

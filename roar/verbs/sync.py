@@ -37,6 +37,7 @@ def sync(repo: Repository, remote: str | None, *, fetch: bool = True, push: bool
     fetched = transport.fetch_records(repo, name, own_notes(repo), quiet=quiet) if fetch else []
     if any(ref.startswith(f"{REMOTES}{name}/archive/") for ref in fetched):
         folded.let_go(repo, name)
+    noted.spell(repo)
     sealed = seal(repo) if fetch and push else 0
     moved, refused = transport.push_records(repo, name, quiet=quiet) if push else ([], {})
     if any(why.endswith(_BEHIND) for why in refused.values()) and _renamed(repo, refused):
@@ -63,6 +64,7 @@ def _renamed(repo: Repository, refused: Iterable[str]) -> bool:
         if not any(ref.startswith((JOBS, NOTES)) and ref.rpartition("/")[2] == writer for ref in refused):
             return False
         new_writer(repo, writer)
+    noted.spell(repo)
     return True
 
 

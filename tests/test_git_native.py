@@ -1,0 +1,173 @@
+"""What stock git shows of the records and does with them, and what it does not stumble over."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import make
+import pytest
+from conftest import Git, Roar
+
+from roar.git.repository import Repository, discover
+from roar.journal import segments
+
+
+@pytest.fixture
+def hub(tmp_path: Path, tree: Path, git: Git) -> Path:
+    """A bare repository that ``tree`` knows as origin."""
+    git(tmp_path, "clone", "-q", "--bare", str(tree), "hub.git")
+    git(tree, "remote", "add", "origin", str(tmp_path / "hub.git"))
+    git(tree, "push", "-q", "-u", "origin", "main")
+    return tmp_path / "hub.git"
+
+
+def commit(folder: Path, git: Git, text: str) -> str:
+    (folder / "code.py").write_text(text)
+    git(folder, "add", "code.py")
+    git(folder, "commit", "-qm", text)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def job_on(repo: Repository, commit: str, argv: str = "python train.py") -> str:
+    return make.job(repo, argv, code={"commit": commit})
+
+
+# ---- notes are derived
+
+
+def notes_tree(folder: Path, git: Git) -> str:
+    return git(folder, "rev-parse", "refs/notes/roar^{tree}")
+
+
+@pytest.mark.parametrize("lost", ["ref", "changed", "tree", "commit"])
+def test_notes_are_made_again_as_appends_made_them(lost: str, roar: Roar, repo: Repository, git: Git) -> None:
+    heads = [commit(roar.folder, git, str(n)) for n in range(5)]
+    for n in range(12):
+        job_on(repo, heads[n % 5], f"python {n}.py")
+    make.job(repo, "no commit yet")
+    make.session(repo)
+    before = notes_tree(roar.folder, git)
+    (own,) = git(roar.folder, "for-each-ref", "--format=%(refname)", "refs/roar/notes/").split()
+    if lost == "ref":
+        git(roar.folder, "update-ref", "-d", own)
+    elif lost == "changed":
+        git(roar.folder, "notes", "--ref=refs/notes/roar", "add", "-f", "-m", "something else", heads[0])
+        git(roar.folder, "notes", "--ref=refs/notes/roar", "remove", heads[1])
+    else:
+        oid = git(roar.folder, "rev-parse", f"{own}^{{{lost}}}")
+        loose = Path(repo.objects_dir, oid[:2], oid[2:])
+        loose.chmod(0o644)
+        loose.write_bytes(b"")
+    assert roar("cache", "rebuild", "--notes").stdout == b"notes on 5 commits\n"
+    assert notes_tree(roar.folder, git) == before
+    assert git(roar.folder, "log", "--format=%N", "--notes=roar").count(" run ok ") == 12
+    tip = git(roar.folder, "rev-parse", own)
+    assert b'"noted_commits": 5' in roar("cache", "rebuild", "--notes", "--json").stdout
+    assert git(roar.folder, "rev-parse", own) == tip  # nothing to do: nothing moved
+
+
+def test_notes_made_again_keep_what_followed_an_amend(roar: Roar, repo: Repository, git: Git) -> None:
+    roar("init")
+    made = [job_on(repo, commit(roar.folder, git, "a"))]
+    git(roar.folder, "commit", "-q", "--amend", "-m", "b")
+    made.append(job_on(repo, git(roar.folder, "rev-parse", "HEAD")))
+    roar("cache", "rebuild", "--notes")
+    lines = [line.split()[0] for line in git(roar.folder, "log", "-1", "--format=%N").split("\n") if line]
+    assert lines == made
+    assert git(roar.folder, "fsck", "--strict", "--no-dangling") == ""
+
+
+def test_notes_of_sealed_records_are_made_again(roar: Roar, repo: Repository, git: Git) -> None:
+    heads = [commit(roar.folder, git, str(n)) for n in range(2)]
+    for n in range(9):
+        job_on(repo, heads[n % 2], f"python {n}.py")
+    before = notes_tree(roar.folder, git)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "TAIL", 2)
+        segments.seal(repo)
+    git(roar.folder, "update-ref", "-d", "refs/notes/roar")
+    roar("cache", "rebuild", "--notes")
+    assert notes_tree(roar.folder, git) == before
+
+
+def test_without_records_there_are_no_notes_to_make(roar: Roar, git: Git) -> None:
+    assert roar("cache", "rebuild", "--notes").stdout == b"notes on 0 commits\n"
+    assert not git(roar.folder, "for-each-ref", "refs/roar/", "refs/notes/")
+
+
+# ---- others' notes
+
+
+def clone_with_note(hub: Path, place: Path, git: Git, head: str) -> str:
+    """A clone that has recorded a job on a commit and pushed it; gives the record's id."""
+    git(place.parent, "clone", "-q", str(hub), str(place))
+    made = job_on(discover(str(place)), head, f"python {place.name}.py")
+    git(place, "push", "-q", "origin", "refs/roar/*")
+    return made
+
+
+def shown(folder: Path, git: Git, *options: str) -> list[str]:
+    """The record ids in the notes that git log shows, as often as it shows them."""
+    text = git(folder, "log", *options)
+    return sorted(word for line in text.splitlines() for word in line.split()[:1] if len(word) == 26 and word.isupper())
+
+
+def test_one_pattern_shows_everybodys_notes_once(hub: Path, roar: Roar, repo: Repository, git: Git) -> None:
+    head = git(roar.folder, "rev-parse", "HEAD")
+    theirs = [clone_with_note(hub, hub.parent / name, git, head) for name in ("a", "b")]
+    every = ("--notes=refs/roar/notes/*",)
+    roar("sync", "--fetch-only")  # before there are records of its own
+    assert shown(roar.folder, git, *every) == sorted(theirs)
+    own = job_on(repo, head)
+    roar("sync")
+    assert shown(roar.folder, git, *every) == sorted([*theirs, own])
+    assert shown(roar.folder, git) == []
+    roar("init")
+    assert shown(roar.folder, git) == shown(roar.folder, git, *every) == sorted([*theirs, own])
+    git(roar.folder, "fetch", "-q")
+    git(roar.folder, "fetch", "-q", "--prune")
+    roar("sync")
+    assert shown(roar.folder, git) == shown(roar.folder, git, *every) == sorted([*theirs, own])
+    assert git(hub, "for-each-ref", "--format=%(refname)", "refs/notes/") == ""
+    fork = hub.parent / "fork.git"
+    git(hub.parent, "clone", "-q", "--mirror", str(hub), str(fork))
+    git(roar.folder, "remote", "add", "fork", str(fork))
+    roar("sync", "fork")
+    assert shown(roar.folder, git, *every) == sorted([*theirs, own])  # of two remotes that have the same
+
+
+def test_notes_that_are_gone_leave_no_name_behind(hub: Path, roar: Roar, repo: Repository, git: Git) -> None:
+    head = git(roar.folder, "rev-parse", "HEAD")
+    clone_with_note(hub, hub.parent / "a", git, head)
+    roar("init")
+    roar("sync")
+    names = ("for-each-ref", "--format=%(refname)", "refs/notes/refs/roar/notes/")
+    (name,) = git(roar.folder, *names).split()
+    git(hub, "update-ref", "-d", name.removeprefix("refs/notes/"))
+    git(roar.folder, "fetch", "-q", "--prune")
+    roar("sync")
+    fsck = ["git", "fsck", "--strict", "--no-dangling"]
+    done = subprocess.run(fsck, cwd=roar.folder, capture_output=True, check=True)
+    assert done.stdout + done.stderr == b""
+    done = subprocess.run(["git", *names], cwd=roar.folder, capture_output=True, check=True)
+    assert done.stdout + done.stderr == b""
+
+
+def test_of_thousands_of_writers_the_newest_are_named(hub: Path, roar: Roar, git: Git) -> None:
+    head = git(roar.folder, "rev-parse", "HEAD")
+    tree = git(roar.folder, "rev-parse", "HEAD^{tree}")
+    lines = []
+    for n in range(3):
+        when = {"GIT_COMMITTER_DATE": f"{1_700_000_000 + n} +0000"}
+        words = ["git", "commit-tree", tree, "-m", "notes"]
+        done = subprocess.run(words, cwd=roar.folder, env={**os.environ, **when}, capture_output=True, check=True)
+        oid = done.stdout.decode().strip()
+        lines += [f"create refs/roar-remote/origin/notes/w{n}-{m} {oid}\n" for m in range((2000, 60, 30)[n])]
+    subprocess.run(["git", "update-ref", "--stdin"], cwd=roar.folder, input="".join(lines).encode(), check=True)
+    git(hub, "update-ref", "refs/roar/notes/new", head)
+    roar("sync", "--fetch-only")
+    names = git(roar.folder, "for-each-ref", "--format=%(refname:lstrip=5)", "refs/notes/refs/roar/notes/").split()
+    assert len(names) == 100
+    assert {f"w1-{m}" for m in range(60)} | {f"w2-{m}" for m in range(30)} | {"new"} < set(names)
