@@ -21,6 +21,7 @@ KEPT_PROCESSES = 256
 """So many processes are described one by one; the others are counted."""
 ABSENT = ("ENOENT", "ENOTDIR")
 """How a look-up fails where nothing is. Every other errno is of something that is there."""
+REFUSED = ("EACCES", "EPERM")
 
 
 class Stat(TypedDict):
@@ -72,6 +73,8 @@ class Report:
         """(name as asked, resolved path) of every program executed."""
         self.failed: list[str] = []
         """Where the job looked for a file and nothing was, before the job neither."""
+        self.refused: list[str] = []
+        """What the job was not allowed to open."""
         self.connects: list[dict[str, Any]] = []
         self.blind: list[dict[str, Any]] = []
         self.unreadable = 0
@@ -86,13 +89,13 @@ class Report:
 def read(raw: bytes) -> Report:
     """The report in these bytes."""
     report = Report()
-    failed: list[str] = []
+    failed: dict[str, list[str]] = {}
     take: dict[str, Callable[[Any], None]] = {
         "start": report.start.update,
         "end": report.end.update,
         "file": report.files.append,
         "process": lambda line: _process(report, line),
-        "failed": lambda line: failed.append(line["path"]) if line["errno"] in ABSENT else None,
+        "failed": lambda line: failed.setdefault(line["errno"], []).append(line["path"]),
         "connect": report.connects.append,
         "blind": report.blind.append,
     }
@@ -111,7 +114,8 @@ def read(raw: bytes) -> Report:
     if expected and seals != [digest_bytes(raw[: -len(lines[-1]) - 1])]:
         report.unreadable = max(1, report.unreadable)
     existed = {file["path"] for file in report.files if file.get("existed")}
-    report.failed = [path for path in failed if path not in existed]
+    report.failed = [path for errno in ABSENT for path in failed.get(errno, ()) if path not in existed]
+    report.refused = [path for errno in REFUSED for path in failed.get(errno, ())]
     return report
 
 

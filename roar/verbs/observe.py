@@ -47,6 +47,8 @@ class Observed:
         for file in files:
             if file.get("type") != "directory":
                 self._take(file)
+        for name in report.refused:
+            self._leave_out("refused", fs(name), scope.inside(fs(name)))
 
     @property
     def left_out(self) -> list[LeftOut]:

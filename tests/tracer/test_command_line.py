@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +162,42 @@ def test_inherited_descriptors(traced: Traced, tmp_path: Path) -> None:
     assert report.files["in"]["inherited"] is report.files["out"]["inherited"] is True
     assert report.reads == {"in"}
     assert report.writes == {"out", "log"}
+
+
+def test_loader_and_libraries(traced: Traced, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    report = traced(["/bin/cat", "/dev/null"], work)
+    read = {Path(line["path"]).name for line in report.of_kind("file") if line.get("read")}
+    ran = {line["path"] for line in report.of_kind("file") if line.get("executed")}
+    assert any(name.startswith(("libc.so", "libc-", "ld-musl")) for name in read), read
+    assert os.path.realpath("/bin/cat") in ran
+    assert any("/ld-" in path for path in ran), "the loader is run, too"
+
+
+def test_an_ordinary_user(tracer: Path, mechanism: str) -> None:
+    """Without root's rights: what is refused is no input, and a setuid program that lost its rights is named."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be somebody else")
+    with tempfile.TemporaryDirectory() as name:  # the folders of pytest are not for others
+        top = Path(name).resolve()
+        work = top / "work"
+        work.mkdir()
+        shutil.copy(tracer, top / "tracer")
+        (work / "in").write_text("content")
+        (work / "in").chmod(0)
+        shutil.copy("/bin/true", work / "set")
+        (work / "set").chmod(0o4755)
+        for folder in (top, work):
+            os.chown(folder, 65534, 65534)
+        command = ["sh", "-c", "cat in; ./set; echo x > out"]
+        report = trace(top / "tracer", mechanism, command, work, user=65534, group=65534, extra_groups=[])
+    assert report.returncode == 0, report.stderr
+    assert ("in", "EACCES") in report.failed
+    assert report.reads == {"set"}
+    assert report.writes == {"out"}
+    assert report.start["no_new_privs"] is True
+    assert [line["detail"] for line in report.of_kind("blind")] == [str(work / "set")]
 
 
 STATE = (

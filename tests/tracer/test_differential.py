@@ -22,6 +22,13 @@ SETUP_MAKE = (
     "printf 'all: p out\\np: m.o\\n\\tcc -o p m.o\\nm.o: m.c h.h\\n\\tcc -c m.c\\nout: p\\n\\t./p > out\\n' > Makefile"
 )
 SETUP_GO = "printf 'module x\\n' > go.mod; printf 'package main\\nfunc main(){println(1)}\\n' > m.go"
+SETUP_PIP = f"""{sys.executable} -c 'import zipfile as z
+with z.ZipFile("x-1-py3-none-any.whl", "w") as w:
+    w.writestr("x.py", "")
+    w.writestr("x-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: x\\nVersion: 1\\n")
+    w.writestr("x-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+    w.writestr("x-1.dist-info/RECORD", "x.py,,\\nx-1.dist-info/METADATA,,\\nx-1.dist-info/WHEEL,,\\nx-1.dist-info/RECORD,,\\n")
+'"""
 MANY = "mkdir -p s/a s/b; for i in 1 2 3 4 5 6 7 8 9; do echo $i > s/a/$i; ln -s ../a/$i s/b/$i; done"
 
 PROGRAMS = {
@@ -36,7 +43,7 @@ PROGRAMS = {
     "python": (sys.executable, MANY, f"{sys.executable} -c 'import json,glob,shutil,tempfile,multiprocessing as m; shutil.copytree(\"s\",\"t\"); print(m.get_context(\"spawn\"))'"),
     "sqlite3": ("sqlite3", "true", "sqlite3 db 'create table t(x); insert into t values(1),(2); pragma journal_mode=wal; update t set x=3; vacuum; select * from t' > out"),
     "sqlite": (sys.executable, "true", f"{sys.executable} -c 'import sqlite3; d=sqlite3.connect(\"db\"); d.execute(\"create table t(x)\"); d.commit(); d.execute(\"insert into t values(1)\"); d.commit(); d.execute(\"vacuum\")'"),
-    "pip": (sys.executable, "true", f"{sys.executable} -m pip list --disable-pip-version-check"),
+    "pip": (sys.executable, SETUP_PIP, f"{sys.executable} -m pip install -q --no-index --no-deps --target t x-1-py3-none-any.whl"),
     "pandas": (sys.executable, "printf 'a,b\\n1,2\\n' > i.csv", f"{sys.executable} -c 'import pandas; pandas.read_csv(\"i.csv\").to_pickle(\"o.pkl\")'"),
     "go": ("go", SETUP_GO, "GOCACHE=$PWD/../../go-cache GOFLAGS=-mod=mod go build -o m m.go && ./m"),
     "java": ("javac", "printf 'class M{public static void main(String[] a){System.out.println(1);}}' > M.java", "javac M.java && java M"),

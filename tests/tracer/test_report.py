@@ -144,6 +144,21 @@ def test_records_of_damaged_reports(true_report: bytes, repo: Repository) -> Non
         assert gaps & {"lost-events", "tracer-died"} or raw == true_report
 
 
+def test_failed_look_ups_by_their_reason(repo: Repository) -> None:
+    """Nothing there, not allowed, or there before the job: only the first is a file not found."""
+    root = repo.require_work_tree()
+    state = dict.fromkeys(("dev", "ino", "size", "mtime_ns", "ctime_ns", "mode", "nlink"), 1)
+    gone = {"kind": "file", "path": f"{root}/gone", "type": "file", "existed": True, "before": state, "after": None}
+    errnos = {"none": "ENOENT", "gone": "ENOENT", "below": "ENOTDIR", "secret": "EACCES", "there": "EEXIST"}
+    failed = [{"kind": "failed", "path": f"{root}/{name}", "errno": errno} for name, errno in errnos.items()]
+    start, end = {"kind": "start", "format": 1}, {"kind": "end", "time_ns": 1}
+    found = reports.read("".join(json.dumps(line) + "\n" for line in [start, gone, *failed, end]).encode())
+    fields, _ = describe(Run(repo, ["sh"], root, "main", None, {}), found)
+    assert fields["not_found"] == ["below", "none"]
+    (refused,) = fields["left_out"]
+    assert (refused.reason, refused.inside, refused.examples) == ("refused", True, ["secret"])
+
+
 DAMAGER = """#!{python} -IS
 # Stands for the tracer: the true one writes its report here first, then it is damaged on its way to the recorder.
 import os, subprocess, sys

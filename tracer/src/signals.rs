@@ -98,7 +98,12 @@ impl Signals {
         self.root.store(ENDED, Ordering::SeqCst);
     }
 
+    /// SIGINT has ended the command: was it Ctrl-C? On a busy machine our copy may come to us after its end.
     pub fn was_interrupted(&self) -> bool {
+        let deadline = Instant::now() + 8 * PATIENCE;
+        while !self.interrupted.load(Ordering::SeqCst) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.interrupted.load(Ordering::SeqCst)
     }
 
@@ -114,12 +119,12 @@ impl Signals {
     }
 
     fn pass_on(&self, info: &SignalInfo, observer: &Mutex<Observer>) {
+        if info.is_from_kernel() && info.number() == libc::SIGINT {
+            self.interrupted.store(true, Ordering::SeqCst);
+        }
         let root = self.root.load(Ordering::SeqCst);
         if root == ENDED {
             return end_the_rest(info, &observer.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-        if info.is_from_kernel() && info.number() == libc::SIGINT {
-            self.interrupted.store(true, Ordering::SeqCst);
         }
         let not_ours = info.is_from_kernel() || info.number() == libc::SIGWINCH;
         if root == 0 || not_ours || self.has_been_given(info) {
