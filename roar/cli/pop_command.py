@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from roar.cli import present
+from roar.cli import present, purging
 from roar.cli.boundary import say
 from roar.cli.log_command import line
 from roar.cli.say import Style, write_json
-from roar.errors import EXIT_OK
+from roar.errors import EXIT_OK, UsageError
 from roar.git.repository import discover
 from roar.records.summary import printable
 from roar.verbs import withdraw
@@ -24,14 +24,18 @@ _MOST = 20
 
 @click.command(
     "pop",
-    epilog="\b\nExamples:\n  git roar pop\n  git roar pop @3 --reason 'wrong data'\n  git roar pop --delete-outputs",
+    epilog="\b\nExamples:\n  git roar pop\n  git roar pop @3 --reason 'wrong data'\n  git roar pop --delete-outputs\n"
+    "  git roar pop --purge 01M84JCC80KG",
 )
 @click.argument("what", nargs=-1, metavar="[X]...")
 @click.option("--reason", metavar="TEXT", help="Say why, for everybody who asks later.")
 @click.option("--delete-outputs", is_flag=True, help="Delete files that only these jobs created, if unchanged.")
+@click.option("--purge", is_flag=True, help="Remove the records X themselves, for good: a leaked secret.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Write what was done as JSON.")
-def command(what: tuple[str, ...], reason: str | None, *, delete_outputs: bool, yes: bool, as_json: bool) -> int:
+def command(
+    what: tuple[str, ...], reason: str | None, *, delete_outputs: bool, purge: bool, yes: bool, as_json: bool
+) -> int:
     """Withdraw the last job of the session, or each X: a job, a step @N, a session, a file, an artifact's hash.
 
     A withdrawal is itself a record, and shared like all: answers leave out what was withdrawn and say so, `roar show`
@@ -39,9 +43,18 @@ def command(what: tuple[str, ...], reason: str | None, *, delete_outputs: bool, 
 
     With --delete-outputs the files that the jobs created go, too, if their content is still what the job wrote and
     neither git tracks them nor another job wrote the same.
+
+    With --purge the records are removed from this repository: its chains are made anew without them, under a new name,
+    and a tombstone that holds nothing but the ids keeps them out when they come back from a stale clone. What remotes
+    still hold is listed with the commands that remove it. Nothing is ever pushed by force.
     """
     repo = discover()
+    if purge and (reason or delete_outputs or not what):
+        raise UsageError("--purge takes the ids of records, and nothing else", "roar pop --purge ID")
     with present.opened_index(repo) as index:
+        if purge:
+            purging.run(repo, index, what, yes=yes, as_json=as_json)
+            return EXIT_OK
         chosen = withdraw.choose(index, repo, what, os.getcwd())
         outputs = withdraw.outputs(index, repo, chosen.jobs) if delete_outputs else Outputs([], [])
     asking = sys.stdin.isatty() and sys.stderr.isatty()

@@ -58,8 +58,13 @@ def agree(question: str, refusal: str, again: str, *, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise RoarError(f"{refusal}: there is no terminal to ask on", again)
-    if not click.confirm(question, err=True):
+    if not confirmed(question):
         raise RoarError("nothing was done")
+
+
+def confirmed(question: str) -> bool:
+    """The answer to a question on the terminal."""
+    return click.confirm(question, err=True)
 
 
 def style() -> Style:

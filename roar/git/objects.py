@@ -97,16 +97,21 @@ def tree_entries(body: bytes, *, sha256: bool = False) -> list[tuple[bytes, byte
 
 def write_files(repo: Repository, files: Mapping[bytes, bytes]) -> str:
     """Store files by their slash-separated paths, and give the id of the tree that holds them."""
-    folders: dict[bytes, dict[bytes, bytes]] = {}
+    return write_tree(repo, {path: write(repo, "blob", data) for path, data in files.items()})
+
+
+def write_tree(repo: Repository, blobs: Mapping[bytes, str]) -> str:
+    """Store the tree that holds these blobs by their slash-separated paths, and give its id."""
+    folders: dict[bytes, dict[bytes, str]] = {}
     entries: list[tuple[bytes, bytes, str]] = []
-    for path, data in files.items():
+    for path, blob in blobs.items():
         first, slash, rest = path.partition(b"/")
         if slash:
-            folders.setdefault(first, {})[rest] = data
+            folders.setdefault(first, {})[rest] = blob
         else:
-            entries.append((FILE_MODE, first, write(repo, "blob", data)))
+            entries.append((FILE_MODE, first, blob))
     for name, inside in folders.items():
-        entries.append((TREE_MODE, name, write_files(repo, inside)))
+        entries.append((TREE_MODE, name, write_tree(repo, inside)))
     return write(repo, "tree", tree_body(entries))
 
 
@@ -114,6 +119,20 @@ def commit_body(tree: str, parents: Iterable[str], author: str, committer: str, 
     """A commit; ``author`` and ``committer`` are whole identity lines with their dates."""
     lines = [f"tree {tree}", *(f"parent {p}" for p in parents), f"author {author}", f"committer {committer}"]
     return ("\n".join(lines) + "\n\n" + message).encode("utf-8", "surrogateescape")
+
+
+def on_parent(commit: bytes, parent: str | None) -> bytes:
+    """The body of a commit on another parent, or on none. A signature, which was of the old one, is not taken along."""
+    head, blank, message = commit.partition(b"\n\n")
+    lines: list[bytes] = []
+    signature = False
+    for line in head.split(b"\n"):
+        signature = line.startswith(b"gpgsig") or (signature and line.startswith(b" "))
+        if not signature and not line.startswith(b"parent "):
+            lines.append(line)
+    if parent:
+        lines.insert(1, b"parent " + parent.encode())
+    return b"\n".join(lines) + blank + message
 
 
 class Commit:

@@ -11,12 +11,15 @@ A record's commit holds a tree with ``record.json`` and what belongs to it: ``fi
 ``out/`` (manifests). A commit may also hold many records in segments. ``docs/format.md`` describes it in full.
 """
 
+OWN = "refs/roar/"
+"""What this clone writes, and pushes."""
 JOBS = "refs/roar/jobs/"
 NOTES = "refs/roar/notes/"
 ARCHIVE = "refs/roar/archive/"
 REMOTES = "refs/roar-remote/"
 KEPT = "refs/roar-kept/"
 KEEP = "refs/roar-keep/"
+PUSHED = "refs/roar-pushed/"
 LOCAL_NOTES = "refs/notes/roar"
 SPELLED_NOTES = "refs/notes/refs/roar/notes/"
 """Where ``git log --notes='refs/roar/notes/*'`` looks: git puts ``refs/notes/`` before a pattern it is given."""

@@ -80,14 +80,15 @@ def fold(repo: Repository, tips: Iterable[str], known: set[str]) -> Iterator[int
                 yield len(held)
                 held = waiting[month] = []
                 size = len(stored.body) + 1
-            held.append(Item(identifier, stored.body, _beside(reader, stored)))
+            held.append(Item(identifier, stored.body, beside(reader, stored)))
             sizes[month] = size
         for month, held in sorted(waiting.items()):
             _add(repo, reader, month, held)
             yield len(held)
 
 
-def _beside(reader: Reader, stored: read.Stored) -> list[tuple[bytes, bytes, str]]:
+def beside(reader: Reader, stored: read.Stored) -> list[tuple[bytes, bytes, str]]:
+    """The entries of the tree of what lies beside a record."""
     if stored.folder is None:
         return []
     return [entry for entry in reader.tree(read.tree_beside(stored.place)) if entry[1] != RECORD]
@@ -161,19 +162,10 @@ def go_on(repo: Repository, gone: Gone) -> None:
                 body = reader.body(oid, "commit")
                 if objects.Commit(body).signed:  # a signature is of the commit with its parents
                     return
-                parent = objects.write(repo, "commit", _on(body, parent))
+                parent = objects.write(repo, "commit", objects.on_parent(body, parent))
             kept = f"{KEPT}jobs/{gone.ref.removeprefix(JOBS).partition('/')[0]}/{gone.tip[:16]}"
             refs.compare_and_swap(repo, kept, gone.tip, refs.read(repo, kept))
             if parent is None:
                 refs.delete(repo, {gone.ref: tip})
             else:
                 refs.compare_and_swap(repo, gone.ref, parent, tip)
-
-
-def _on(commit: bytes, parent: str | None) -> bytes:
-    """The commit on another parent, or on none."""
-    head, blank, message = commit.partition(b"\n\n")
-    lines = [line for line in head.split(b"\n") if not line.startswith(b"parent ")]
-    if parent:
-        lines.insert(1, b"parent " + parent.encode())
-    return b"\n".join(lines) + blank + message

@@ -123,13 +123,13 @@ def _one_by_one(repo: Repository, names: str, read: set[str]) -> Iterator[Stored
     with Reader(repo) as reader:
         for commit, tree in left:
             try:
-                yield from _slowly(reader, commit, tree)
+                yield from of_commit(reader, commit, tree)
             except GitError as error:
                 yield Broken(commit, error.message)
 
 
-def _slowly(reader: Reader, commit: str, tree: str) -> Iterator[Stored | Broken]:
-    """The records of one commit. Raises ``GitError`` for what is missing or damaged."""
+def of_commit(reader: Reader, commit: str, tree: str) -> Iterator[Stored | Broken]:
+    """The records of one commit with this tree. Raises ``GitError`` for what is missing or damaged."""
     entries = {name: oid for _, name, oid in reader.tree(tree)}
     blobs = [entries[RECORD]] if RECORD in entries else []
     sealed = not blobs and b"segment" in entries

@@ -15,7 +15,7 @@ from roar.git import program, transport
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
-from roar.journal import JOBS, manifests, read
+from roar.journal import OWN, manifests, read
 from roar.journal.read import Broken, Stored
 from roar.records import codec, ids
 from roar.records.about import Close, Tombstone, Withdrawal
@@ -86,8 +86,8 @@ class _Checking:
         if not whole:
             for tip in tips:
                 self._links |= _walk(self._repo, [tip])[0]
-        for ref, tip in self._tips.items():
-            self._walk_chain(ref, tip)
+        for ref in sorted(self._tips, key=lambda ref: not ref.startswith(OWN)):  # a commit is told to be in our own
+            self._walk_chain(ref, self._tips[ref])
         return [tips] if whole else [[tip] for tip in tips]
 
     def cut(self, tips: list[str], error: GitError) -> None:
@@ -201,7 +201,7 @@ class _Checking:
         for identifier in sorted(self.buried.intersection(self.seen)):
             commit = self.seen[identifier]
             where = self._ref_of.get(commit, "")
-            mend = f"roar pop --purge {identifier}" if where.startswith(JOBS) else "roar pop --purge there, too"
+            mend = f"roar pop --purge {identifier}" if where.startswith(OWN) else "roar pop --purge there, too"
             self._odd(commit, f"record {identifier} was purged elsewhere, and is still here", mend)
 
     def _broken(self, commit: str, text: str) -> None:
