@@ -6,7 +6,6 @@ no ref that others have may move backwards; so no push is ever refused, and none
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -19,11 +18,9 @@ from roar.journal import (
     ARCHIVE,
     JOBS,
     KEPT,
-    LOCAL_NOTES,
     NOTES,
     PUSHED,
     REMOTES,
-    SPELLED_NOTES,
     archive,
     read,
     segments,
@@ -122,7 +119,6 @@ def purge(repo: Repository, identifiers: Collection[str]) -> Purged:
         name = new_writer(repo, old)
         moved = _replace(repo, made, own, old, name)
         _renew_notes(repo, reader, identifiers, NOTES + name)
-        _point(repo, old, name)
         now = refs.listing(repo, JOBS, NOTES)
         moved |= {ref: _named(ref, old, name) for ref in before if ref not in moved and ref not in now}
         return Purged(found, moved, _forget_copies(repo, found, old))
@@ -217,15 +213,6 @@ def _renew_notes(repo: Repository, reader: Reader, identifiers: Collection[str],
     body = objects.commit_body(objects.write_tree(repo, blobs), [], who, who, "roar: notes\n")
     if not refs.compare_and_swap(repo, ref, objects.write(repo, "commit", body), tip):
         raise GitError(f"{ref} was moved by another program; run the command again")
-
-
-def _point(repo: Repository, old: str, name: str) -> None:
-    """The names under which git finds this clone's notes."""
-    with contextlib.suppress(GitError):
-        repo.ask("symbolic-ref", "--delete", SPELLED_NOTES + old)
-    if refs.read(repo, NOTES + name):
-        refs.symbolic(repo, LOCAL_NOTES, NOTES + name)
-        refs.symbolic(repo, SPELLED_NOTES + name, NOTES + name)
 
 
 def _forget_copies(repo: Repository, found: Found, old: str | None) -> list[str]:
