@@ -40,7 +40,10 @@ TABLE = {
         "compact": "Put records together: fewer objects here, fewer refs for everybody",
         "recover": "Bring records that were saved aside into git",
         "fsck": "Check records, notes, spool and index, and mend what is derived",
+        "verify": "Check ids and signatures of the records",
         "cache": "Look after the index, which may be deleted at any time",
+        "doctor": "Check that everything roar needs is here and works",
+        "completion": "Print the completion script of a shell",
     },
 }
 """Commands by group, with the line that help shows; each is the click command in ``roar.cli.<name>``."""
@@ -114,7 +117,7 @@ def cli(context: click.Context, folder: str | None, *, debug: bool) -> None:
 
 
 _HELP = {"-h", "--help"}
-_READ_IT_THEMSELVES = ("run", "build", "config", "env", "hook", None)
+_READ_IT_THEMSELVES = ("run", "build", "config", "env", "hook", "doctor", "completion", None)
 """The first two check it before they start a command, two mend it, and a hook stops nobody's push because of it."""
 
 

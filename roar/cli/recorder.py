@@ -45,7 +45,7 @@ def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: boo
         boundary.say_error(error)
     try:
         with patience("hashing what the command read and wrote"):
-            identifier, job = record(run, report)
+            identifier, job, unsigned = record(run, report)
     except SavedAsideError:
         raise
     except Exception as error:
@@ -56,6 +56,8 @@ def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: boo
     elif not (quiet or output.quiet) or job.incomplete:
         for line in lines(identifier, job, Style.of(2, output.color)):
             boundary.say(line)
+    if unsigned:
+        boundary.say(f"roar: the record is not signed: {unsigned} (next: git config user.signingKey)")
     if configured.ignored and not quiet:
         names = ", ".join(dict.fromkeys(configured.ignored))
         boundary.say(f"roar: ignored in {SHARED_FILE}: {names} (next: roar config set {configured.ignored[0]} VALUE)")

@@ -113,6 +113,12 @@ def _text(text: str) -> str:
     return text
 
 
+def _key(text: str) -> str:
+    if text.startswith("-") or "\n" in text:
+        raise ValueError(text)
+    return text
+
+
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
@@ -289,6 +295,15 @@ class Logging(NamedTuple):
     file: Annotated[Path, Help("Append messages to this file (~ is the home folder) instead of standard error.")] = ""
 
 
+class Sign(NamedTuple):
+    """Signatures on the commits that hold records."""
+
+    enabled: Annotated[
+        bool, Help("Sign them, as git is set up to sign commits (gpg.format, user.signingKey). See `roar verify`.")
+    ] = False
+    key: Annotated[str, Kind("a key as user.signingKey names it", _key), Help("Sign with this key instead.")] = ""
+
+
 class Settings(NamedTuple):
     """Everything that is set."""
 
@@ -301,6 +316,7 @@ class Settings(NamedTuple):
     sync: Sync = Sync()
     receive: Receive = Receive()
     logging: Logging = Logging()
+    sign: Sign = Sign()
 
 
 def _keys() -> list[Key]:

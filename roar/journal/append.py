@@ -10,8 +10,10 @@ import logging
 import os
 import time
 
+from roar.config.model import Sign
+from roar.config.read import load
 from roar.errors import GitError, RecordError, RoarError
-from roar.git import gclock, locks, notes, objects, refs, settings
+from roar.git import gclock, locks, notes, objects, refs, settings, signing
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import JOBS, RECORD, keep, noted, spool
@@ -31,11 +33,19 @@ _NOBODY = "aside"
 """The writer of records that were sealed where no name could be had."""
 
 
-def append(repo: Repository, draft: Draft, beside: dict[bytes, bytes] | None = None, after: int = 0) -> Entry:
+def append(
+    repo: Repository,
+    draft: Draft,
+    beside: dict[bytes, bytes] | None = None,
+    after: int = 0,
+    sign: Sign | None = None,
+) -> Entry:
     """Put a record into the journal and give it back sealed, with its id.
 
-    ``after`` is the largest clock of the records that this one names. Raises ``OSError``, ``GitError`` or
-    ``RoarError`` when the repository cannot be written; nothing half-written is then reachable.
+    ``after`` is the largest clock of the records that this one names; ``sign`` None: as it is configured.
+
+    Raises ``OSError``, ``GitError`` or ``RoarError`` when the repository cannot be written; nothing half-written is
+    then reachable.
     """
     repo.make_own_dir()
 
@@ -47,7 +57,7 @@ def append(repo: Repository, draft: Draft, beside: dict[bytes, bytes] | None = N
         try:
             with locks.exclusive(_lock(repo), _MOMENT_SECONDS), gclock.hold(repo):
                 _take_in_what_waits(repo, reader)
-                chain = open_chain(repo, reader)
+                chain = open_chain(repo, reader, sign)
                 entry, before = seal(chain), chain.last_code()
                 chain.extend(entry)
                 if before and before != entry.commit:
@@ -114,14 +124,14 @@ def _take_in(repo: Repository, reader: Reader, path: str) -> Entry | None:
     return entry
 
 
-def open_chain(repo: Repository, reader: Reader) -> Chain:
+def open_chain(repo: Repository, reader: Reader, sign: Sign | None = None) -> Chain:
     """The chains of this writer, under the journal's lock. When an end cannot be read, a new writer begins anew."""
     try:
-        return Chain(repo, reader, writer_name(repo))
+        return Chain(repo, reader, writer_name(repo), sign)
     except GitError as error:
         log.debug("the chain is damaged, a new one begins: %s", error)
         reader.close()
-        return Chain(repo, reader, new_writer(repo))
+        return Chain(repo, reader, new_writer(repo), sign)
 
 
 def head_date(repo: Repository, reader: Reader) -> int:
@@ -134,8 +144,9 @@ def head_date(repo: Repository, reader: Reader) -> int:
 class Chain:
     """A writer's chains, one a year, and where they end. Raises ``GitError`` when an end cannot be read."""
 
-    def __init__(self, repo: Repository, reader: Reader, writer: str) -> None:
+    def __init__(self, repo: Repository, reader: Reader, writer: str, sign: Sign | None = None) -> None:
         self._repo = repo
+        self._sign = sign
         self._reader = reader
         self._who = settings.identity(repo)
         self.writer = writer
@@ -166,12 +177,22 @@ class Chain:
         author = f"{self._who} {seconds} +0000"
         committer = f"{self._who} {self._date} +0000"
         body = objects.commit_body(tree, [tip] if tip else [], author, committer, entry.message)
-        commit = objects.write(self._repo, "commit", body)
+        commit = self._store(body, entry)
         if not refs.compare_and_swap(self._repo, ref, commit, tip):
             raise GitError(f"{ref} was moved by another program while roar held its lock; run the command again")
         self._tips[ref] = self._last = commit
         if entry.note and entry.commit:
             self._note(entry.commit, entry.note, author)
+
+    def _store(self, body: bytes, entry: Entry) -> str:
+        """Write the commit, signed where that is wanted. What cannot be signed is kept unsigned rather than lost."""
+        sign = self._sign or load(self._repo).settings.sign
+        if sign.enabled:
+            try:
+                return signing.write_signed(self._repo, body, sign.key or None)
+            except GitError as error:
+                entry.unsigned = error.message
+        return objects.write(self._repo, "commit", body)
 
     def last_code(self) -> str | None:
         """The commit that the chain's last job ran on, None when the last record is no job."""

@@ -18,7 +18,7 @@ Draft = Callable[[int, str], Record]
 class Entry:
     """A sealed record: its bytes are final, so is its id. ``tree`` maps each path in its commit's tree to bytes."""
 
-    __slots__ = ("body", "commit", "identifier", "message", "note", "record", "tree")
+    __slots__ = ("body", "commit", "identifier", "message", "note", "record", "tree", "unsigned")
 
     def __init__(self, record: Record, beside: dict[bytes, bytes]) -> None:
         self.record = record
@@ -29,6 +29,8 @@ class Entry:
         self.message = f"{title}\n\nRoar-Id: {self.identifier}\n"
         self.commit = record.code.commit if isinstance(record, Job) else None
         """The commit that gets a note."""
+        self.unsigned = ""
+        """Why it could not be signed, when it was to be."""
         self.note = note(record, self.identifier) if isinstance(record, Job) and self.commit else None
 
 

@@ -53,7 +53,7 @@ def record_report(repo: Repository, path: str) -> str:
         run = Run(repo, argv, cwd, fs(branch) if branch else None, known.pop("commit"), environ, **known)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} is no report of roar: {error}") from error
-    identifier, _ = record(run, reports.read(raw))
+    identifier = record(run, reports.read(raw)).id
     os.unlink(path)
     return identifier
 

@@ -75,8 +75,16 @@ class Run(NamedTuple):
     """When roar ended the command because it took longer."""
 
 
-def record(run: Run, report: Report) -> tuple[str, Job]:
-    """Put a finished run into the journal; gives the record's id and the job.
+class Recorded(NamedTuple):
+    """A job with the id of its record, and why that could not be signed although it was to be."""
+
+    id: str
+    job: Job
+    unsigned: str
+
+
+def record(run: Run, report: Report) -> Recorded:
+    """Put a finished run into the journal.
 
     Raises ``SavedAsideError`` when the repository could not be written; the record is then in a folder from which
     ``roar recover`` takes it.
@@ -87,15 +95,16 @@ def record(run: Run, report: Report) -> tuple[str, Job]:
     def draft(clock: int, writer: str) -> Job:
         return Job.model_validate({**fields, "clock": clock, "writer": writer})
 
+    sign = run.configuration.settings.sign if run.configuration else None
     try:
-        fields["session"] = run.session or sessions.active_or_new(run.repo)
+        fields["session"] = run.session or sessions.active_or_new(run.repo, sign)
         named = (fields["session"], run.reproduces)
-        entry = append(run.repo, draft, beside, after=max(clock_of(i) for i in named if i))
+        entry = append(run.repo, draft, beside, max(clock_of(i) for i in named if i), sign)
     except (OSError, RoarError) as error:
         sealed = Entry(draft(report.end.get("time_ns", 0) // 1_000_000, "aside"), beside)
         raise SavedAsideError(*_save_aside(run.repo, sealed, error)) from error
     assert isinstance(entry.record, Job)
-    return entry.identifier, entry.record
+    return Recorded(entry.identifier, entry.record, entry.unsigned)
 
 
 def _save_aside(repo: Repository, entry: Entry, error: Exception) -> tuple[str, str]:

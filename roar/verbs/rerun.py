@@ -161,7 +161,8 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
     )
     remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, environ)]
     try:
-        return Ran(ended, *record(what, report), remarks)
+        recorded = record(what, report)
+        return Ran(ended, recorded.id, recorded.job, remarks)
     except SavedAsideError as error:
         return Ran(ended, None, None, [*remarks, error.message])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from roar.config.model import Sign
 from roar.git import locks, settings
 from roar.git.repository import Repository
 from roar.journal.append import append
@@ -22,7 +23,7 @@ def active(repo: Repository) -> str | None:
     return identifier if len(identifier) == LENGTH and normalise(identifier) == identifier else None
 
 
-def active_or_new(repo: Repository) -> str:
+def active_or_new(repo: Repository, sign: Sign | None = None) -> str:
     """The active session, begun now when there is none. Raises what ``append`` raises."""
     found = active(repo)
     if found:
@@ -31,12 +32,12 @@ def active_or_new(repo: Repository) -> str:
     with locks.exclusive(_path(repo) + ".lock"):
         found = active(repo)
         if found is None:
-            found = begin(repo)
+            found = begin(repo, sign=sign)
             activate(repo, found)
     return found
 
 
-def begin(repo: Repository, *, name: str | None = None, reproduction: bool = False) -> str:
+def begin(repo: Repository, *, name: str | None = None, reproduction: bool = False, sign: Sign | None = None) -> str:
     """Record a new session and give its id."""
     who = from_fs(settings.identity(repo))
     purpose = "reproduction" if reproduction else "work"
@@ -44,7 +45,7 @@ def begin(repo: Repository, *, name: str | None = None, reproduction: bool = Fal
     def draft(clock: int, writer: str) -> Session:
         return Session.model_validate({"clock": clock, "writer": writer, "user": who, "name": name, "purpose": purpose})
 
-    return append(repo, draft).identifier
+    return append(repo, draft, sign=sign).identifier
 
 
 def activate(repo: Repository, identifier: str) -> None:

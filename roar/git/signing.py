@@ -1,0 +1,90 @@
+"""Signed commits, by the signing set-up of the user's git: OpenPGP, X.509 or SSH, agents and hardware keys included.
+
+What is signed is a git commit like any other, so that ``git verify-commit`` judges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from roar.git import program
+from roar.git.repository import Repository
+
+_HEADERS = (b"gpgsig ", b"gpgsig-sha256 ")
+
+
+def write_signed(repo: Repository, body: bytes, key: str | None) -> str:
+    """Store a commit, given unsigned, with a signature, and give its id. ``key`` None is the one that git would take.
+
+    Raises ``GitError`` when it cannot be signed.
+    """
+    head, _, message = body.partition(b"\n\n")
+    words = ["-c", "i18n.commitEncoding=UTF-8", "commit-tree", f"-S{key or ''}", "-F", "-"]
+    env = program.environment()
+    for line in head.decode("utf-8", "surrogateescape").split("\n"):
+        name, _, value = line.partition(" ")
+        if name == "tree":
+            words.append(value)
+        elif name == "parent":
+            words += ["-p", value]
+        else:
+            who, seconds, zone = value.rsplit(" ", 2)
+            person, _, email = who.rpartition(" <")
+            role = f"GIT_{name.upper()}"
+            env |= {f"{role}_NAME": person, f"{role}_EMAIL": email[:-1], f"{role}_DATE": f"@{seconds} {zone}"}
+    return program.ask([*repo.args(), *words], stdin=message, env=env).decode().strip()
+
+
+class Signature(NamedTuple):
+    """What git says of a commit's signature. ``state`` is ``good`` exactly when ``git verify-commit`` agrees."""
+
+    state: Literal["good", "bad", "untrusted", "none"]
+    signer: str
+    key: str
+
+
+class Signed(NamedTuple):
+    """A commit with its parents and message, and whether it bears a signature."""
+
+    commit: str
+    parents: list[str]
+    signed: bool
+    message: str
+
+
+def walk(repo: Repository, tips: Iterable[str]) -> Iterator[Signed]:
+    """All commits reachable from some, children before parents. Raises ``GitError``."""
+    names = "".join(f"{tip}\n" for tip in tips)
+    if not names:
+        return
+    for entry in repo.ask("rev-list", "--topo-order", "--header", "--stdin", stdin=names.encode()).split(b"\0"):
+        top, _, message = entry.partition(b"\n\n")
+        head = top.split(b"\n")
+        if head[0]:
+            parents = [line[7:].decode() for line in head if line.startswith(b"parent ")]
+            signed = any(line.startswith(_HEADERS) for line in head)
+            # git indents the message by four spaces here
+            lines = (line.removeprefix("    ") for line in message.decode("utf-8", "replace").split("\n"))
+            yield Signed(head[0].decode(), parents, signed, "\n".join(lines))
+
+
+def check(repo: Repository, commits: Iterable[str]) -> dict[str, Signature]:
+    """What git says of the signatures of some signed commits. Raises ``GitError`` when it cannot be asked."""
+    names = "".join(f"{commit}\n" for commit in commits)
+    if not names:
+        return {}
+    out = repo.ask("log", "--no-walk=unsorted", "--stdin", "--format=%H%x00%G?%x00%GS%x00%GK", stdin=names.encode())
+    found = {}
+    for line in out.decode("utf-8", "replace").splitlines():
+        commit, letter, signer, key = line.split("\0")
+        found[commit] = Signature(_state(repo, commit, letter), signer, key)
+    return found
+
+
+def _state(repo: Repository, commit: str, letter: str) -> Literal["good", "bad", "untrusted"]:
+    """Git's letter as an answer; where it is in between, ``git verify-commit`` decides."""
+    if letter in "GB":
+        return "good" if letter == "G" else "bad"
+    done = program.call([*repo.args(), "verify-commit", commit])
+    return "untrusted" if done.returncode else "good"
