@@ -236,7 +236,7 @@ impl Follower {
         }
     }
 
-    fn delivery(&mut self, observer: &Observer, tid: i32, signal: i32) {
+    fn delivery(&mut self, observer: &mut Observer, tid: i32, signal: i32) {
         restart::mend(observer, tid, Some(signal));
         let of_root = observer.tree.tasks.get(&tid).is_some_and(|task| task.process == self.root);
         if of_root && signal != libc::SIGCHLD {

@@ -33,7 +33,7 @@ impl Answering {
                         let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
                         // A task that we know no more has been killed, and has opened nothing. If it waits, we lost it.
                         if observer.who(waiting.tid).is_some() || listener.still_waits(&waiting) {
-                            hear(&waiting, &mut observer);
+                            hear(&listener, &waiting, &mut observer);
                         }
                         drop(observer);
                         listener.let_go(&waiting);
@@ -75,12 +75,14 @@ fn let_interrupt(signal: i32) {
     }
 }
 
-fn hear(waiting: &Waiting, observer: &mut Observer) {
+fn hear(listener: &Listener, waiting: &Waiting, observer: &mut Observer) {
     let entry = Entry { abi: Abi::Native, number: waiting.number, args: waiting.args };
     observer.may_wait = false;
     if let Next::AwaitResult(_) = observer.enter(waiting.tid, &entry) {
         // There is no result to be had here, and the name could not be made out without it.
-        observer.blinds.add("path_unreadable", b"");
+        if listener.still_waits(waiting) {
+            observer.blinds.add("path_unreadable", b"");
+        }
     }
     // An open that may itself wait can be interrupted for good reason; see `follow`.
     if observer.may_wait {

@@ -180,7 +180,13 @@ impl Registers {
         let kind = if store { libc::PTRACE_SETREGSET } else { libc::PTRACE_GETREGSET };
         let size = std::mem::size_of_val(registers);
         let mut vector = libc::iovec { iov_base: (&raw mut *registers).cast(), iov_len: size };
-        request(kind as _, tid, NT_PRSTATUS, &raw mut vector as usize).map(|_| ())
+        request(kind as _, tid, NT_PRSTATUS, &raw mut vector as usize)?;
+        // A 32-bit task has other, fewer registers.
+        if vector.iov_len == size {
+            Ok(())
+        } else {
+            Err(libc::EINVAL)
+        }
     }
 }
 
@@ -245,10 +251,6 @@ impl Registers {
         self.0.regs[0] as i64
     }
 
-    pub fn set_result(&mut self, value: i64) {
-        self.0.regs[0] = value as u64;
-    }
-
     pub fn first(&mut self) -> &mut u64 {
         &mut self.0.regs[0]
     }
@@ -263,6 +265,39 @@ impl Registers {
         self.0.regs[0] = first;
         self.0.pc -= INSTRUCTION;
     }
+
+    /// The address of the next instruction.
+    pub fn position(&self) -> u64 {
+        self.0.pc
+    }
+
+    pub fn stack(&self) -> u64 {
+        self.0.sp
+    }
+
+    pub fn set_position(&mut self, address: u64) {
+        self.0.pc = address;
+    }
+}
+
+/// The first argument of call `number`, which a task has just left: its result lies where that was.
+///
+/// The kernel still has it, and shows it in /proc/PID/syscall of a task that is in a call, as this
+/// one is made to look meanwhile.
+#[cfg(target_arch = "aarch64")]
+pub fn first_argument(tid: i32, number: u64) -> Option<u64> {
+    const IN_NO_CALL: i32 = -1;
+    set_call(tid, number as i32).ok()?;
+    let shown = std::fs::read_to_string(format!("/proc/{tid}/syscall"));
+    set_call(tid, IN_NO_CALL).ok()?;
+    u64::from_str_radix(shown.ok()?.split(' ').nth(1)?.strip_prefix("0x")?, 16).ok()
+}
+
+#[cfg(target_arch = "aarch64")]
+fn set_call(tid: i32, mut number: i32) -> Result<(), Errno> {
+    const NT_ARM_SYSTEM_CALL: usize = 0x404;
+    let vector = libc::iovec { iov_base: (&raw mut number).cast(), iov_len: std::mem::size_of_val(&number) };
+    request(libc::PTRACE_SETREGSET as _, tid, NT_ARM_SYSTEM_CALL, &raw const vector as usize).map(|_| ())
 }
 
 const PAGE: u64 = 4096;

@@ -1,17 +1,13 @@
 //! Signals interrupt a traced program at two places where they would not interrupt it alone.
 //!
 //! Both are mended while the signal is about to be delivered, by making the call begin anew.
-//! On aarch64 the kernel has decided by then how the call ends, so nothing can be mended there.
 
 use crate::bpf::Reads;
 use crate::observer::Observer;
 use crate::ptrace::Registers;
 use crate::table::{lookup, Abi, Call};
+use machine::{keep_restart, wait_ended};
 
-/// A signal interrupted the call; whether it is made again depends on the handler.
-const ERESTARTSYS: i64 = -512;
-/// The call is made again whatever the handler says.
-const ERESTARTNOINTR: i64 = -513;
 const EINTR: i64 = -(libc::EINTR as i64);
 
 /// Calls that end with EINTR even when the signal turns out to be ignored.
@@ -29,22 +25,93 @@ const WAITS: &[libc::c_long] = &[
 ];
 
 /// `signal` is about to be delivered, or we made the task stop ourselves.
-pub fn mend(observer: &Observer, tid: i32, signal: Option<i32>) {
-    if cfg!(target_arch = "aarch64") {
-        return;
-    }
-    let Ok(mut registers) = Registers::of(tid) else { return };
-    let again = match registers.result() {
-        ERESTARTSYS => observer.reads == Reads::Notify && is_unbegun_open(observer, tid, registers.number()),
-        EINTR => {
-            let waits = WAITS.contains(&(registers.number() as libc::c_long));
-            waits && signal.is_some_and(|signal| is_ignored(tid, signal))
+pub fn mend(observer: &mut Observer, tid: i32, signal: Option<i32>) {
+    let Ok(registers) = Registers::of(tid) else { return };
+    if registers.result() == EINTR {
+        if let Some(signal) = signal.filter(|_| WAITS.contains(&(registers.number() as libc::c_long))) {
+            wait_ended(observer, tid, registers, is_ignored(tid, signal));
         }
-        _ => false,
-    };
-    if again {
+    } else if observer.reads == Reads::Notify && is_unbegun_open(observer, tid, registers.number()) {
+        keep_restart(tid, registers);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod machine {
+    use crate::observer::Observer;
+    use crate::ptrace::Registers;
+
+    /// A signal interrupted the call; whether it is made again depends on the handler.
+    const ERESTARTSYS: i64 = -512;
+    /// The call is made again whatever the handler says.
+    const ERESTARTNOINTR: i64 = -513;
+
+    pub fn keep_restart(tid: i32, registers: Registers) {
+        if registers.result() == ERESTARTSYS {
+            begin_anew(tid, registers);
+        }
+    }
+
+    pub fn wait_ended(_: &mut Observer, tid: i32, registers: Registers, by_ignored: bool) {
+        if by_ignored {
+            begin_anew(tid, registers);
+        }
+    }
+
+    fn begin_anew(tid: i32, mut registers: Registers) {
         registers.set_result(ERESTARTNOINTR);
         let _ = registers.store(tid);
+    }
+}
+
+/// Here the kernel has decided how the call ends before it reports the signal.
+#[cfg(target_arch = "aarch64")]
+mod machine {
+    use crate::observer::Observer;
+    use crate::ptrace::{first_argument, read_memory, Registers};
+
+    /// The instruction `svc #0`.
+    const CALL: u32 = 0xd400_0001;
+    const CALL_SIZE: u64 = 4;
+    /// Any bit of an address's upper byte.
+    const TAG: u64 = 1 << 56;
+
+    /// The task already stands before the call again, and ends it with EINTR after all only where it
+    /// still stands at that very address (do_signal in arch/arm64/kernel/signal.c). A tag makes it
+    /// another one, and is dropped from the program counter when the task goes on
+    /// (Documentation/arch/arm64/tagged-pointers.rst).
+    pub fn keep_restart(tid: i32, mut registers: Registers) {
+        let position = registers.position();
+        if is_call(tid, position) {
+            registers.set_position(position | TAG);
+            let _ = registers.store(tid);
+        }
+    }
+
+    /// The call has ended: back before it, with the argument that its result has replaced.
+    ///
+    /// A task that returns from the handler of an earlier signal looks the same, but that argument
+    /// is lost then: so after a handled signal, the next at the same place is let through.
+    pub fn wait_ended(observer: &mut Observer, tid: i32, mut registers: Registers, by_ignored: bool) {
+        let Some(task) = observer.tree.tasks.get_mut(&tid) else { return };
+        let handled_at = task.handled_at.take();
+        if !by_ignored {
+            task.handled_at = Some(registers.stack());
+            return;
+        }
+        let position = registers.position().wrapping_sub(CALL_SIZE);
+        if handled_at == Some(registers.stack()) || !is_call(tid, position) {
+            return;
+        }
+        if let Some(argument) = first_argument(tid, registers.number()) {
+            registers.call_again(argument);
+            let _ = registers.store(tid);
+        }
+    }
+
+    fn is_call(tid: i32, position: u64) -> bool {
+        let mut word = [0; CALL_SIZE as usize];
+        read_memory(tid, position, &mut word) == Ok(word.len()) && u32::from_le_bytes(word) == CALL
     }
 }
 

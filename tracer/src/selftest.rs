@@ -60,10 +60,7 @@ pub fn report() -> (String, bool) {
     (line.finish(), works)
 }
 
-/// Whether notifications can be used here without changing what programs see.
-///
-/// On aarch64 the kernel has already decided how an interrupted call ends when its signal stop
-/// is reported, so that the restart that keeps EINTR away from programs cannot be asked for.
+/// Whether notifications are the better choice: from Linux 6.6 they hand the CPU over directly.
 pub fn prefers_notify() -> bool {
-    cfg!(target_arch = "x86_64") && sys::kernel_at_least(6, 6)
+    sys::kernel_at_least(6, 6)
 }

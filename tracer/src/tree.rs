@@ -91,11 +91,21 @@ pub struct Task {
     pub attempt: Option<Box<Attempt>>,
     /// The sixth argument of the call it is in, which `give_way` has replaced.
     pub sixth: Option<u64>,
+    /// Where its stack was when a signal ended a wait and was handled; see `restart`.
+    #[cfg(target_arch = "aarch64")]
+    pub handled_at: Option<u64>,
 }
 
 impl Task {
     fn new(process: i32) -> Task {
-        Task { process, pending: None, attempt: None, sixth: None }
+        Task {
+            process,
+            pending: None,
+            attempt: None,
+            sixth: None,
+            #[cfg(target_arch = "aarch64")]
+            handled_at: None,
+        }
     }
 }
 
