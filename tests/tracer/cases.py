@@ -35,13 +35,16 @@ class Case:
     status: int = 0
     root: bool = False
     only: str = ""
+    """The one mechanism that can."""
+    machine: str = ""
+    """The one machine that has what the program calls."""
     flags: tuple[str, ...] = ()
     differs: bool = False
     """The output may differ from an untraced run (it names processes, say)."""
 
 
 OPENS = [
-    Case("open", c='int main(){ drain(must(syscall(SYS_open,"in",O_RDONLY),"open")); }', reads=("in",)),
+    Case("open", c='int main(){ drain(must(syscall(SYS_open,"in",O_RDONLY),"open")); }', reads=("in",), machine="x86_64"),
     Case("openat_cwd", c='int main(){ drain(must(openat(AT_FDCWD,"in",O_RDONLY),"openat")); }', reads=("in",)),
     Case(
         "openat_directory",
@@ -170,7 +173,7 @@ OPENS = [
     Case("thirty_two_bit_call", c="""int main(){ long r; char*n=mmap(0,4096,3,MAP_PRIVATE|MAP_ANONYMOUS|MAP_32BIT,-1,0); strcpy(n,"in");
              asm volatile("int $0x80":"=a"(r):"a"(5),"b"(n),"c"(0),"d"(0):"memory","r8","r9","r10","r11"); must(r,"int80"); drain(r);
              strcpy(n,"out"); asm volatile("int $0x80":"=a"(r):"a"(8),"b"(n),"c"(0644):"memory","r8","r9","r10","r11"); must(r,"creat"); }""",
-         reads=("in",), writes=("out",)),
+         reads=("in",), writes=("out",), machine="x86_64"),
 ]  # fmt: skip
 
 EFFECTS = [
@@ -320,8 +323,8 @@ PROGRAMS = [
     Case("killed_while_opening", c="""int main(){ for(int i=0;i<60;i++){ pid_t c=fork(); if(!c) for(;;) { int f=open("in",O_RDONLY); close(f); f=open("out",O_WRONLY|O_CREAT,0644); close(f); if(!fork()) _exit(0); }
              usleep(1000+i*37); kill(c,SIGKILL); finish(c); } }""", reads=("in",), writes=("out",), flags=()),
     Case("interrupted_opens", c="""static volatile int n; static void h(int s){ n++; }
-             int main(){ struct sigaction a={.sa_handler=h}; sigaction(SIGALRM,&a,0); struct itimerval v={{0,200},{0,200}}; setitimer(ITIMER_REAL,&v,0);
-             for(int i=0;i<20000;i++){ int f=open("in",O_RDONLY); if(f<0){ perror("open"); return 1; } close(f); if(i%100==0){ f=open("out",O_WRONLY|O_CREAT,0644); if(f<0){ perror("out"); return 2; } close(f); } } return n>0?0:3; }""",
+             int main(){ struct sigaction a={.sa_handler=h}; sigaction(SIGALRM,&a,0); struct itimerval v={0};
+             for(int i=0;i<2000;i++){ v.it_value.tv_usec=1+i%199; setitimer(ITIMER_REAL,&v,0); int f=open("in",O_RDONLY); if(f<0){ perror("open"); return 1; } close(f); if(i%100==0){ f=open("out",O_WRONLY|O_CREAT,0644); if(f<0){ perror("out"); return 2; } close(f); } } return n>0?0:3; }""",
          reads=("in",), writes=("out",)),
     Case("interrupted_fifo", c="""static void h(int s){} int main(){ struct sigaction a={.sa_handler=h}; sigaction(SIGALRM,&a,0); must(mkfifo("p",0644),"p");
              struct itimerval v={{0,0},{0,100000}}; setitimer(ITIMER_REAL,&v,0); int f=open("p",O_RDONLY); return f<0&&errno==EINTR?0:1; }""", writes=("p",)),
@@ -348,3 +351,8 @@ PROGRAMS = [
 ]  # fmt: skip
 
 ALL = [*OPENS, *EFFECTS, *NAMES, *PROGRAMS]
+
+SENDER = """static void h(int s, siginfo_t *i, void *c) { printf("%d\\n", i->si_pid); fflush(stdout); _exit(0); }
+int main() { struct sigaction a = {.sa_sigaction = h, .sa_flags = SA_SIGINFO}; sigaction(SIGTERM, &a, 0);
+puts("ready"); fflush(stdout); for (;;) pause(); }"""
+"""Says who sent it SIGTERM."""

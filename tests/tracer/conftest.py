@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE))
 
 from cases import ALL  # noqa: E402
+from programs import compile_program, program  # noqa: E402
 from tracing import Report, trace  # noqa: E402
 
 
@@ -59,23 +59,20 @@ def traced(tracer: Path, mechanism: str) -> Traced:
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Compile the text of a C program once per session."""
-    if shutil.which("cc") is None:
-        pytest.skip("no C compiler")
-    folder = tmp_path_factory.mktemp("programs")
+    """Compile the text of a C program once per session, or find it where ROAR_TRACER_PROGRAMS says they are."""
+    given = os.environ.get("ROAR_TRACER_PROGRAMS")
+    folder = Path(given) if given else tmp_path_factory.mktemp("programs")
 
     def build(text: str, *flags: str) -> Path:
-        name = hashlib.sha256("\0".join((text, *flags)).encode()).hexdigest()[:16]
-        program = folder / name
-        if not program.exists():
-            source = folder / f"{name}.c"
-            source.write_text('#include "prelude.h"\n' + text)
-            words = ["cc", "-O1", "-w", f"-I{HERE}", "-o", str(program), str(source), "-lpthread", *flags]
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-            if done.returncode and ("-static" in flags or "-m32" in flags):
+        target = program(folder, text, flags)
+        if not target.exists():
+            if shutil.which("cc") is None:
+                pytest.skip("no C compiler")
+            said = compile_program("cc", folder, text, flags)
+            if said and ("-static" in flags or "-m32" in flags):
                 pytest.skip(f"cannot link with {flags}")
-            assert done.returncode == 0, done.stderr
-        return program
+            assert target.exists(), said
+        return target
 
     return build
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +35,8 @@ def prepare(folder: Path, case: Case) -> None:
 
 
 def command_of(case: Case, compiled: Callable[..., Path]) -> list[str]:
+    if case.machine not in ("", platform.machine()):
+        pytest.skip(f"only on {case.machine}")
     if case.c:
         return [str(compiled(case.c, *case.flags))]
     return ["/bin/sh", "-c", case.sh] if case.sh else [sys.executable, "-I", "-S", "-c", case.py]

@@ -29,7 +29,7 @@ SIDES = ("inputs", "outputs")
 def chosen_mechanism() -> str:
     """What `roar run` takes here; the kernel decides."""
     release = [int(part) for part in os.uname().release.split(".")[:2]]
-    return "notify" if release >= [6, 6] and os.uname().machine == "x86_64" else "ptrace"
+    return "notify" if release >= [6, 6] else "ptrace"
 
 
 def short(path: str) -> str:

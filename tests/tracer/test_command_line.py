@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -255,7 +254,7 @@ def test_report_on_a_full_disk(tracer: Path, mechanism: str) -> None:
     assert b"could not be written" in done.stderr
 
 
-def test_bytes_of_every_kind_come_back(traced: Traced, compiled: Callable[..., Path], tmp_path: Path) -> None:
+def test_bytes_of_every_kind_come_back(traced: Traced, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
     for start in range(1, 256, 32):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cases import SENDER
 
 Words = Callable[..., list[str]]
 
@@ -74,9 +75,7 @@ def test_who_is_left_behind_can_be_ended(words: Words, tmp_path: Path) -> None:
 
 
 def test_the_sender_is_the_true_one(words: Words, compiled: Callable[..., Path]) -> None:
-    program = compiled("""static void h(int s, siginfo_t *i, void *c) { printf("%d\\n", i->si_pid); fflush(stdout); _exit(0); }
-        int main() { struct sigaction a = {.sa_sigaction = h, .sa_flags = SA_SIGINFO}; sigaction(SIGTERM, &a, 0);
-        puts("ready"); fflush(stdout); for (;;) pause(); }""")
+    program = compiled(SENDER)
     command = subprocess.Popen(words(str(program)), stdout=subprocess.PIPE)
     assert command.stdout is not None
     command.stdout.readline()
@@ -108,7 +107,7 @@ def test_the_tree_dies_with_a_killed_tracer(words: Words) -> None:
     for _ in range(50):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().split()[2]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return
         if state == "Z":
             return
@@ -183,8 +182,7 @@ def test_ctrl_z_and_fg_and_bg(words: Words) -> None:
 def test_reading_in_the_background_stops(words: Words) -> None:
     terminal = shell()
     terminal.type(" ".join(words("cat")).encode() + b" &\n")
-    time.sleep(0.4)
-    terminal.type(b"\n")
+    terminal.type(b"until [[ $(jobs -s) ]]; do sleep 0.05; done; jobs\n")
     terminal.expect(b"Stopped")
     terminal.type(b"fg\n")
     time.sleep(0.3)
