@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -171,3 +172,107 @@ def test_of_thousands_of_writers_the_newest_are_named(hub: Path, roar: Roar, git
     names = git(roar.folder, "for-each-ref", "--format=%(refname:lstrip=5)", "refs/notes/refs/roar/notes/").split()
     assert len(names) == 100
     assert {f"w1-{m}" for m in range(60)} | {f"w2-{m}" for m in range(30)} | {"new"} < set(names)
+
+
+# ---- what a remote takes
+
+
+def hook(hub: Path, name: str, text: str) -> None:
+    path = hub / "hooks" / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def branches_only(hub: Path) -> Path:
+    """A remote that refuses every ref but branches, as some hosts do."""
+    hook(hub, "update", 'case $1 in refs/heads/*) ;; *) echo "only branches, please" >&2; exit 1 ;; esac')
+    return hub
+
+
+def test_a_plain_remote_takes_the_records(hub: Path, roar: Roar, git: Git) -> None:
+    before = git(hub, "for-each-ref")
+    done = roar("remote", "check")
+    assert done.stdout == b"origin takes refs/roar/*: a ref was written, listed and deleted\n"
+    assert done.stderr == b""
+    assert git(hub, "for-each-ref") == before
+    assert json.loads(roar("remote", "check", "origin", "--json").stdout)["takes"] is True
+    assert not git(roar.folder, "for-each-ref", "refs/roar/", "refs/roar-remote/")
+
+
+def test_a_remote_that_takes_branches_only_is_named(branches_only: Path, roar: Roar, git: Git) -> None:
+    done = roar("remote", "check", code=3)
+    assert done.stdout.startswith(b"origin does not take refs/roar/*: [remote rejected] (hook declined)\n")
+    assert b"  origin: only branches, please\n" in done.stdout
+    assert b"git config roar.sync.branch roar" in done.stderr
+    git(roar.folder, "config", "roar.sync.branch", "roar")
+    assert b"origin takes refs/heads/roar/*" in roar("remote", "check").stdout
+    assert git(branches_only, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+
+def test_a_remote_that_hides_the_records_or_keeps_the_trial_is_named(hub: Path, roar: Roar, git: Git) -> None:
+    git(hub, "config", "transfer.hideRefs", "refs/roar")
+    assert b"deny updating a hidden ref" in roar("remote", "check", code=3).stdout
+    git(hub, "config", "--unset", "transfer.hideRefs")
+    git(hub, "config", "uploadpack.hideRefs", "refs/roar")
+    assert b"does not show it to who fetches" in roar("remote", "check", code=3).stdout
+    git(hub, "config", "--unset", "uploadpack.hideRefs")
+    hook(hub, "update", "case $3 in *[!0]*) ;; *) exit 1 ;; esac")
+    done = roar("remote", "check")
+    assert b"a ref was written, listed\n" in done.stdout
+    assert b"is left on origin, which does not let it be deleted" in done.stderr
+    assert len(git(hub, "for-each-ref", "refs/roar/check/").splitlines()) == 1
+    git(roar.folder, "remote", "add", "gone", str(hub.parent / "gone.git"))
+    assert roar("remote", "check", "gone", code=1).stderr.count(b"\n") == 1
+    assert b"no remote is called 'nowhere'" in roar("remote", "check", "nowhere", code=2).stderr
+
+
+def test_branches_carry_the_records(branches_only: Path, roar: Roar, repo: Repository, git: Git) -> None:
+    head = git(roar.folder, "rev-parse", "HEAD")
+    own = job_on(repo, head)
+    refused = roar("sync", code=1)
+    assert b"roar remote check origin" in refused.stderr
+    git(roar.folder, "config", "roar.sync.branch", "team/roar")
+    roar("sync")
+    assert b"not on origin" not in roar("status").stdout
+    there = git(branches_only, "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/team/roar/")
+    here = git(roar.folder, "for-each-ref", "--format=%(objectname) %(refname)", "refs/roar/")
+    assert there == here.replace(" refs/roar/", " refs/heads/team/roar/")
+    other = branches_only.parent / "other"
+    git(other.parent, "clone", "-q", str(branches_only), str(other))
+    second = Roar(other)
+    (other / ".roarconfig").write_text('[roar "sync"]\n\tbranch = team/roar\n')
+    theirs = job_on(discover(str(other)), head)
+    second("init")
+    second("sync")
+    roar("init")
+    git(roar.folder, "fetch", "-q")
+    roar("sync")
+    git(other, "fetch", "-q", "--prune")
+    second("sync")
+    for place in (roar, second):
+        assert {job["id"] for job in json.loads(place("log", "--json").stdout)["jobs"]} == {own, theirs}
+        assert shown(place.folder, git) == sorted([own, theirs])
+        assert b"fetched nothing new, pushed nothing new" in place("sync").stdout
+        assert git(place.folder, "fsck", "--strict", "--no-dangling") == ""
+
+
+def test_init_follows_a_change_of_place(hub: Path, roar: Roar, git: Git) -> None:
+    roar("init")
+    before = git(roar.folder, "config", "--get-all", "remote.origin.fetch")
+    git(roar.folder, "config", "roar.sync.branch", "roar/")
+    roar("init")
+    specs = git(roar.folder, "config", "--get-all", "remote.origin.fetch").splitlines()
+    assert specs[:1] == before.splitlines()[:1]
+    assert "+refs/heads/roar/*:refs/roar-remote/origin/*" in specs
+    assert len(specs) == 4
+    assert not [spec for spec in specs if "refs/roar/" in spec]
+    git(roar.folder, "config", "--unset", "roar.sync.branch")
+    roar("init")
+    assert git(roar.folder, "config", "--get-all", "remote.origin.fetch") == before
+
+
+@pytest.mark.parametrize("name", ["-x", "a..b", "a b", "/a", "a.lock", "*", "a//b", "@{0}"])
+def test_a_branch_name_that_is_none_is_refused(name: str, roar: Roar) -> None:
+    refused = roar("status", code=1, ROAR_SYNC_BRANCH=name)
+    assert b"the name of a branch" in refused.stderr

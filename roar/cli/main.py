@@ -37,6 +37,7 @@ TABLE = {
         "env": "Keep environment variables for recorded commands",
         "init": "Let plain git show and fetch the records (writes git config only)",
         "sync": "Fetch and push the records",
+        "remote": "Try whether a remote takes the records",
         "compact": "Put records together: fewer objects here, fewer refs for everybody",
         "recover": "Bring records that were saved aside into git",
         "fsck": "Check records, notes, spool and index, and mend what is derived",

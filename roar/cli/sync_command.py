@@ -34,7 +34,7 @@ def command(remote: str | None, *, fetch_only: bool, push_only: bool, quiet: boo
         click.echo(f"{done.remote}: fetched {_count(done.fetched)}, pushed {_count(done.pushed)}{sealed}")
     if done.refused:
         ref, why = next(iter(done.refused.items()))
-        raise GitError(f"{done.remote} refused {ref}: {why}", f"git push {done.remote} 'refs/roar/*'")
+        raise GitError(f"{done.remote} refused {ref}: {why}", f"roar remote check {done.remote}")
     if loose and not as_json:
         text = (
             f"{len(loose)} commits that jobs ran on are"

@@ -134,6 +134,16 @@ def _auto(text: str) -> str:
     return "push" if _flag(text) else "never"
 
 
+def _branch(text: str) -> str:
+    """A name below which branches may lie, as git-check-ref-format(1) has it and no narrower than people use."""
+    name = text.removesuffix("/")
+    parts = name.split("/") if name else []
+    plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", part) for part in parts)
+    if not plain or ".." in name or any(part.endswith((".", ".lock")) for part in parts):
+        raise ValueError(text)
+    return name
+
+
 def _choice(words: tuple[str, ...]) -> Kind:
     def parse(text: str) -> str:
         if text.lower() not in words:
@@ -268,13 +278,21 @@ class Redact(NamedTuple):
 
 
 class Sync(NamedTuple):
-    """When records are shared. See docs/hooks.md."""
+    """When and where records are shared. See docs/hooks.md and docs/hosts.md."""
 
     auto: Annotated[
         Literal["remind", "push", "never"],
         Kind("remind, push or never", _auto),
         Help("What a `git push` does about records that the remote lacks, after `roar init --hooks`."),
     ] = "remind"
+    branch: Annotated[
+        str,
+        Kind("the name of a branch", _branch),
+        Help(
+            "For remotes that take branches only: the records travel as refs/heads/NAME/* there, not as refs/roar/*.",
+            shared=True,
+        ),
+    ] = ""
 
 
 class Receive(NamedTuple):

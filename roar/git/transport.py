@@ -9,6 +9,9 @@ from roar.errors import GitError, UsageError
 from roar.git import program, refs
 from roar.git.repository import Repository
 
+OURS = "refs/roar/"
+"""Where records lie here, and on a remote that takes any ref. Elsewhere the same names follow another beginning, the
+``place`` of the functions below; what they give and take are the names here."""
 _DELETED_AT_ONCE = 50
 """Refs in one push: hosts answer a push of hundreds with errors."""
 
@@ -35,21 +38,38 @@ def check_remote(repo: Repository, name: str) -> str:
     return name
 
 
-def refspecs(remote: str, own_notes: str) -> list[str]:
+def place_of(branch: str) -> str:
+    """What the names of records begin with on a remote that has them below this branch ("": as here)."""
+    return f"refs/heads/{branch}/" if branch else OURS
+
+
+def refspecs(remote: str, own_notes: str, place: str = OURS) -> list[str]:
     """How records are fetched: others' copies apart from our own refs; our own notes not twice.
 
     The last one keeps `git fetch` from bringing our notes back. `git push` does not heed it, but takes the first that
     fits to note what it pushed; so the first leads our notes to where `git log` does not look for notes.
     """
-    name = own_notes.rpartition("/")[2]
+    name, there = own_notes.rpartition("/")[2], _moved(own_notes, OURS, place)
     return [
-        f"+{own_notes}*:refs/roar-pushed/{remote}/{name}*",
-        f"+refs/roar/*:refs/roar-remote/{remote}/*",
-        f"^{own_notes}",
+        f"+{there}*:refs/roar-pushed/{remote}/{name}*",
+        f"+{place}*:refs/roar-remote/{remote}/*",
+        f"^{there}",
     ]
 
 
-def fetch_records(repo: Repository, remote: str, own_notes: str, *, quiet: bool = True) -> list[str]:
+def is_for_records(spec: str, own_notes: str) -> bool:
+    """True for a refspec that ``refspecs`` gives for some place."""
+    target = spec.partition(":")[2]
+    return target.startswith(("refs/roar-remote/", "refs/roar-pushed/")) or (
+        spec.startswith("^") and spec.endswith("/" + own_notes.removeprefix(OURS))
+    )
+
+
+def _moved(ref: str, old: str, new: str) -> str:
+    return new + ref.removeprefix(old)
+
+
+def fetch_records(repo: Repository, remote: str, own_notes: str, place: str = OURS, *, quiet: bool = True) -> list[str]:
     """Bring the records of a remote into ``refs/roar-remote/<remote>/*``; gives the refs that are new or moved.
 
     Raises ``GitError`` with git's reason when the remote cannot be reached.
@@ -58,21 +78,23 @@ def fetch_records(repo: Repository, remote: str, own_notes: str, *, quiet: bool 
     words = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"]
     words += [f"--negotiation-tip={ref}" for ref in list(before)[-8:]]
     words += ["--quiet"] if quiet else ["--progress"]
-    done = _talk(repo, [*words, "--end-of-options", remote, *refspecs(remote, own_notes)], quiet=quiet)
+    done = _talk(repo, [*words, "--end-of-options", remote, *refspecs(remote, own_notes, place)], quiet=quiet)
     if done.returncode:
         raise GitError(f"cannot fetch from {remote}: {_reason(done.stderr)}", f"git fetch {remote}")
     after = refs.listing(repo, f"refs/roar-remote/{remote}/")
     return [ref for ref, oid in after.items() if before.get(ref) != oid]
 
 
-def push_records(repo: Repository, remote: str, *, quiet: bool = True) -> Pushed:
+def push_records(repo: Repository, remote: str, place: str = OURS, *, quiet: bool = True) -> Pushed:
     """Push ``refs/roar/*`` to a remote. Raises ``GitError`` when it cannot be reached."""
     own = {ref: oid for ref, oid in refs.listing(repo, "refs/roar/").items() if _is_commit(repo, oid)}
     if not own:
         return Pushed([], {})
     # --no-verify: a pre-push hook is for code, and would be run a second time for the branch
     words = ["push", "--porcelain", "--no-verify", *([] if quiet else ["--progress"])]
-    done = _talk(repo, [*words, "--end-of-options", remote, *(f"{ref}:{ref}" for ref in own)], quiet=quiet)
+    done = _talk(
+        repo, [*words, "--end-of-options", remote, *(f"{ref}:{_moved(ref, OURS, place)}" for ref in own)], quiet=quiet
+    )
     moved, refused, reported = [], {}, False
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         fields = line.split("\t")
@@ -89,37 +111,66 @@ def push_records(repo: Repository, remote: str, *, quiet: bool = True) -> Pushed
                 "update-ref", "--no-deref", f"refs/roar-remote/{remote}/{ref.removeprefix('refs/roar/')}", own[ref]
             )
     if done.returncode and not reported:
-        raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote} 'refs/roar/*'")
+        raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", how_to_push(remote, place))
     return Pushed(moved, refused)
 
 
-def remote_refs(repo: Repository, remote: str, *patterns: str) -> dict[str, str]:
+def how_to_push(remote: str, place: str = OURS) -> str:
+    """The git command that pushes the records."""
+    return f"git push {remote} 'refs/roar/*{'' if place == OURS else f':{place}*'}'"
+
+
+def remote_refs(repo: Repository, remote: str, pattern: str, place: str = OURS) -> dict[str, str]:
     """What the remote has now: ref to object. Raises ``GitError`` when it cannot be reached."""
-    done = _talk(repo, ["ls-remote", "--refs", "--quiet", "--end-of-options", remote, *patterns], quiet=True)
+    words = ["ls-remote", "--refs", "--quiet", "--end-of-options", remote, _moved(pattern, OURS, place)]
+    done = _talk(repo, words, quiet=True)
     if done.returncode:
         raise GitError(f"cannot ask {remote} for its refs: {_reason(done.stderr)}", f"git ls-remote {remote}")
     pairs = (line.split("\t", 1) for line in done.stdout.decode("utf-8", "surrogateescape").splitlines())
-    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+    return {_moved(pair[1], place, OURS): pair[0] for pair in pairs if len(pair) == 2}
 
 
-def delete_on(repo: Repository, remote: str, held: Mapping[str, str]) -> Pushed:
+def delete_on(repo: Repository, remote: str, held: Mapping[str, str], place: str = OURS) -> Pushed:
     """Delete refs on a remote that still hold these objects there; its answer."""
     done_with = Pushed([], {})
     for some in _portions(sorted(held), _DELETED_AT_ONCE):
-        leases = [f"--force-with-lease={ref}:{held[ref]}" for ref in some]
+        there = {ref: _moved(ref, OURS, place) for ref in some}
+        leases = [f"--force-with-lease={there[ref]}:{held[ref]}" for ref in some]
         words = ["push", "--porcelain", "--no-verify", *leases, "--end-of-options", remote]
-        done = _talk(repo, [*words, *(f":{ref}" for ref in some)], quiet=True)
+        done = _talk(repo, [*words, *(f":{there[ref]}" for ref in some)], quiet=True)
         answers = [line.split("\t") for line in done.stdout.decode("utf-8", "replace").splitlines()]
         answers = [fields for fields in answers if len(fields) >= 3]
         if done.returncode and not answers:
             raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote}")
         for flag, names, why, *_ in answers:
-            ref = names.partition(":")[2]
+            ref = _moved(names.partition(":")[2], place, OURS)
             if flag == "!":
                 done_with.refused[ref] = why
             else:
                 done_with.moved.append(ref)
     return done_with
+
+
+class Tried(NamedTuple):
+    """How a remote took one ref that was pushed to it. ``why`` it was refused, None when it was not; ``said`` are the
+    remote's own lines.
+    """
+
+    why: str | None
+    said: list[str]
+
+
+def push_one(repo: Repository, remote: str, oid: str, ref: str, place: str = OURS) -> Tried:
+    """Push an object to one new ref. Raises ``GitError`` when the remote cannot be reached or takes no push at all."""
+    words = ["push", "--porcelain", "--no-verify", "--end-of-options", remote, f"{oid}:{_moved(ref, OURS, place)}"]
+    done = _talk(repo, words, quiet=True)
+    lines = [line.split("\t") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    answers = [fields for fields in lines if len(fields) >= 3]
+    if not answers:
+        raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote}")
+    told = (line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines())
+    said = [line.removeprefix("remote:").strip() for line in told if line.startswith("remote:")]
+    return Tried(answers[0][2] if answers[0][0] == "!" else None, [line for line in said if line])
 
 
 def _portions(names: list[str], size: int) -> Iterator[list[str]]:

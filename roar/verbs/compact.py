@@ -62,7 +62,7 @@ def compact(repo: Repository, quiet_days: int, remote: str | None, tell: Tell, *
     pushed = sync.sync(repo, remote, fetch=False)
     if pushed.refused:
         ref, why = next(iter(pushed.refused.items()))
-        raise RoarError(f"{remote} refused {ref}: {why}", f"git push {remote} 'refs/roar/*'")
+        raise RoarError(f"{remote} refused {ref}: {why}", transport.how_to_push(remote, sync.place(repo)))
     return Compacted(sealed, chains, records, here, *_remove_there(repo, remote, before))
 
 
@@ -124,9 +124,9 @@ def _removable(repo: Repository, remote: str, before: int, there: dict[str, str]
 
 
 def _remove_there(repo: Repository, remote: str, before: int) -> transport.Pushed:
-    there = transport.remote_refs(repo, remote, "refs/roar/*")
+    there = transport.remote_refs(repo, remote, "refs/roar/*", sync.place(repo))
     archives = {ref: oid for ref, oid in there.items() if ref.startswith(ARCHIVE)}
     chains = folded.covered(repo, remote, _removable(repo, remote, before, there), archives)
-    answer = transport.delete_on(repo, remote, chains | folded.notes_of(chains, there))
+    answer = transport.delete_on(repo, remote, chains | folded.notes_of(chains, there), sync.place(repo))
     folded.forget(repo, remote, dict.fromkeys(answer.moved, ""))
     return answer

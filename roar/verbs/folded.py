@@ -43,13 +43,13 @@ def notes_of(chains: Mapping[str, str], there: Mapping[str, str]) -> dict[str, s
     return {ref: oid for ref, oid in there.items() if ref.startswith(NOTES) and ref[len(NOTES) :] in writers - left}
 
 
-def let_go(repo: Repository, remote: str) -> int:
+def let_go(repo: Repository, remote: str, place: str) -> int:
     """After a fetch that brought an archive: forget the chains that it holds and the remote has no longer.
 
     A chain of this clone begins anew, lest the next push bring all of it back. Gives how many chains there were. Raises
     ``GitError`` when the remote cannot be asked.
     """
-    there = transport.remote_refs(repo, remote, "refs/roar/*")
+    there = transport.remote_refs(repo, remote, "refs/roar/*", place)
     held = tracked(repo, remote, JOBS)
     gone = {ref: oid for ref, oid in held.items() if ref not in there}
     folded = covered(repo, remote, gone, tracked(repo, remote, ARCHIVE))

@@ -110,7 +110,7 @@ def _keep_fetching(repo: Repository, purged: Purged) -> None:
     """The refspecs of ``roar init`` name this clone's notes; they are written again for its new name."""
     old = {ref for ref in purged.renamed if ref.startswith(NOTES)}
     fetched = {spec for key, values in settings.values(repo).items() if key.endswith(".fetch") for spec in values}
-    if any(f"^{ref}" in fetched for ref in old):
+    if any(transport.is_for_records(spec, ref) for spec in fetched for ref in old):
         sync.init(repo)
 
 
@@ -120,7 +120,7 @@ def _held(repo: Repository, remote: str, purged: Purged) -> Held:
     mine = {*found.refs, *found.notes}.intersection(purged.renamed)
     tracked = {OWN + ref.removeprefix(prefix) for ref in [*found.refs, *found.notes] if ref.startswith(prefix)}
     try:
-        there = transport.remote_refs(repo, remote, OWN + "*")
+        there = transport.remote_refs(repo, remote, OWN + "*", sync.place(repo))
     except GitError as error:
         return Held(remote, sorted(mine), sorted(tracked - mine), error.message)
     holds = {

@@ -15,13 +15,11 @@ from roar.config.read import load
 from roar.errors import GitError, RecordError, UsageError
 from roar.git import objects, program, refs
 from roar.git.repository import Repository, discover
-from roar.journal import ARCHIVE, JOBS, NOTES, read
+from roar.journal import ARCHIVE, CHECK, JOBS, NOTES, read
 from roar.journal.read import Broken
 from roar.records import codec
 
 OURS = "refs/roar/"
-CHECK = "refs/roar/check/"
-"""Throw-away refs, with which `roar remote check` tries a server."""
 MOST_LINES = 20
 """Problems that are named; the rest is counted."""
 _WRITER = r"[a-z0-9][a-z0-9-]{0,63}"

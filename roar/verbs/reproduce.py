@@ -31,7 +31,7 @@ from roar.verbs.inputs import Sources, is_outside
 from roar.verbs.plan import Asked, Chosen, Plan, Step, Stop, plan
 from roar.verbs.rebuild_env import Mode, Progress
 from roar.verbs.resolve import resolve
-from roar.verbs.sync import own_notes
+from roar.verbs.sync import own_notes, place
 from roar.verbs.translate import Tools
 from roar.verbs.workspace import Workspace
 
@@ -111,7 +111,8 @@ def _fetch(repo: Repository, text: str, say: Progress) -> bool:
     for name in names:
         say(f"fetching the records of {name}")
         try:
-            brought |= bool(transport.fetch_records(repo, transport.check_remote(repo, name), own_notes(repo)))
+            remote = transport.check_remote(repo, name)
+            brought |= bool(transport.fetch_records(repo, remote, own_notes(repo), place(repo)))
         except GitError as error:
             errors.append(error)
     if errors and len(errors) == len(names):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from roar.config.read import load
 from roar.errors import UsageError
 from roar.git import locks, program, refs, settings, transport
 from roar.git.gclock import GcRunningError
@@ -33,16 +34,21 @@ def sync(repo: Repository, remote: str | None, *, fetch: bool = True, push: bool
     """Fetch, then push the records. Raises ``UsageError`` for a wrong remote, ``GitError`` when git fails."""
     bring_in(repo)
     keep.keep_noted(repo)
-    name = transport.check_remote(repo, remote or default_remote(repo))
-    fetched = transport.fetch_records(repo, name, own_notes(repo), quiet=quiet) if fetch else []
+    name, there = transport.check_remote(repo, remote or default_remote(repo)), place(repo)
+    fetched = transport.fetch_records(repo, name, own_notes(repo), there, quiet=quiet) if fetch else []
     if any(ref.startswith(f"{REMOTES}{name}/archive/") for ref in fetched):
-        folded.let_go(repo, name)
+        folded.let_go(repo, name, there)
     noted.spell(repo)
     sealed = seal(repo) if fetch and push else 0
-    moved, refused = transport.push_records(repo, name, quiet=quiet) if push else ([], {})
+    moved, refused = transport.push_records(repo, name, there, quiet=quiet) if push else ([], {})
     if any(why.endswith(_BEHIND) for why in refused.values()) and _renamed(repo, refused):
-        moved, refused = transport.push_records(repo, name, quiet=quiet)
+        moved, refused = transport.push_records(repo, name, there, quiet=quiet)
     return Synced(name, sealed, fetched, moved, refused)
+
+
+def place(repo: Repository) -> str:
+    """What the names of records begin with on remotes. Raises ``ConfigError``."""
+    return transport.place_of(load(repo).settings.sync.branch)
 
 
 def seal(repo: Repository) -> int:
@@ -113,10 +119,17 @@ def init(repo: Repository) -> list[str]:
         refs.symbolic(repo, LOCAL_NOTES, own)
     for remote in transport.remotes(repo):
         known = config.get(f"remote.{remote}.fetch", [])
-        for spec in transport.refspecs(remote, own):
-            if spec not in known:
-                repo.ask("config", "--local", "--add", f"remote.{remote}.fetch", spec)
-                changed.append(f"remote.{remote}.fetch = {spec}")
+        wanted = transport.refspecs(remote, own, place(repo))
+        there = [spec for spec in known if transport.is_for_records(spec, own)]
+        if there == wanted:  # their order counts
+            continue
+        for spec in there:  # of another place or an earlier name; what stands in another file stays
+            words = ["config", "--local", "--unset-all", "--fixed-value", f"remote.{remote}.fetch", spec]
+            program.call([*repo.args(), *words])
+        changed += [f"no remote.{remote}.fetch = {spec}" for spec in there if spec not in wanted]
+        for spec in wanted:
+            repo.ask("config", "--local", "--add", f"remote.{remote}.fetch", spec)
+        changed += [f"remote.{remote}.fetch = {spec}" for spec in wanted if spec not in there]
     return changed
 
 
