@@ -19,7 +19,7 @@ from roar.stamps import LARGE, Digest, Stamps, clock_ns, has_writers, is_settled
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Digest", "digest_bytes", "digest_file", "digest_files", "digest_link"]
+__all__ = ["Digest", "Hasher", "digest_bytes", "digest_file", "digest_files", "digest_link"]
 
 MAPPED = 1 << 20
 """Files from this size (bytes) are mapped; below it one read is quicker."""
@@ -39,6 +39,22 @@ _OPEN = (
 def digest_bytes(data: bytes) -> str:
     """The hash of these bytes."""
     return blake3(data).hexdigest()
+
+
+class Hasher:
+    """The hash of bytes that come piece by piece."""
+
+    def __init__(self) -> None:
+        self._blake3 = blake3()
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self._blake3.update(piece)
+
+    @property
+    def hash(self) -> str:
+        """The hash of all pieces so far."""
+        return self._blake3.hexdigest()
 
 
 def digest_link(path: str | bytes) -> str:

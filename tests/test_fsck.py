@@ -14,8 +14,9 @@ from conftest import Git
 from roar.git import gclock, objects, refs
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
-from roar.journal import RECORD, read, spool
-from roar.records.job import File
+from roar.journal import RECORD, manifests, read, spool
+from roar.records import codec
+from roar.records.job import File, Job
 
 
 @pytest.fixture
@@ -115,14 +116,22 @@ def test_overlays_are_compared_with_the_record(repo: Repository, ask: Ask) -> No
     assert texts[1].endswith("files/b.py is missing")
 
 
+def manifest_of(repo: Repository, folder: str) -> bytes:
+    """Where the manifest of a folder lies beside the newest record."""
+    tip = next(iter(read.tips(repo).values()))
+    with objects.Reader(repo) as reader:
+        job = codec.decode(reader.body(f"{tip}:record.json", "blob"))
+    assert isinstance(job, Job)
+    return next(manifests.tree_path(b"in", shard) for shard in job.input_shards if shard.directory == folder)
+
+
 def test_manifests_are_compared_with_the_record(repo: Repository, ask: Ask) -> None:
     make.job(repo, "train", {f"{folder}/{n}": str(n) for folder in "ab" for n in range(150)})
-    replace(repo, {b"in/a": b"", b"in/b": None})
-    texts = [text for _, _, text in found(ask)]
-    assert any("the manifest of a is not the one" in text for text in texts)
+    replace(repo, {manifest_of(repo, "a"): b""})
+    assert any("of a is not the one its record names" in text for _, _, text in found(ask))
     make.job(repo, "train", {f"{folder}/{n}": str(n) for folder in "ab" for n in range(150)}, at=9)
-    replace(repo, {b"in/b": None})
-    assert any("the manifest in/b is missing" in text for _, _, text in found(ask))
+    replace(repo, {manifest_of(repo, "b"): None})
+    assert any("of b is missing" in text for _, _, text in found(ask))
 
 
 def test_counts_of_a_manifest(repo: Repository, ask: Ask) -> None:
@@ -132,7 +141,7 @@ def test_counts_of_a_manifest(repo: Repository, ask: Ask) -> None:
     job = make.draft({**values, "input_shards": [shard]}, make.START // 1_000_000, "w")
     assert File.model_validate_json(lines)
     make.on_chain(repo, "w", job)
-    replace(repo, {b"in/a": lines})
+    replace(repo, {manifests.tree_path(b"in", job.input_shards[0]): lines})
     assert found(ask)[0][2].endswith("does not hold 2 files of 4 bytes")
 
 

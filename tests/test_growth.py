@@ -11,10 +11,13 @@ import pytest
 from conftest import Git, Roar
 
 from roar.cache.index import open_index
+from roar.errors import RecordError
 from roar.git.objects import Reader
 from roar.git.repository import Repository, discover
-from roar.journal import read, segments
+from roar.hashing import digest_bytes
+from roar.journal import manifests, read, segments
 from roar.records import codec
+from roar.records.job import File, Job, Shard
 
 
 def ids(repo: Repository) -> list[str]:
@@ -223,3 +226,79 @@ def test_a_shallow_clone_removes_nothing(hub: Path, git: Git) -> None:
     git(hub.parent, "clone", "-q", "--depth=1", f"file://{hub}", "shallow")
     done = Roar(hub.parent / "shallow")("compact", "--prune-remote", "origin", code=1)
     assert b"shallow" in done.stderr
+
+
+def files(count: int, folder: str = "flat", changed: frozenset[int] = frozenset()) -> list[File]:
+    """Files of one folder; those that changed have another content."""
+    contents = (digest_bytes(f"{folder} {n} {n in changed}".encode()) for n in range(count))
+    return [File(path=f"{folder}/{n:07}", hash=content, size=n) for n, content in enumerate(contents)]
+
+
+def stored(repo: Repository, files: list[File]) -> tuple[str, int]:
+    """Record a job that read these; gives its place and the bytes that came into the repository."""
+    before = size_of(repo)
+    _, shards, tree = manifests.split(files, b"in")
+    values = make.fields("train", {}, {}, at=1)
+    make.append(repo, lambda clock, writer: make.draft({**values, "input_shards": shards}, clock, writer), tree)
+    return next(oid for ref, oid in read.tips(repo).items() if ref.startswith("refs/roar/jobs/")), size_of(
+        repo
+    ) - before
+
+
+def size_of(repo: Repository) -> int:
+    loose = Path(repo.objects_dir)
+    return sum(path.stat().st_size for path in loose.glob("??/*"))
+
+
+@pytest.mark.parametrize("spread", [1, 100], ids=["one flat folder", "many folders"])
+def test_the_second_run_over_a_large_data_set_adds_only_what_changed(repo: Repository, spread: int) -> None:
+    def data(changed: frozenset[int]) -> list[File]:
+        each = 20_000 // spread
+        parts = (files(each, f"data/{n:03}", changed if n == 7 % spread else frozenset()) for n in range(spread))
+        return [file for part in parts for file in part]
+
+    _, first = stored(repo, data(frozenset()))
+    _, again = stored(repo, data(frozenset()))
+    _, changed = stored(repo, data(frozenset({3})))
+    _, more = stored(repo, [*data(frozenset()), File(path="data/000/0000005-new", hash="ab" * 32, size=1)])
+    assert first > 600_000
+    assert again < 15_000
+    assert changed < first / 8
+    assert more < first / 8
+    place, _ = stored(repo, data(frozenset({5})))
+    with Reader(repo) as reader:
+        job = codec.decode(reader.body(f"{place}:record.json", "blob"))
+        assert isinstance(job, Job)
+        assert len(job.input_shards) <= manifests.INLINE_SHARDS
+        found = read.inputs(reader, place, job)
+    assert sorted(found, key=lambda f: f.path) == data(frozenset({5}))
+
+
+def test_pieces_have_a_measure_and_are_few(repo: Repository) -> None:
+    many = [File(path=f"d{n % 40_000:05}/{n}", hash="cd" * 32, size=1) for n in range(80_000)]
+    _, shards, tree = manifests.split(many, b"in")
+    assert max(map(len, tree.values())) < 1_000_000
+    assert len(shards) <= manifests.INLINE_SHARDS
+    assert {shard.level for shard in shards} == {1}
+    assert sum(shard.count for shard in shards) == 80_000
+    again = [f for s in shards for f in manifests.read(s, lambda part: tree.get(manifests.tree_path(b"in", part)))]
+    assert sorted(again, key=lambda f: f.path) == sorted(many, key=lambda f: f.path)
+
+
+def bomb(**fields: Any) -> tuple[Shard, dict[str, bytes]]:
+    """Shards of shards of shards."""
+    bodies: dict[str, bytes] = {}
+    shard = Shard(directory="", size=0, level=0, hash=digest_bytes(b""), **{"count": 0, **fields})
+    bodies[shard.hash] = b""
+    for level in range(1, 8):
+        body = codec.encode_lines([shard] * 100)
+        shard = Shard(directory="", size=0, hash=digest_bytes(body), level=level, count=shard.count * 100)
+        bodies[shard.hash] = body
+    return shard, bodies
+
+
+@pytest.mark.parametrize("count", [0, 1], ids=["empty", "huge"])
+def test_manifests_without_measure_are_refused(count: int) -> None:
+    shard, bodies = bomb(count=count)
+    with pytest.raises(RecordError):
+        list(manifests.read(shard, lambda part: bodies.get(part.hash)))

@@ -12,7 +12,7 @@ from roar.cli.boundary import say
 from roar.cli.say import Style, write_json
 from roar.git.repository import discover
 from roar.records.job import Job
-from roar.records.summary import command_line, duration, outcome, output_words, printable
+from roar.records.summary import command_line, counts_by_folder, duration, outcome, output_words, printable
 from roar.verbs.history import history
 from roar.verbs.status import saved_aside
 
@@ -88,9 +88,10 @@ def entry(identifier: str, job: Job, style: Style, *, withdrawn: bool = False) -
     yield ("    " + command_line(job.command) + (f"    (in {printable(job.command.cwd)})" if job.command.cwd else ""))
     for file in job.outputs[:_MOST_OUTPUTS]:
         yield f"    -> {style.cyan(present.short_hash(file.hash))}  {printable(file.path)}"
-    for shard in job.output_shards[:_MOST_OUTPUTS]:
-        yield f"    -> {present.count(shard.count, 'file')} in {printable(shard.directory) or '.'}"
-    more = len(job.outputs[_MOST_OUTPUTS:]) + sum(shard.count for shard in job.output_shards[_MOST_OUTPUTS:])
+    folders = list(counts_by_folder(job.output_shards).items())
+    for folder, count in folders[:_MOST_OUTPUTS]:
+        yield f"    -> {present.count(count, 'file')} in {printable(folder) or '.'}"
+    more = len(job.outputs[_MOST_OUTPUTS:]) + sum(count for _, count in folders[_MOST_OUTPUTS:])
     if more:
         yield f"    -> and {more} more"
 

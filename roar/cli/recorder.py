@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import IO
 
 import orjson
 
@@ -13,7 +14,7 @@ from roar.cli.say import Style, patience
 from roar.config.read import SHARED_FILE
 from roar.errors import ConfigError, SavedAsideError
 from roar.records.job import File, Job, Shard
-from roar.records.summary import command_line, duration, left_out_words, outcome, printable, subject
+from roar.records.summary import command_line, counts_by_folder, duration, left_out_words, outcome, printable, subject
 from roar.trace import report as reports
 from roar.trace.start import wait_for_end
 from roar.verbs.aside import save_report
@@ -32,8 +33,11 @@ def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: boo
         run = run._replace(ended_after_s=timeout)
     with os.fdopen(report_fd, "rb") as file:
         file.seek(0)
-        raw = file.read()
-    report = reports.read(raw)
+        return _record_file(run, file, quiet=quiet, as_json=as_json)
+
+
+def _record_file(run: Run, file: IO[bytes], *, quiet: bool, as_json: bool) -> int:
+    report = reports.read(file)
     if not report.started:
         return 0
     configured = run.configuration
@@ -49,7 +53,8 @@ def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: boo
     except SavedAsideError:
         raise
     except Exception as error:
-        raise save_report(run, raw, error) from error
+        file.seek(0)
+        raise save_report(run, file.read(), error) from error
     logging.getLogger(__name__).info("recorded %s: %s", identifier, subject(job))
     if as_json:
         boundary.say(orjson.dumps({"id": identifier, **job.model_dump(mode="json", exclude_none=True)}).decode())
@@ -96,11 +101,12 @@ def _side(title: str, files: list[File], shards: list[Shard], style: Style) -> l
     more = len(named) - _MOST
     if more > 0:
         text.append(f"  {style.bold(title)}  … and {more} more")
-    text += [f"  {style.bold(title)}  {s.count} files in {printable(s.directory) or '.'}" for s in shards[:_MOST]]
-    if len(shards) > _MOST:
-        text.append(
-            f"  {style.bold(title)}  … and {sum(s.count for s in shards[_MOST:])} more in {len(shards) - _MOST} folders"
-        )
+    folders = counts_by_folder(shards)
+    for folder, count in list(folders.items())[:_MOST]:
+        text.append(f"  {style.bold(title)}  {count} files in {printable(folder) or '.'}")
+    if len(folders) > _MOST:
+        rest = sum(list(folders.values())[_MOST:])
+        text.append(f"  {style.bold(title)}  … and {rest} more in {len(folders) - _MOST} folders")
     return text
 
 

@@ -190,11 +190,14 @@ def outputs(reader: Reader, place: str, job: Job) -> list[File]:
 
 
 def _shards(reader: Reader, place: str, side: bytes, shards: list[Shard]) -> list[File]:
-    files: list[File] = []
-    for shard in shards:
-        path = manifests.tree_path(side, shard.directory)
-        found = reader.get(beside(place, path))
-        if found is None:
-            raise RecordError(f"the manifest of {shard.directory or '.'} is missing from {place}")
-        files += manifests.check(found[2], shard)
-    return files
+    return [file for shard in shards for file in files_of(reader, place, side, shard)]
+
+
+def files_of(reader: Reader, place: str, side: bytes, shard: Shard) -> Iterator[File]:
+    """The files of one shard of a job. Raises ``RecordError`` or ``GitError``."""
+
+    def fetch(part: Shard) -> bytes | None:
+        found = reader.get(beside(place, manifests.tree_path(side, part)))
+        return found[2] if found else None
+
+    return manifests.read(shard, fetch)

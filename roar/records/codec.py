@@ -7,7 +7,8 @@ written are never rewritten: readers keep the bytes they found, whatever their v
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from roar.errors import NewerFormatError, RecordError
 from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.ids import record_id
-from roar.records.job import File, Job, Session
+from roar.records.job import Job, Session
 from roar.records.model import FORMAT, Part, Record
 
 MAX_BYTES = 32 << 20
@@ -83,14 +84,17 @@ def decode(body: bytes) -> Record:
         raise RecordError(f"{where}: {first['msg']} ({error.error_count()} in all)") from error
 
 
-def encode_manifest(files: list[File]) -> bytes:
-    """A manifest: one canonical file a line, sorted by path."""
-    return b"".join(encode(f) + b"\n" for f in sorted(files, key=lambda f: f.path))
+def encode_lines(parts: Iterable[Part]) -> bytes:
+    """A manifest: a canonical part a line, in the order given."""
+    return b"".join(encode(part) + b"\n" for part in parts)
 
 
-def decode_manifest(body: bytes) -> list[File]:
-    """The files of a manifest. Raises ``RecordError``."""
+P = TypeVar("P", bound=Part)
+
+
+def decode_lines(body: bytes, kind: type[P]) -> list[P]:
+    """The parts of a manifest. Raises ``RecordError``."""
     try:
-        return [File.model_validate_json(line) for line in body.splitlines() if line]
+        return [kind.model_validate_json(line) for line in body.splitlines() if line]
     except ValidationError as error:
-        raise RecordError(f"a manifest line is no file: {error.errors()[0]['msg']}") from error
+        raise RecordError(f"a manifest line is no {kind.__name__.lower()}: {error.errors()[0]['msg']}") from error

@@ -31,14 +31,17 @@ class File(Part):
 
 
 class Shard(Part):
-    """The files of one directory, in a manifest beside the record (of a job with many files)."""
+    """A piece of a long list of files, in a manifest beside the record."""
 
     directory: Text
+    """The deepest one that holds all its files."""
     count: Count
     size: Count
     """Bytes of all its files together."""
     hash: Blake3
     """BLAKE3 of the manifest's bytes."""
+    level: Count = 0
+    """0: the manifest lists files; else it lists shards of the level below."""
 
 
 class Redirect(Part):

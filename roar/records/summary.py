@@ -6,7 +6,7 @@ import posixpath
 import re
 import shlex
 
-from roar.records.job import Command, Job, LeftOut
+from roar.records.job import Command, Job, LeftOut, Shard
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
@@ -71,6 +71,14 @@ _NO_FILES = {
     "package version": "package versions",
 }
 """What else settings may leave out, and many of it."""
+
+
+def counts_by_folder(shards: list[Shard]) -> dict[str, int]:
+    """How many files a long list has in which folder."""
+    counts: dict[str, int] = {}
+    for shard in shards:
+        counts[shard.directory] = counts.get(shard.directory, 0) + shard.count
+    return counts
 
 
 def left_out_words(item: LeftOut) -> str:

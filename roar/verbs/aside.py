@@ -42,7 +42,8 @@ def record_report(repo: Repository, path: str) -> str:
     Raises ``RecordError`` when the file is no such report, and what ``record`` raises.
     """
     with open(path, "rb") as file:
-        first, _, raw = file.read().partition(b"\n")
+        first = file.readline()
+        report = reports.read(file)
     try:
         known = json.loads(first)
         known["redirects"] = tuple((fd, fs(name), append) for fd, name, append in known["redirects"])
@@ -53,7 +54,7 @@ def record_report(repo: Repository, path: str) -> str:
         run = Run(repo, argv, cwd, fs(branch) if branch else None, known.pop("commit"), environ, **known)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} is no report of roar: {error}") from error
-    identifier = record(run, reports.read(raw)).id
+    identifier = record(run, report).id
     os.unlink(path)
     return identifier
 

@@ -15,7 +15,7 @@ from roar.git import program, transport
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
-from roar.journal import OWN, manifests, read
+from roar.journal import OWN, read
 from roar.journal.read import Broken, Stored
 from roar.records import codec, ids
 from roar.records.about import Close, Tombstone, Withdrawal
@@ -71,7 +71,8 @@ class _Checking:
         self._ref_of: dict[str, str] = {}
         self._files: dict[str, tuple[str, int]] = {}
         """Digest and size of each overlay blob that was read: the same one lies beside many records."""
-        self._sound: set[tuple[str, Shard]] = set()
+        self._sound: set[tuple[str, str]] = set()
+        """Manifests that are whole, by the tree they lie in."""
         self._named: dict[str, list[str]] = {}
         """Records that others name, with the commits of those."""
         self.findings: list[Finding] = []
@@ -165,7 +166,7 @@ class _Checking:
                     yield from self._overlaid(reader, laid.get(file.path), file)
             for side, shards in ((b"in", job.input_shards), (b"out", job.output_shards)):
                 for shard in shards:
-                    yield from self._manifest(reader, place, side, shard)
+                    self._manifest(reader, place, side, shard)
         except (GitError, RecordError) as error:
             yield error.message
 
@@ -180,17 +181,14 @@ class _Checking:
         if self._files[blob] != (file.hash, file.size):
             yield f"{where} ({blob[:12]}) is not the file that the record names"
 
-    def _manifest(self, reader: Reader, place: str, side: bytes, shard: Shard) -> Iterator[str]:
-        path = manifests.tree_path(side, shard.directory).decode()
-        found = reader.get(read.beside(place, path.encode()))
-        if found is None:
-            yield f"the manifest {path} is missing"
-        elif (key := (found[1], shard)) not in self._sound:
-            files = manifests.check(found[2], shard)
-            if (len(files), sum(file.size for file in files)) != (shard.count, shard.size):
-                yield f"the manifest {path} does not hold {shard.count} files of {shard.size} bytes"
-            else:
-                self._sound.add(key)
+    def _manifest(self, reader: Reader, place: str, side: bytes, shard: Shard) -> None:
+        """Read a manifest through all its levels. Raises ``RecordError``."""
+        folder = reader.get(read.beside(place, side))
+        key = (folder[1] if folder else "", shard.hash)
+        if key not in self._sound:
+            for _ in read.files_of(reader, place, side, shard):
+                pass
+            self._sound.add(key)
 
     def finish(self) -> None:
         """What can be said only when all is read."""

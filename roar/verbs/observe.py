@@ -21,6 +21,7 @@ from roar.trace.scope import Scope
 CLOCK_TICK_NS = 20_000_000
 """Two writes closer than this may leave the same time stamp: a kernel tick is 1 to 10 ms."""
 _EXAMPLES = 3
+_REGULAR = {"mode": 0o100644}
 _NEEDS_NO_EXAMPLE = ("package", "system")
 
 Known = tuple[str | None, str | None]
@@ -28,7 +29,7 @@ Known = tuple[str | None, str | None]
 
 
 class Observed:
-    """What belongs to the record, and what does not. Paths are spelled as in records."""
+    """What belongs to the record, and what does not. Paths are spelled as in records. Takes the report's files away."""
 
     def __init__(self, report: Report, scope: Scope, stamps: Stamps) -> None:
         self.inputs: list[File] = []
@@ -41,10 +42,13 @@ class Observed:
         self._stamps = stamps
         self._began_ns: int = report.start.get("time_ns", 0)
         files = report.files + _inside_moved_folders(report.files)
+        report.files = []  # so that each can go when it has been looked at: a job may have a million
         self._moved = {f["renamed_from"]: f for f in files if "renamed_from" in f}
         self._counts: Counter[tuple[str, bool]] = Counter()
         self._examples: dict[tuple[str, bool], list[str]] = {}
-        for file in files:
+        files.reverse()
+        while files:
+            file = files.pop()
             if file.get("type") != "directory":
                 self._take(file)
         for name in report.refused:
@@ -119,7 +123,7 @@ class Observed:
         elif "before_hash" not in file and "after" in file:
             self.on_disk.add(name)
         size, mode = (before["size"], before["mode"]) if before else (0, 0o100644)
-        self.inputs.append(File(path=name, hash=known, size=size, mode=mode, asked=self._asked(file), unknown=why))
+        self.inputs.append(_file(path=name, hash=known, size=size, mode=mode, asked=self._asked(file), unknown=why))
 
     def _add_output(self, file: SeenFile, name: str) -> None:
         after = file["after"]
@@ -135,7 +139,7 @@ class Observed:
         if known is None:
             self.incomplete.append(Incomplete(reason="output-unknown", detail=f"{name}: {why}"))
         self.outputs.append(
-            File(
+            _file(
                 path=name,
                 hash=known,
                 size=after["size"],
@@ -182,6 +186,12 @@ class Observed:
             return None, "changed while it was hashed"
         self._stamps.put(path, digest)
         return digest.hash, None
+
+
+def _file(**fields: str | int | None) -> File:
+    """A file by what is known of it. Naming defaults, too, would double its memory."""
+    known = {name: value for name, value in fields.items() if value is not None and value != _REGULAR.get(name)}
+    return File.model_validate(known)
 
 
 def _inside_moved_folders(files: list[SeenFile]) -> list[SeenFile]:

@@ -130,6 +130,8 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     stamps = Stamps(repo.own_dir)
     try:
         read = [fs(f["path"]) for f in report.files if f.get("read")]
+        devices = [f["path"] for f in report.files if f.get("type") == "device"]
+        blind = _gaps(report)
         programs = [(fs(a), fs(p)) for a, p in report.programs]
         pythons, package_folders = python.describe_pythons(programs, read, root, stamps)
         home = os.path.realpath(os.path.expanduser("~"))
@@ -153,7 +155,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         "user": from_fs(settings.identity(repo)),
         "code": _code(run, kept, wanted.redact),
         "environment": Environment(
-            machine=machine.describe_machine(f["path"] for f in report.files if f.get("type") == "device"),
+            machine=machine.describe_machine(devices),
             pythons=pythons,
             variables={from_fs(name): from_fs(value) for name, value in chosen.items()},
             umask=report.start.get("umask"),
@@ -161,7 +163,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         "metrics": metrics.of_outputs(root, seen.outputs),
         "left_out": seen.left_out,
         "not_found": vain,
-        "incomplete": seen.incomplete + kept.incomplete + _gaps(report) + _gaps_of_run(run, hidden + hidden_words),
+        "incomplete": seen.incomplete + kept.incomplete + blind + _gaps_of_run(run, hidden + hidden_words),
         "reproduces": run.reproduces,
     }
     return _without_unwanted(fields, wanted), beside | kept.tree

@@ -216,7 +216,7 @@ def _trace(words: list[str], cwd: str, environ: dict[str, str], umask: int | Non
             process.wait()
         with os.fdopen(os.dup(report), "rb") as file:
             file.seek(0)
-            return reports.read(file.read())
+            return reports.read(file)
     finally:
         os.close(report)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 import random
@@ -97,16 +98,16 @@ def mutations(raw: bytes, count: int, seed: int) -> Iterator[bytes]:
 
 
 def test_a_whole_report_is_read_in_full(true_report: bytes) -> None:
-    found = reports.read(true_report)
+    found = reports.read(io.BytesIO(true_report))
     assert found.unreadable == 0
     assert len(found.files) == true_report.count(b'"kind":"file"')
     assert found.process_count == len(found.processes) == found.end["processes"]
 
 
 def test_ten_thousand_damaged_reports(true_report: bytes) -> None:
-    whole = reports.read(true_report)
+    whole = reports.read(io.BytesIO(true_report))
     for number, raw in enumerate(mutations(true_report, 10_000, seed=1)):
-        found = reports.read(raw)
+        found = reports.read(io.BytesIO(raw))
         assert is_honest(found, whole), number
         assert found.started
 
@@ -130,7 +131,7 @@ KINDS = st.sampled_from(["start", "process", "file", "failed", "connect", "blind
     )
 )
 def test_made_up_reports(lines: list[bytes]) -> None:
-    found = reports.read(b"\n".join(lines))
+    found = reports.read(io.BytesIO(b"\n".join(lines)))
     assert found.unreadable or not found.end or found.end["time_ns"] >= 0
 
 
@@ -138,7 +139,7 @@ def test_records_of_damaged_reports(true_report: bytes, repo: Repository) -> Non
     """What is left of a report makes a record, and the record says that it is not all."""
     run = Run(repo, ["sh"], repo.require_work_tree(), "main", None, {})
     for raw in mutations(true_report, 100, seed=2):
-        found = reports.read(raw)
+        found = reports.read(io.BytesIO(raw))
         fields, _ = describe(run, found)
         gaps = {gap.reason for gap in fields["incomplete"]}
         assert gaps & {"lost-events", "tracer-died"} or raw == true_report
