@@ -213,16 +213,14 @@ def index(bench: Bench) -> None:
         took = [bench.here("news", path) for _ in range(3)]
         rows.append((f"100 new ones among {jobs:,} (CPU)", ms(median(took)), f"{100 / median(took):,.0f} records/s"))
     table("The index", ("what", "time", "speed"), rows)
-    rows = []
+    speeds = []
     for jobs in (SOME, MANY):
-        ours, alone, models = (
-            median(column) for column in zip(*(bench.here("read", bench.history(jobs)) for _ in range(3)), strict=True)
-        )
+        rounds = [bench.here("read", bench.history(jobs)) for _ in range(3)]
+        ours, alone, models = (median(column) for column in zip(*rounds, strict=True))
         rates = [f"{jobs / seconds:,.0f}/s" for seconds in (ours, alone, models)]
         speeds.append((f"{jobs:,} records", *rates[:2], f"{alone / ours:.2f}", rates[2]))
-    table(
-        "Reading alone", ("history", "as JSON", "`git cat-file` and JSON alone", "ratio", "as checked models"), speeds
-    )
+    head = ("history", "as JSON", "`git cat-file` and JSON alone", "ratio", "as checked models")
+    table("Reading alone", head, speeds)
     if bench.most > MANY:
         path = bench.history(bench.most)
         seconds, peak = rebuild(bench, path)
@@ -280,16 +278,15 @@ def network(bench: Bench) -> None:
         ratios = [median([what(m) / what(f) for m, f in zip(many, few, strict=True)]) for what in (cpu, wall)]
         costs = [ms(median([*map(cpu, samples)])) for samples in (few, many)]
         rows.append((f"{name} of one record", *costs, *(f"{ratio:.2f}" for ratio in ratios)))
-    table(
-        "One record over the network (CPU, both ends)", ("what", f"{FEW}", f"{MANY:,}", "CPU ratio", "wall ratio"), rows
-    )
+    head = ("what", f"{FEW}", f"{MANY:,}", "CPU ratio", "wall ratio")
+    table("One record over the network (CPU, both ends)", head, rows)
     found = interleave(bench.meter, clones, bench.rounds)
-    rows = [
-        (f"{name} records", ms(median([*map(cpu, s)])), ms(median([*map(wall, s)])), roar_objects(bench))
-        for name, s in found.items()
+    plain = [
+        (f"{name} records", ms(median([*map(cpu, samples)])), ms(median([*map(wall, samples)])))
+        for name, samples in found.items()
     ]
-    table("Plain `git clone` of a repository with", ("with", "CPU", "wall", "roar's objects in it"), rows)
-    rows = [(name, str(haves(bench, sealed=sealed, ahead=ahead))) for name, sealed, ahead in WAYS]
+    table(f"Plain `git clone` (objects of roar in it: {roar_objects(bench)})", ("of", "CPU", "wall"), plain)
+    counts = [(name, str(haves(bench, sealed=sealed, ahead=ahead))) for name, sealed, ahead in WAYS]
     table(f"`have` lines of a `git fetch` of a branch, {SOME:,} records unpushed", ("state", "haves"), counts)
 
 

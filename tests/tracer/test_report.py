@@ -153,7 +153,7 @@ def test_failed_look_ups_by_their_reason(repo: Repository) -> None:
     errnos = {"none": "ENOENT", "gone": "ENOENT", "below": "ENOTDIR", "secret": "EACCES", "there": "EEXIST"}
     failed = [{"kind": "failed", "path": f"{root}/{name}", "errno": errno} for name, errno in errnos.items()]
     start, end = {"kind": "start", "format": 1}, {"kind": "end", "time_ns": 1}
-    found = reports.read("".join(json.dumps(line) + "\n" for line in [start, gone, *failed, end]).encode())
+    found = reports.read(io.BytesIO("".join(json.dumps(line) + "\n" for line in [start, gone, *failed, end]).encode()))
     fields, _ = describe(Run(repo, ["sh"], root, "main", None, {}), found)
     assert fields["not_found"] == ["below", "none"]
     (refused,) = fields["left_out"]
