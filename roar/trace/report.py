@@ -17,6 +17,8 @@ from roar.hashing import Hasher
 from roar.paths import to_bytes
 
 FORMAT = 1
+SAME = "same"
+"""The state after, where it is the one before."""
 KEPT_PROCESSES = 256
 """So many processes are described one by one; the others are counted."""
 ABSENT = ("ENOENT", "ENOTDIR")
@@ -143,6 +145,9 @@ def _line(text: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
         return None
+    if line.get("after") == SAME:
+        # Without anything to be the same as, the line is as wrong as it looks.
+        line["after"] = line.get("before", SAME)
     required, checks = _SHAPES.get(line["kind"], _NO_SHAPE)
     return line if _fits(line, required, checks) else None
 

@@ -13,13 +13,17 @@ impl Number {
     fn write(self, out: &mut String) {
         const DIGITS: usize = 20;
         let (mut digits, mut at, mut left) = ([b'0'; DIGITS], DIGITS, self.size);
-        loop {
+        // Two digits a division.
+        while left >= 10 {
+            let pair = (left % 100) as u8;
+            left /= 100;
+            at -= 2;
+            digits[at] += pair / 10;
+            digits[at + 1] += pair % 10;
+        }
+        if left > 0 || at == DIGITS {
             at -= 1;
-            digits[at] = b'0' + (left % 10) as u8;
-            left /= 10;
-            if left == 0 {
-                break;
-            }
+            digits[at] += left as u8;
         }
         if self.negative {
             out.push('-');
