@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +109,19 @@ def test_every_process_is_in_the_record(tracer: Path, roar: Any, tree: Path, git
         assert record["started_ns"] <= process["started_ns"] <= root["started_ns"] + root["duration_ns"]
         assert process["duration_ns"] > 0 and process["peak_bytes"] > 0
     assert sum(process.get("cpu_ns", 0) for process in processes) == record["cpu_ns"]
+
+
+def test_a_killed_recorder_is_missed(tracer: Path, tree: Path) -> None:
+    """The command's result stands, and one line says that there is no record."""
+    words = [sys.executable, "-m", "roar", "run", "-q", "sh", "-c", "echo ready; read x; exit 5"]
+    with subprocess.Popen(
+        words, cwd=tree, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        (recorder,) = (int(pid) for pid in children if b"roar" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(recorder, signal.SIGKILL)
+        _, said = run.communicate(b"\n", timeout=30)
+    assert run.returncode == 5
+    assert said == b"roar: there is no record of this run: its recorder was killed by signal 9 (next: run it again)\n"

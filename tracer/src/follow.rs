@@ -72,6 +72,7 @@ impl Follower {
             };
             if Some(waited.tid) == self.recorder {
                 self.recorder = None;
+                crate::run::recorder_ended(waited.status);
                 continue;
             }
             let mut observer = shared.lock().unwrap_or_else(PoisonError::into_inner);

@@ -59,13 +59,29 @@ pub fn traced(options: &Options) -> i32 {
     let Followed { status, recorder, interrupted } = follow_command(options, ends.report);
     drop(ends.done);
     if let Some(recorder) = recorder {
-        while sys::wait(recorder, libc::__WALL) == Err(libc::EINTR) {}
+        loop {
+            match sys::wait(recorder, libc::__WALL) {
+                Err(libc::EINTR) => {}
+                Ok(Some(waited)) => break recorder_ended(waited.status),
+                _ => break,
+            }
+        }
     }
     if interrupted {
         // A shell ends its loop or script on Ctrl-C only when it sees that the signal ended us, too.
         sys::die_of(libc::SIGINT);
     }
     status
+}
+
+/// Whoever was to write the record has ended. What it had to say it has said, unless it was killed.
+pub fn recorder_ended(status: i32) {
+    if libc::WIFSIGNALED(status) {
+        let signal = libc::WTERMSIG(status);
+        say(&format!(
+            "there is no record of this run: its recorder was killed by signal {signal} (next: run it again)"
+        ));
+    }
 }
 
 /// How it ended.
