@@ -315,7 +315,7 @@ PROGRAMS = [
     Case("listener_from_the_middle_of_a_vfork", c=LISTENER + """int main(){ pid_t v=vfork(); if(!v) _exit(listened()?5:1); return finish(v); }""",
          status=5, reads=("in",), writes=("out",), blind=("own_listener",)),
     Case("not_dumpable", c='int main(){ must(prctl(PR_SET_DUMPABLE,0,0,0,0),"prctl"); take("in"); must(chdir("d"),"d"); put("out","x"); }',
-         given={"in": "1", "d/x": ""}, reads=("in",), writes=("d/out",)),
+         given={"in": "1", "d/x": ""}, reads=("in",), writes=("d/out",), root=True),
     Case("dropped_rights", c='int main(){ chmod(".",0777); must(setgid(65534),"gid"); must(setuid(65534),"uid"); take("in"); put("out","x"); }',
          reads=("in",), writes=("out",), root=True),
     Case("killed_while_writing", c="""int main(){ pid_t c=fork(); if(!c){ int f=open("out",O_WRONLY|O_CREAT,0644); char b[65536]={0}; for(;;) { write(f,b,sizeof b); lseek(f,0,0); } }
