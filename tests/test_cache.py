@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from roar.cache import database
 from roar.cache.database import delete
 from roar.cache.index import open_index, path_of
+from roar.cache.verify import CONTENT
 from roar.errors import NotFoundError
 from roar.git import objects, refs
 from roar.git.repository import Repository, discover
@@ -27,21 +28,12 @@ from roar.journal import RECORD, spool
 from roar.journal.entry import Entry
 from roar.records.job import Job, Session
 
-ROWS = {
-    "records": "SELECT id, kind, role, session, code, started_ns, ended_ns, ok, gaps, step, reproduces,"
-    " withdrawn FROM records",
-    "files": "SELECT r.id, f.output, p.text, h.text, f.size, f.code FROM files f JOIN records r ON r.row = f.record"
-    " JOIN paths p ON p.row = f.path LEFT JOIN hashes h ON h.row = f.hash",
-    "corrections": "SELECT target, kind, id FROM corrections",
-    "broken": "SELECT oid, reason FROM broken",
-}
-
 
 def content(repo: Repository) -> dict[str, list[Any]]:
     """Everything in the index's file that is not a matter of where."""
     open_index(repo).close()
     connection = sqlite3.connect(path_of(repo))
-    found = {name: sorted(connection.execute(rows), key=repr) for name, rows in ROWS.items()}
+    found = {name: sorted(connection.execute(rows), key=repr) for name, rows in CONTENT.items()}
     connection.close()
     return found
 

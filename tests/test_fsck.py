@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from pathlib import Path
 
@@ -201,6 +202,34 @@ def test_notes(repo: Repository, ask: Ask, tree: Path, git: Git) -> None:
     ((grade, where, text),) = found(ask, code=0)
     assert (grade, where.rpartition("/")[0]) == ("warning", "refs/roar/notes")
     assert text == f"the note names the record {'0' * 26}, which is not here"
+
+
+def test_own_notes_that_are_damaged_are_made_again(repo: Repository, ask: Ask, tree: Path, git: Git) -> None:
+    make.job(repo, "train", code={"commit": git(tree, "rev-parse", "HEAD")})
+    (ref,) = refs.listing(repo, "refs/roar/notes/")
+    note = git(tree, "ls-tree", "-r", "--format=%(objectname)", ref)
+    loose(repo, note).unlink()
+    assert [(grade, where) for grade, where, _ in found(ask)] == [("broken", ref)]
+    assert [(grade, where) for grade, where, _ in found(ask, "--repair", code=0)] == [("repaired", ref)]
+    assert found(ask, code=0) == []
+    assert "train" in git(tree, "log", "-1", "--notes=roar")
+
+
+def test_an_index_that_says_something_else(repo: Repository, ask: Ask) -> None:
+    make.job(repo, "train", {"in": "1"}, {"out": "2"})
+    assert len(ask.json("log")["jobs"]) == 1
+    path = ask.json("cache", "path")["path"]
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("UPDATE records SET ok = 0")
+        connection.execute("DELETE FROM files WHERE output = 1")
+    connection.close()
+    assert found(ask) == [("broken", path, "the index is not what the records say (records, files)")]
+    assert found(ask, "--repair", code=0)[0][0] == "repaired"
+    assert found(ask, code=0) == []
+    assert len(ask.json("log")["jobs"]) == 1
+    Path(path).write_bytes(b"nonsense")
+    assert found(ask, code=0) == []
 
 
 def test_names_and_locks_are_mended(repo: Repository, ask: Ask, tree: Path, git: Git) -> None:

@@ -1,4 +1,4 @@
-"""What is derived from the records, or waits to become one: notes, symbolic refs, locks, spool, saved reports."""
+"""What is derived from the records, or waits to become one: notes, names, locks, index, spool, saved reports."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import os
 import re
 from collections.abc import Iterator
 
+from roar.cache import database, verify
+from roar.cache.index import path_of
 from roar.errors import GitError
 from roar.git import locks, program, refs
+from roar.git.gclock import GcRunningError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.journal import LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, spool
+from roar.journal import LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, noted, spool
 from roar.journal.writer import known_writer
 from roar.records import ids
 from roar.verbs.check_records import Checked, where_else
@@ -32,21 +35,31 @@ def check_refs(repo: Repository) -> Iterator[Finding]:
         yield Finding("broken", ref, None, "the ref holds no object id", where_else(repo))
 
 
-def check_notes(repo: Repository, checked: Checked) -> Iterator[Finding]:
-    """Notes that cannot be read, and lines that name records that are not here."""
+def check_notes(repo: Repository, checked: Checked, *, repair: bool) -> Iterator[Finding]:
+    """Notes that cannot be read, and lines that name records that are not here. This clone's own can be made again."""
     known = checked.records | checked.buried
     for ref, oid in refs.listing(repo, NOTES, REMOTES).items():
         if not _NOTES_REF.fullmatch(ref):
             continue
-        mend = REPAIR if ref.startswith(NOTES) else where_else(repo)
+        own = ref == NOTES + (known_writer(repo) or "")
         try:
             with Reader(repo) as reader:
                 strange = list(_strange_lines(reader, oid, known))
         except GitError as error:
-            yield Finding("broken", ref, oid, error.message, mend)
+            mended = own and repair and _made_again(repo)
+            mend = REPAIR if own else where_else(repo)
+            yield Finding("repaired" if mended else "broken", ref, oid, error.message, None if mended else mend)
             continue
         for commit, what in strange:
             yield Finding("warning", ref, commit, what)
+
+
+def _made_again(repo: Repository) -> bool:
+    try:
+        noted.rebuild(repo)
+    except (GcRunningError, GitError, OSError):
+        return False
+    return True
 
 
 def _strange_lines(reader: Reader, oid: str, known: set[str]) -> Iterator[tuple[str, str]]:
@@ -60,6 +73,16 @@ def _strange_lines(reader: Reader, oid: str, known: set[str]) -> Iterator[tuple[
             word = line.partition(" ")[0]
             if len(word) == ids.LENGTH and ids.normalise(word) == word and word not in known:
                 yield commit, f"the note names the record {word}, which is not here"
+
+
+def check_index(repo: Repository, *, repair: bool) -> Iterator[Finding]:
+    """Where the index does not say what a new one would."""
+    tables = verify.differing(repo)
+    if tables:
+        path = path_of(repo)
+        done = repair and database.delete(path)
+        text = f"the index is not what the records say ({', '.join(tables)})"
+        yield Finding("repaired" if done else "broken", path, None, text, None if done else REPAIR)
 
 
 def check_names(repo: Repository, *, repair: bool) -> Iterator[Finding]:

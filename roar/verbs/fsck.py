@@ -32,7 +32,8 @@ def fsck(repo: Repository, tell: Tell, *, repair: bool = False) -> Fsck:
     findings += check_derived.check_locks(repo, repair=repair)
     checked = check_records(repo, tell)
     findings += checked.findings
-    findings += check_derived.check_notes(repo, checked)
+    findings += check_derived.check_notes(repo, checked, repair=repair)
     findings += check_derived.check_names(repo, repair=repair)
     findings += check_derived.check_aside(repo)
+    findings += check_derived.check_index(repo, repair=repair)
     return Fsck(len(checked.records), checked.chains, findings)

@@ -14,7 +14,7 @@ from roar.git import program, settings, transport
 from roar.git.gclock import GcRunningError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.journal import NOTES, OWN, REMOTES, purge, spool
+from roar.journal import NOTES, OWN, REMOTES, noted, purge, spool
 from roar.journal.append import append
 from roar.journal.purge import Found, Purged
 from roar.records import ids
@@ -84,6 +84,7 @@ def purge_records(index: Index, repo: Repository, records: list[str], *, collect
     for path in glob.glob(os.path.join(glob.escape(repo.own_dir), "index-*.db")):
         database.delete(path)
     _keep_fetching(repo, purged)
+    noted.spell(repo)
     if collect:
         done = program.call([*repo.args(), "gc", "--quiet", "--prune=now"], cwd=repo.git_dir)
         if done.returncode:
