@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,24 @@ from typing import Any
 import pytest
 
 from roar.cli.main import main
+
+
+def on_terminal(folder: Path, answers: str, *words: str) -> tuple[int, str]:
+    """The exit code of the real program on a terminal of its own where somebody types, and all that is shown there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "roar", *words], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    os.write(ours, answers.encode())
+    said = b""
+    try:
+        while piece := os.read(ours, 4096):
+            said += piece
+    except OSError:  # the other end is closed
+        pass
+    os.close(ours)
+    return process.wait(), said.decode(errors="replace")
 
 
 class Ask:

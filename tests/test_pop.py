@@ -7,7 +7,7 @@ from pathlib import Path
 
 import make
 import pytest
-from ask import Ask
+from ask import Ask, on_terminal
 from conftest import Git
 
 from roar.git.repository import Repository
@@ -85,6 +85,16 @@ def test_artifacts_and_sessions(repo: Repository, tree: Path, ask: Ask) -> None:
     assert "2 withdrawn jobs" in ask("log")
     assert "WITHDRAWN by Ada" in ask("show", session)
     assert "there is no job to withdraw" in ask("pop", code=1)
+
+
+def test_it_asks_on_a_terminal(repo: Repository, tree: Path, ask: Ask) -> None:
+    session, _ = pipeline(repo, tree, ask)
+    status, said = on_terminal(tree, "n\n", "pop", "--delete-outputs")
+    assert (status, (tree / "model").exists()) == (1, True), said
+    assert "delete model" in said
+    status, said = on_terminal(tree, "y\n", "pop", "--delete-outputs")
+    assert (status, (tree / "model").exists()) == (0, False), said
+    assert len(ask.json("session", "show", session)["ran"]) == 1
 
 
 def test_words_that_name_nothing_to_withdraw(repo: Repository, tree: Path, ask: Ask, git: Git) -> None:

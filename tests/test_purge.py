@@ -8,7 +8,7 @@ from pathlib import Path
 
 import make
 import pytest
-from ask import Ask
+from ask import Ask, on_terminal
 from conftest import Git
 
 from roar.git import gclock, refs
@@ -201,6 +201,18 @@ def test_what_waits_in_the_spool(repo: Repository, tree: Path, ask: Ask) -> None
     answer = ask.json("pop", "--purge", job, "-y")
     assert job not in [j["id"] for j in ask.json("log")["jobs"]]
     assert answer["purged"] == [job]
+
+
+def test_it_asks_on_a_terminal(repo: Repository, tree: Path, git: Git) -> None:
+    ids = record(repo, git)
+    status, said = on_terminal(tree, "n\n", "pop", "--purge", ids[1])
+    assert (status, ids[1] in ids_of(repo)) == (1, True), said
+    status, said = on_terminal(tree, "y\ny\n", "pop", "--purge", ids[1])
+    assert status == 0, said
+    assert "with everything else in the repository that nothing leads to" in said
+    assert "still in this repository" not in said
+    git_dir = Path(repo.git_dir)
+    assert not any(SECRET.encode() in path.read_bytes() for path in git_dir.rglob("*") if path.is_file())
 
 
 def test_words_and_questions(repo: Repository, tree: Path, ask: Ask, git: Git) -> None:

@@ -157,6 +157,15 @@ class Index:
         found = f"SELECT id FROM records r WHERE reproduces = :job AND {_LIVE} ORDER BY id DESC"
         return self._texts(found, job=job)
 
+    def sessions(self) -> list[str]:
+        """All sessions, newest first."""
+        return self._texts("SELECT id FROM records WHERE kind = 'session' ORDER BY id DESC")
+
+    def jobs_by_session(self) -> dict[str, int]:
+        """How many jobs each session has, not counting those that were withdrawn."""
+        found = f"SELECT session, count(*) FROM records r WHERE kind = 'job' AND {_LIVE} GROUP BY session"
+        return dict(self._rows(found))
+
     def latest_session(self) -> str | None:
         """The newest session that is a person's work, not a reproduction."""
         found = (

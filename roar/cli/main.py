@@ -24,6 +24,7 @@ TABLE = {
         "dag": "Show the steps of the session and their state",
         "diff": "Show what differs between two jobs or two versions of a file",
         "why": "Say why a file is what it is, or differs from an earlier version",
+        "session": "Begin, list, show, choose and close sessions",
         "status": "Say what is out of date and why, and what is not shared",
     },
     "Make again": {
@@ -31,6 +32,7 @@ TABLE = {
     },
     "Correct": {
         "pop": "Withdraw the last job, or named jobs, files and sessions",
+        "reset": "Delete the index, or all that roar has recorded here",
     },
     "Share and keep": {
         "config": "List, explain and change settings",

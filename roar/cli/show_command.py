@@ -47,7 +47,7 @@ def command(what: str, *, all_files: bool, as_json: bool) -> None:
     elif isinstance(found, ArtifactShown):
         present.write(_artifact(found, style))
     else:
-        present.write(_group(found, style))
+        present.write(group(found, style))
 
 
 def _withdrawn(withdrawals: list[Withdrawal], style: Style) -> Iterator[str]:
@@ -176,13 +176,15 @@ def _artifact(found: ArtifactShown, style: Style) -> Iterator[str]:
             yield style.dim(f"    left out: withdrawn job {present.short_id(found.withdrawn_maker)}")
 
 
-def _group(found: GroupShown, style: Style) -> Iterator[str]:
+def group(found: GroupShown, style: Style) -> Iterator[str]:
+    """The jobs of a commit or of a session."""
     if found.session is None:
         yield style.yellow(f"commit {found.id}")
     else:
         name = f" {printable(found.session.name)}" if found.session.name else ""
         yield style.yellow(f"session {found.id}") + name
-        yield f"    {found.session.purpose}, begun by {printable(found.session.user)}"
+        closed = ", closed" * found.closed
+        yield f"    {found.session.purpose}, begun by {printable(found.session.user)}{closed}"
         yield from _withdrawn(found.withdrawals, style)
     yield ""
     yield style.bold(present.count(len(found.ran), "job"))

@@ -168,6 +168,12 @@ def listing(repo: Repository, *prefixes: str) -> dict[str, str]:
     return {ref: oid for oid, ref in pairs}
 
 
+def symbolic_names(repo: Repository, *prefixes: str) -> list[str]:
+    """The symbolic refs under the prefixes that lead somewhere."""
+    out = repo.ask("for-each-ref", "--format=%(symref) %(refname)", *prefixes).decode("utf-8", "surrogateescape")
+    return [name for target, _, name in (line.partition(" ") for line in out.splitlines()) if target]
+
+
 def _slurp(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:

@@ -51,6 +51,7 @@ def record_report(repo: Repository, path: str) -> str:
         cwd, branch = fs(known.pop("cwd")), known.pop("branch")
         environ = {fs(name): fs(value) for name, value in known.pop("environ").items()}
         known["set_variables"] = tuple(fs(name) for name in known.get("set_variables", ()))
+        known["session_name"] = fs(known["session_name"]) if known.get("session_name") else None
         run = Run(repo, argv, cwd, fs(branch) if branch else None, known.pop("commit"), environ, **known)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} is no report of roar: {error}") from error
@@ -73,6 +74,7 @@ def _context(run: Run) -> bytes:
         "name": from_fs(run.name) if run.name else None,
         "role": run.role,
         "session": run.session,
+        "session_name": from_fs(run.session_name) if run.session_name else None,
         "reproduces": run.reproduces,
         "began_ns": run.began_ns,
         "input_is_piped": run.input_is_piped,

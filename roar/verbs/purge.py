@@ -21,7 +21,7 @@ from roar.records import ids
 from roar.records.about import Tombstone
 from roar.records.ids import clock_of
 from roar.records.summary import printable
-from roar.verbs import sync
+from roar.verbs import sessions, sync
 from roar.verbs.resolve import resolve
 
 
@@ -83,6 +83,7 @@ def purge_records(index: Index, repo: Repository, records: list[str], *, collect
         raise RoarError("git gc is running in this repository", "run the command again when it has ended") from None
     for path in glob.glob(os.path.join(glob.escape(repo.own_dir), "index-*.db")):
         database.delete(path)
+    sessions.leave(repo, records)
     _keep_fetching(repo, purged)
     noted.spell(repo)
     if collect:

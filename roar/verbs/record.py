@@ -10,7 +10,7 @@ import re
 from typing import Any, NamedTuple
 
 from roar import redact
-from roar.config.model import Redact, Settings
+from roar.config.model import Redact, Settings, Sign
 from roar.config.read import Configuration, load
 from roar.environment import machine, python, variables
 from roar.errors import RoarError, SavedAsideError
@@ -59,6 +59,8 @@ class Run(NamedTuple):
     role: str = "run"
     session: str | None = None
     """None: the active one of the work tree."""
+    session_name: str | None = None
+    """That of the session to join instead of the active one."""
     reproduces: str | None = None
     began_ns: int = 0
     redirects: tuple[tuple[int, str, bool], ...] = ()
@@ -97,7 +99,7 @@ def record(run: Run, report: Report) -> Recorded:
 
     sign = run.configuration.settings.sign if run.configuration else None
     try:
-        fields["session"] = run.session or sessions.active_or_new(run.repo, sign)
+        fields["session"] = run.session or _session(run, sign)
         named = (fields["session"], run.reproduces)
         entry = append(run.repo, draft, beside, max(clock_of(i) for i in named if i), sign)
     except (OSError, RoarError) as error:
@@ -105,6 +107,11 @@ def record(run: Run, report: Report) -> Recorded:
         raise SavedAsideError(*_save_aside(run.repo, sealed, error)) from error
     assert isinstance(entry.record, Job)
     return Recorded(entry.identifier, entry.record, entry.unsigned)
+
+
+def _session(run: Run, sign: Sign | None) -> str:
+    name = run.session_name
+    return sessions.for_run(run.repo, from_fs(name), sign) if name else sessions.active_or_new(run.repo, sign)
 
 
 def _save_aside(repo: Repository, entry: Entry, error: Exception) -> tuple[str, str]:

@@ -57,6 +57,7 @@ class GroupShown(NamedTuple):
     ran: list[str]
     jobs: dict[str, Job]
     withdrawals: list[Withdrawal]
+    closed: bool
 
 
 def show(index: Index, target: Target, *, everything: bool = False) -> JobShown | ArtifactShown | GroupShown:
@@ -68,10 +69,15 @@ def show(index: Index, target: Target, *, everything: bool = False) -> JobShown 
         return _show_artifact(index, target, most)
     if target.kind == "commit":
         return _group(index, target.id, None, index.jobs_at(target.id), most)
-    session = index.load(target.id)
+    return show_session(index, target.id, everything=everything)
+
+
+def show_session(index: Index, identifier: str, *, everything: bool = False) -> GroupShown:
+    """A session and its jobs. Raises ``NotFoundError``."""
+    session = index.load(identifier)
     if not isinstance(session, Session):
-        raise NotFoundError(f"{target.id} is no session", "roar log")
-    return _group(index, target.id, session, index.jobs(session=target.id), most)
+        raise NotFoundError(f"{identifier} is no session", "roar log")
+    return _group(index, identifier, session, index.jobs(session=identifier), None if everything else MOST)
 
 
 def show_job(index: Index, identifier: str) -> JobShown:
@@ -107,4 +113,5 @@ def _show_artifact(index: Index, target: Target, most: int | None) -> ArtifactSh
 
 def _group(index: Index, identifier: str, session: Session | None, ran: list[str], most: int | None) -> GroupShown:
     taken_back = withdrawals_of(index, [identifier]).get(identifier, [])
-    return GroupShown(identifier, session, ran, index.load_jobs(ran[:most]), taken_back)
+    closed = bool(index.corrections("close", [identifier]))
+    return GroupShown(identifier, session, ran, index.load_jobs(ran[:most]), taken_back, closed)

@@ -16,6 +16,7 @@ from roar.records.about import Withdrawal
 from roar.records.ids import clock_of
 from roar.records.job import File, Job
 from roar.records.summary import printable
+from roar.verbs import sessions
 from roar.verbs.resolve import content_at, resolve
 from roar.verbs.steps import session_asked
 
@@ -78,7 +79,9 @@ def withdraw(repo: Repository, chosen: Chosen, reason: str | None) -> str:
     def draft(clock: int, writer: str) -> Withdrawal:
         return Withdrawal.model_validate({**fields, "clock": clock, "writer": writer})
 
-    return append(repo, draft, after=max(map(clock_of, chosen.records), default=0)).identifier
+    entry = append(repo, draft, after=max(map(clock_of, chosen.records), default=0))
+    sessions.leave(repo, chosen.sessions)
+    return entry.identifier
 
 
 def outputs(index: Index, repo: Repository, jobs: Iterable[str]) -> Outputs:
