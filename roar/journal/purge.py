@@ -6,12 +6,14 @@ no ref that others have may move backwards; so no push is ever refused, and none
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from roar.config.read import load
 from roar.errors import GitError, RecordError
-from roar.git import gclock, locks, objects, refs, settings
+from roar.git import gclock, locks, objects, refs, settings, signing
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import (
@@ -28,6 +30,8 @@ from roar.journal import (
 from roar.journal.segments import Item
 from roar.journal.writer import new_writer, writer_name
 from roar.records import codec, ids
+
+log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 30.0
 """How long a running gc is waited for."""
@@ -135,10 +139,20 @@ def _without(
             same = False
             parent = _reduced(repo, reader, oid, parent, identifiers)
         else:
-            parent = (
-                oid if same else objects.write(repo, "commit", objects.on_parent(reader.body(oid, "commit"), parent))
-            )
+            parent = oid if same else _on_parent(repo, reader.body(oid, "commit"), parent)
     return parent
+
+
+def _on_parent(repo: Repository, commit: bytes, parent: str | None) -> str:
+    """Write a commit again on another parent. What was signed is signed again if signing is on and works."""
+    body = objects.on_parent(commit, parent)
+    sign = load(repo).settings.sign
+    if sign.enabled and objects.Commit(commit).signed:
+        try:
+            return signing.write_signed(repo, body, sign.key or None)
+        except GitError as error:
+            log.debug("a commit that was signed is not signed again: %s", error)
+    return objects.write(repo, "commit", body)
 
 
 def _reduced(
