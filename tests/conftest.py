@@ -32,6 +32,7 @@ def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     monkeypatch.setenv("GIT_COMMITTER_NAME", "Ada Recorder")
     monkeypatch.setenv("GIT_COMMITTER_EMAIL", "ada@example.org")
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("GIT_PAGER", "cat")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (home / ".gitconfig").write_text('[init]\n\tdefaultBranch = main\n[protocol "file"]\n\tallow = always\n')
     return home

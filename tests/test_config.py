@@ -7,15 +7,19 @@ import shutil
 import subprocess
 import sys
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+import make
 import orjson
 import pytest
 from conftest import ROOT, Git, Roar, needs_tracer
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_log import on_a_terminal
 
 from roar.config import read
+from roar.config.change import Place
 from roar.config.describe import markdown
 from roar.config.globs import Globs
 from roar.config.model import KEYS, Settings
@@ -341,7 +345,9 @@ class TestEffects:
         assert "ELSE" not in job.environment.variables
         assert job.environment.pythons[0].read and job.environment.machine.cores
         (tree / ".roarconfig").write_text('[roar "environment"]\n\tpackages = false\n\thardware = false\n')
-        roar("run", "-q", sys.executable, "-c", "import pydantic")
+        roar("run", "-q", sys.executable, "-c", "import pydantic; open('out', 'w').write('1')")
+        done = roar("reproduce", "--plan", "out", code=None)
+        assert b"its packages were not recorded" in done.stdout + done.stderr
         job = last(tree)
         (python,) = job.environment.pythons
         assert python.version and not python.read and not python.installed
@@ -576,3 +582,42 @@ def test_a_run_asks_git_once_and_reads_the_model_only_when_something_is_set(
     code = "import sys, roar.__main__, roar.cli.start; print('roar.config.model' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tree)
     assert done.stdout == "False\n"
+
+
+def test_long_answers_go_through_gits_pager_on_a_terminal(
+    roar: Roar, tree: Path, repo: Repository, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GIT_PAGER")
+    make.job(repo, "python train.py")
+    git(tree, "config", "core.pager", "sed 's/^/PAGED /'")
+    seen = on_a_terminal(tree, "log", "--oneline")
+    assert "PAGED " in seen and "python train.py" in seen
+    assert "PAGED" not in on_a_terminal(tree, "status")
+    git(tree, "config", "roar.output.pager", "false")
+    assert "PAGED" not in on_a_terminal(tree, "log", "--oneline")
+    git(tree, "config", "--unset", "roar.output.pager")
+    assert b"PAGED" not in roar("log").stdout
+    assert on_a_terminal(tree, "show", "nothing-like-it") == ""
+
+
+@given(st.lists(st.sampled_from(["a", "b", "ab", "*", "**", "a*", "?", "*b"]), min_size=1, max_size=5),
+       st.lists(st.sampled_from(["a", "b", "ab", "aab", "ba"]), min_size=1, max_size=5))  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_a_glob_matches_as_its_definition_says(glob: list[str], path: list[str]) -> None:
+    def defined(glob: list[str], path: list[str]) -> bool:
+        if not glob:
+            return True  # everything below a match
+        if glob[0] == "**":
+            return any(defined(glob[1:], path[n:]) for n in range(len(path) + 1))
+        return bool(path) and fnmatchcase(path[0], glob[0]) and defined(glob[1:], path[1:])
+
+    assert Globs(["/" + "/".join(glob)], "/r").match("/" + "/".join(path)) is defined(glob, path)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_value_comes_back_from_git_as_it_was_set(repo: Repository, value: str) -> None:
+    place = Place("local", repo)
+    place.put("filters.exclude", ["first", value])
+    found = read.load(repo).settings.filters.exclude
+    assert found == (("first", value) if value else ())

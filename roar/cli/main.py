@@ -112,9 +112,13 @@ def cli(context: click.Context, folder: str | None, *, debug: bool) -> None:
         except OSError as error:
             raise RoarError(f"cannot go to {folder}: {error.strerror}") from error
     if not _HELP.intersection(context.obj) and context.invoked_subcommand not in _READ_IT_THEMSELVES:
+        from roar.cli import pager
         from roar.cli.configured import settings
 
+        settings.cache_clear()  # of an earlier call in this process
         log.start(*settings().logging)
+        if context.invoked_subcommand in pager.PAGED and settings().output.pager:
+            pager.start(context)
     else:
         log.start()
 

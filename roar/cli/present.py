@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import shutil
 import sys
 import textwrap
 import time
@@ -13,7 +13,7 @@ import click
 
 from roar.cache.index import Index, open_index
 from roar.cli import configured
-from roar.cli.say import Style, patience
+from roar.cli.say import Style, is_shown, patience
 from roar.errors import RoarError
 from roar.git.repository import Repository
 from roar.records.job import Job
@@ -83,10 +83,7 @@ def write(lines: Iterable[str]) -> None:
 
 def width() -> int:
     """The columns of the terminal; 0, for any width, when standard output is none."""
-    try:
-        return os.get_terminal_size(1).columns if os.isatty(1) else 0
-    except OSError:
-        return 0
+    return shutil.get_terminal_size().columns if is_shown(1) else 0
 
 
 def fit(text: str, columns: int) -> str:

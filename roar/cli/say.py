@@ -61,6 +61,11 @@ def write_json(value: Any) -> None:
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
+def is_shown(fd: int) -> bool:
+    """True when a person reads what is written there: it is a terminal, or standard output and a pager reads it."""
+    return os.isatty(fd) or (fd == 1 and bool(os.environ.get("GIT_PAGER_IN_USE")))
+
+
 class Style:
     """Paints text, or leaves it as it is."""
 
@@ -72,7 +77,7 @@ class Style:
         """The style for a file descriptor, when ``color`` is auto: for terminals; else ``always`` or ``never``."""
         if os.environ.get("NO_COLOR") or color == "never":
             return cls(on=False)
-        return cls(on=color == "always" or (os.environ.get("TERM") != "dumb" and os.isatty(fd)))
+        return cls(on=color == "always" or (os.environ.get("TERM") != "dumb" and is_shown(fd)))
 
     def _paint(self, code: str, text: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self.on and text else text

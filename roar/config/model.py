@@ -172,6 +172,9 @@ class Output(NamedTuple):
     color: Annotated[
         Color, Help("Colour: on terminals only (auto), always, or never. NO_COLOR in the environment wins.")
     ] = "auto"
+    pager: Annotated[
+        bool, Help("Show long answers in git's pager (GIT_PAGER, core.pager), when standard output is a terminal.")
+    ] = True
 
 
 class Tracer(NamedTuple):

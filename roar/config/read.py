@@ -159,8 +159,8 @@ def _place(entry: Entry | None) -> str:
     return f"{entry.file}{f' line {line}' if line else ''}: "
 
 
-_SECTION = re.compile(r'\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]')
-_ASSIGNED = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*(?:$|[=#;])")
+_SECTION = r'\s*\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]'
+_ASSIGNED = r"\s*([A-Za-z][A-Za-z0-9-]*)\s*(?:$|[=#;])"
 
 
 def _line(entry: Entry) -> int | None:
@@ -173,11 +173,11 @@ def _line(entry: Entry) -> int | None:
     section, found, sure = "", None, False
     for number, line in enumerate(lines, 1):
         rest = line
-        header = _SECTION.match(line)
+        header = re.match(_SECTION, line)
         if header:
             section = header[1].lower() + (f".{header[2]}" if header[2] is not None else "")
             rest = line[header.end() :]
-        name = _ASSIGNED.match(rest)
+        name = re.match(_ASSIGNED, rest)
         if name and f"{section}.{name[1].lower()}" == f"roar.{entry.name}":
             exact = bool(entry.value) and entry.value in rest
             if exact or not sure:

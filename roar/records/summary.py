@@ -65,12 +65,13 @@ def output_words(job: Job, most: int = 3) -> str:
     return ", ".join(names) + (f" (+{more})" if more > 0 else "")
 
 
-_NO_FILES = {
-    "network address": "network addresses",
-    "failed look-up": "failed look-ups",
-    "package version": "package versions",
+UNLISTED_ADDRESSES, UNLISTED_LOOKUPS, UNLISTED_PACKAGES = "network address", "failed look-up", "package version"
+"""What settings may leave out beside files."""
+_SEVERAL = {
+    UNLISTED_ADDRESSES: "network addresses",
+    UNLISTED_LOOKUPS: "failed look-ups",
+    UNLISTED_PACKAGES: "package versions",
 }
-"""What else settings may leave out, and many of it."""
 
 
 def counts_by_folder(shards: list[Shard]) -> dict[str, int]:
@@ -83,8 +84,8 @@ def counts_by_folder(shards: list[Shard]) -> dict[str, int]:
 
 def left_out_words(item: LeftOut) -> str:
     """``3 package files``, ``1 log file (written)``."""
-    if item.reason in _NO_FILES:
-        return f"{item.count} {item.reason if item.count == 1 else _NO_FILES[item.reason]}"
+    if item.reason in _SEVERAL:
+        return f"{item.count} {item.reason if item.count == 1 else _SEVERAL[item.reason]}"
     what, bracket, written = printable(item.reason).partition(" (")
     return f"{item.count} {what} file{'s' * (item.count > 1)}{bracket}{written}"
 

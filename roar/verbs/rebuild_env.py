@@ -21,7 +21,7 @@ from roar.git.locks import exclusive
 from roar.hashing import digest_bytes
 from roar.paths import below, cache_folder, from_fs, fs, is_safe_relative
 from roar.records.job import Job, Package, Python
-from roar.records.summary import printable
+from roar.records.summary import UNLISTED_PACKAGES, printable
 from roar.verbs.interpreters import Interpreter, clean_environment, find_interpreter
 from roar.verbs.translate import Tools
 
@@ -92,6 +92,8 @@ def planned(job: Job, mode: Mode, work_tree: str | None) -> list[Planned]:
     One that read no package and stood in no virtual environment may also be another version, which is remarked.
     """
     found = []
+    if mode == "rebuild" and any(item.reason == UNLISTED_PACKAGES for item in job.left_out):
+        raise RoarError("its packages were not recorded (roar.environment.packages was false)", "--env current")
     for python in job.environment.pythons:
         try:
             found.append(_at_hand(python, work_tree) if mode == "current" else _to_build(python))

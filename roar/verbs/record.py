@@ -37,6 +37,7 @@ from roar.records.job import (
     Redirect,
     Tracer,
 )
+from roar.records.summary import UNLISTED_ADDRESSES, UNLISTED_LOOKUPS, UNLISTED_PACKAGES
 from roar.stamps import Stamps
 from roar.trace.report import Report
 from roar.trace.scope import Scope
@@ -181,13 +182,13 @@ def _without_unwanted(fields: dict[str, Any], wanted: Settings) -> dict[str, Any
     counts = {}
     around: Environment = fields["environment"]
     if not wanted.tracer.network:
-        counts["network address"] = len(fields["network"])
+        counts[UNLISTED_ADDRESSES] = len(fields["network"])
         fields["network"] = []
     if not wanted.tracer.failed_lookups:
-        counts["failed look-up"] = len(fields["not_found"])
+        counts[UNLISTED_LOOKUPS] = len(fields["not_found"])
         fields["not_found"] = []
     if not wanted.environment.packages:
-        counts["package version"] = sum(len(each.read) + len(each.installed) for each in around.pythons)
+        counts[UNLISTED_PACKAGES] = sum(len(each.read) + len(each.installed) for each in around.pythons)
         bare = [each.model_copy(update={"read": [], "installed": []}) for each in around.pythons]
         around = around.model_copy(update={"pythons": bare})
     if not wanted.environment.hardware:
