@@ -58,5 +58,5 @@ def test_fish(path: str) -> None:
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 def test_zsh_takes_the_script(path: str) -> None:
-    script = 'autoload -U compinit; compinit -u -d /dev/null; eval "$(roar completion zsh)"; whence -w _git-roar'
+    script = 'autoload -U compinit; compinit -u -D; eval "$(roar completion zsh)"; whence -w _git-roar'
     assert shell(path, "zsh", "-f", "-c", script) == ["_git-roar:", "function"]
