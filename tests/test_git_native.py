@@ -161,7 +161,7 @@ def test_of_thousands_of_writers_the_newest_are_named(hub: Path, roar: Roar, git
     tree = git(roar.folder, "rev-parse", "HEAD^{tree}")
     lines = []
     for n in range(3):
-        when = {"GIT_COMMITTER_DATE": f"{1_700_000_000 + n} +0000"}
+        when = {"GIT_AUTHOR_DATE": f"{1_700_000_000 + n} +0000"}
         words = ["git", "commit-tree", tree, "-m", "notes"]
         done = subprocess.run(words, cwd=roar.folder, env={**os.environ, **when}, capture_output=True, check=True)
         oid = done.stdout.decode().strip()
@@ -276,3 +276,131 @@ def test_init_follows_a_change_of_place(hub: Path, roar: Roar, git: Git) -> None
 def test_a_branch_name_that_is_none_is_refused(name: str, roar: Roar) -> None:
     refused = roar("status", code=1, ROAR_SYNC_BRANCH=name)
     assert b"the name of a branch" in refused.stderr
+
+
+# ---- what stock git does with the refs
+
+
+def refs_of(folder: Path, git: Git, *patterns: str) -> dict[str, str]:
+    lines = git(folder, "for-each-ref", "--format=%(refname) %(objectname)", *patterns).splitlines()
+    return dict(line.split(" ") for line in lines)
+
+
+def test_unpushed_records_are_not_offered_when_a_branch_is_fetched(
+    hub: Path, roar: Roar, repo: Repository, git: Git
+) -> None:
+    head = git(roar.folder, "rev-parse", "HEAD")
+    for n in range(60):
+        job_on(repo, head, f"python {n}.py")
+    roar("cache", "rebuild", "--notes")
+    other = hub.parent / "other"
+    git(other.parent, "clone", "-q", str(hub), str(other))
+    commit(other, git, "news")
+    git(other, "push", "-q", "origin", "main")
+    done = subprocess.run(
+        ["git", "fetch", "origin"],
+        cwd=roar.folder,
+        env={**os.environ, "GIT_TRACE_PACKET": "1"},
+        capture_output=True,
+        check=True,
+    )
+    assert 0 < done.stderr.count(b"fetch> have ") < 20
+
+
+def test_log_all_shows_code_before_records_and_can_leave_them_out(
+    hub: Path, roar: Roar, repo: Repository, git: Git
+) -> None:
+    roar("init")
+    heads = [commit(roar.folder, git, str(n)) for n in range(3)]
+    for head in heads:
+        job_on(repo, head)
+    roar("sync")
+    every = git(roar.folder, "log", "--all", "--format=%s").splitlines()
+    assert every[0] == "2"
+    assert sum(line.startswith("roar: ") for line in every) > 3
+    code = ["2", "1", "0", "first"]
+    assert git(roar.folder, "log", "--format=%s").splitlines() == code
+    for words in (
+        ("--branches", "--tags", "--remotes"),
+        ("--exclude=refs/roar*", "--exclude=refs/notes/*", "--all"),
+    ):
+        assert git(roar.folder, "log", *words, "--format=%s").splitlines() == code
+    decorated = git(roar.folder, "log", "--all", "--decorate", "--oneline")
+    assert "refs/roar" not in decorated  # git decorates with branches, tags and HEAD only
+    git(roar.folder, "gc", "-q")
+    assert git(roar.folder, "branch", "-a").split() == ["*", "main", "remotes/origin/main"]
+
+
+def test_a_plain_clone_brings_no_record(hub: Path, roar: Roar, repo: Repository, git: Git) -> None:
+    job_on(repo, git(roar.folder, "rev-parse", "HEAD"))
+    roar("sync")
+    plain = hub.parent / "plain"
+    git(hub.parent, "clone", "-q", f"file://{hub}", str(plain))
+    assert int(git(plain, "rev-list", "--objects", "--all", "--count")) == 3
+    assert "in-pack: 3" in git(plain, "count-objects", "-v")
+    assert list(refs_of(plain, git, "refs/roar*", "refs/notes")) == []
+
+
+def test_a_mirror_has_all_and_answers(hub: Path, roar: Roar, repo: Repository, git: Git) -> None:
+    made = job_on(repo, git(roar.folder, "rev-parse", "HEAD"))
+    roar("sync")
+    mirror, restored = hub.parent / "mirror.git", hub.parent / "restored.git"
+    git(hub.parent, "clone", "-q", "--mirror", str(hub), str(mirror))
+    assert refs_of(mirror, git) == refs_of(hub, git)
+    assert made in Roar(mirror)("log").stdout.decode()
+    git(hub.parent, "init", "-q", "--bare", str(restored))
+    git(mirror, "push", "-q", "--mirror", str(restored))  # from a mirror to its backup: what it is for
+    assert refs_of(restored, git, "refs/roar/") == refs_of(hub, git, "refs/roar/")
+    later = job_on(repo, git(roar.folder, "rev-parse", "HEAD"))
+    roar("sync")
+    git(mirror, "remote", "update", "--prune")
+    assert later in Roar(mirror)("log").stdout.decode()
+    assert not refs_of(mirror, git, "refs/notes/")
+
+
+def test_a_bundle_carries_the_records(hub: Path, roar: Roar, repo: Repository, git: Git) -> None:
+    made = job_on(repo, git(roar.folder, "rev-parse", "HEAD"))
+    for name, what in (("all.bundle", ["--all"]), ("ours.bundle", ["main", "--glob=refs/roar/*"])):
+        bundle, there = hub.parent / name, hub.parent / f"from-{name}"
+        git(roar.folder, "bundle", "create", "-q", str(bundle), *what)
+        git(roar.folder, "bundle", "verify", "-q", str(bundle))
+        git(hub.parent, "clone", "-q", "-b", "main", str(bundle), str(there))
+        assert "no jobs recorded yet" in Roar(there)("log").stderr.decode()
+        git(there, "fetch", "-q", "origin", "+refs/roar/*:refs/roar-remote/origin/*")
+        assert made in Roar(there)("log").stdout.decode()
+        Roar(there)("sync", "--fetch-only")
+        assert git(there, "fsck", "--strict", "--no-dangling") == ""
+
+
+@pytest.mark.parametrize("prepared", [False, True], ids=["plain", "after roar init"])
+def test_pruning_takes_no_record_of_this_clone(
+    prepared: bool, hub: Path, roar: Roar, repo: Repository, git: Git
+) -> None:
+    if prepared:
+        roar("init")
+    git(roar.folder, "config", "fetch.prune", "true")
+    pushed = job_on(repo, git(roar.folder, "rev-parse", "HEAD"))
+    roar("sync")
+    unpushed = job_on(repo, git(roar.folder, "rev-parse", "HEAD"))
+    before = refs_of(roar.folder, git, "refs/roar/")
+    for words in (["fetch", "--prune"], ["fetch", "--all", "--prune", "--prune-tags"], ["remote", "prune", "origin"]):
+        git(roar.folder, *words)
+    git(hub, "update-ref", "-d", next(ref for ref in before if "/jobs/" in ref))  # somebody deletes it there
+    git(roar.folder, "pull", "-q", "--prune")
+    assert refs_of(roar.folder, git, "refs/roar/") == before
+    assert {job["id"] for job in json.loads(roar("log", "--json").stdout)["jobs"]} == {pushed, unpushed}
+    roar("sync")
+    assert refs_of(hub, git, "refs/roar/") == before
+
+
+def test_a_mirror_push_from_a_clone_deletes_what_others_pushed_and_they_bring_it_back(
+    hub: Path, roar: Roar, repo: Repository, git: Git
+) -> None:
+    head = git(roar.folder, "rev-parse", "HEAD")
+    theirs = clone_with_note(hub, hub.parent / "a", git, head)
+    job_on(repo, head)
+    git(roar.folder, "push", "-q", "--mirror", "origin")  # never do this from a clone
+    assert theirs not in git(hub, "log", "--format=%B", "--glob=refs/roar/jobs/*")
+    assert refs_of(hub, git, "refs/notes/")  # and it spreads what belongs to the clone alone
+    Roar(hub.parent / "a")("sync")
+    assert theirs in git(hub, "log", "--format=%B", "--glob=refs/roar/jobs/*")

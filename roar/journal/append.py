@@ -182,7 +182,7 @@ class Chain:
             raise GitError(f"{ref} was moved by another program while roar held its lock; run the command again")
         self._tips[ref] = self._last = commit
         if entry.note and entry.commit:
-            self._note(entry.commit, entry.note, author)
+            self._note(entry.commit, entry.note, author, committer)
 
     def _store(self, body: bytes, entry: Entry) -> str:
         """Write the commit, signed where that is wanted. What cannot be signed is kept unsigned rather than lost."""
@@ -203,14 +203,15 @@ class Chain:
             return None
         return record.code.commit if isinstance(record, Job) else None
 
-    def _note(self, commit: str, line: str, who: str) -> None:
+    def _note(self, commit: str, line: str, author: str, committer: str) -> None:
         """Notes are derived from the records: one that cannot be written is no loss, and no reason to fail."""
         try:
             noted.change(
                 self._repo,
                 self._reader,
                 self.writer,
-                who,
+                author,
+                committer,
                 lambda tree: notes.add_line(self._repo, self._reader, tree, commit, line),
             )
         except (GitError, RoarError, OSError) as error:

@@ -32,11 +32,18 @@ def commits(repo: Repository) -> list[str]:
 
 
 def change(
-    repo: Repository, reader: Reader, writer: str, who: str, new_tree: Callable[[str | None], str | None]
+    repo: Repository,
+    reader: Reader,
+    writer: str,
+    author: str,
+    committer: str,
+    new_tree: Callable[[str | None], str | None],
 ) -> bool:
     """Move the notes to a tree made from the present one (None: there is none); False when that gives none.
 
-    ``who`` is a whole identity line. To be called under the journal's lock. Raises ``GitError`` or ``OSError``.
+    ``author`` and ``committer`` are whole identity lines. The committer's date is one of code, as in the chain of
+    records: each unpushed commit of a later date would be offered when a branch is fetched.
+    To be called under the journal's lock. Raises ``GitError`` or ``OSError``.
     """
     ref = NOTES + writer
     for _ in range(3):  # git itself may move it at the same time, after an amend
@@ -45,7 +52,7 @@ def change(
         new = new_tree(tree)
         if new is None or new == tree:
             return False
-        body = objects.commit_body(new, [tip] if tip else [], who, who, "roar: notes\n")
+        body = objects.commit_body(new, [tip] if tip else [], author, committer, "roar: notes\n")
         if refs.compare_and_swap(repo, ref, objects.write(repo, "commit", body), tip):
             break
     refs.symbolic(repo, LOCAL_NOTES, ref)
@@ -61,7 +68,7 @@ def spell(repo: Repository) -> None:
     """
     own = known_writer(repo)
     pattern = f"{REMOTES}**/notes/*"
-    out = repo.ask("for-each-ref", "--sort=-committerdate", "--format=%(refname)", pattern)
+    out = repo.ask("for-each-ref", "--sort=-authordate", "--format=%(refname)", pattern)
     wanted: dict[str, str] = {}
     for ref in out.decode("utf-8", "surrogateescape").splitlines():
         writer = ref.rpartition("/")[2]
@@ -85,7 +92,6 @@ def follow(repo: Repository, rewritten: Iterable[tuple[str, str]]) -> bool:
     """
     if refs.read(repo, LOCAL_NOTES) is None:
         return False
-    who = f"{settings.identity(repo)} {int(time.time())} +0000"
     with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader, gclock.hold(repo):
 
         def followed(tree: str | None) -> str | None:
@@ -94,7 +100,7 @@ def follow(repo: Repository, rewritten: Iterable[tuple[str, str]]) -> bool:
                     tree = notes.add_line(repo, reader, tree, new, line)
             return tree
 
-        return change(repo, reader, writer_name(repo), who, followed)
+        return change(repo, reader, writer_name(repo), *_people(repo, reader), followed)
 
 
 def rebuild(repo: Repository) -> int:
@@ -105,7 +111,6 @@ def rebuild(repo: Repository) -> int:
     """
     if known_writer(repo) is None:
         return 0
-    who = f"{settings.identity(repo)} {int(time.time())} +0000"
     early = _chains(repo)
     lines = _lines(repo, early, [])
     with (
@@ -124,8 +129,16 @@ def rebuild(repo: Repository) -> int:
                 found.setdefault(commit, set()).add(identifier)
         if found or old:
             made = {commit: [lines[i][1] for i in sorted(ids)] for commit, ids in found.items()}
-            change(repo, reader, writer, who, lambda _: notes.build(repo, made, anew=old is None))
+            people = _people(repo, reader)
+            change(repo, reader, writer, *people, lambda _: notes.build(repo, made, anew=old is None))
         return len(found)
+
+
+def _people(repo: Repository, reader: Reader) -> tuple[str, str]:
+    """Author and committer of notes that are changed now: the committer's date is that of the newest chain."""
+    who = settings.identity(repo)
+    date = max((reader.commit(oid).date for oid in _chains(repo)), default=0)
+    return f"{who} {int(time.time())} +0000", f"{who} {date} +0000"
 
 
 def _chains(repo: Repository) -> list[str]:
