@@ -336,6 +336,19 @@ def test_hooks_come_and_go(roar: Roar, git: Git) -> None:
     assert roar("init", "--no-hooks").stdout == b""
 
 
+def test_who_shares_a_server_can_run_its_hook(tmp_path: Path, git: Git) -> None:
+    for shared, mode in (("group", 0o775), ("umask", 0o700)):
+        hub = tmp_path / f"{shared}.git"
+        old = os.umask(0o077)
+        try:
+            git(tmp_path, "init", "-q", "--bare", f"--shared={shared}", str(hub))
+            Roar(hub)("init", "--hooks")
+        finally:
+            os.umask(old)
+        found = stat.S_IMODE((hub / "hooks" / "pre-receive").stat().st_mode)
+        assert (found & 0o770, found & 0o002) == (mode & 0o770, 0)
+
+
 def own_hooks(folder: Path) -> None:
     """The user's hooks: a shell script, a Python program, a link to a file, and one switched off."""
     scripts = {

@@ -10,7 +10,7 @@ import os
 import re
 
 from roar.errors import RoarError
-from roar.git import program
+from roar.git import files, program
 from roar.git.repository import Repository
 from roar.paths import OPEN, below
 
@@ -64,7 +64,7 @@ class Hooks:
             return ""
         if not os.path.lexists(path) or (found is not None and _WHOLE in found):
             os.makedirs(self.folder, exist_ok=True)
-            _write(path, script)
+            self._write(path, script)
         elif self._tracked(path):
             return f"is tracked by git; add to it: {_command(script).decode().strip()}"
         elif found is not None and name in CLIENT and _open_to_lines(path, found):
@@ -72,12 +72,12 @@ class Hooks:
             new = b"\n".join([first, _lines(script) + rest])
             if new == found:
                 return ""
-            _write(path, new, os.stat(path).st_mode)
+            self._write(path, new, os.stat(path).st_mode)
         elif os.path.lexists(path + ASIDE):
             return f"is not ours, and {path}{ASIDE} is in the way; move that away"
         else:
             os.rename(path, path + ASIDE)
-            _write(path, script)
+            self._write(path, script)
         return None
 
     def remove(self) -> list[str]:
@@ -93,11 +93,23 @@ class Hooks:
                 if os.path.lexists(path + ASIDE):
                     os.rename(path + ASIDE, path)
             elif _without_ours(found) != found:
-                _write(path, _without_ours(found), os.stat(path).st_mode)
+                self._write(path, _without_ours(found), os.stat(path).st_mode)
             else:
                 continue
             changed.append(f"no hook {path}")
         return changed
+
+    def _write(self, path: str, body: bytes, mode: int | None = None) -> None:
+        """Write a hook at once, so that git never runs half of it; as a new program is, or with the given mode."""
+        temporary = f"{path}.{os.getpid()}"
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OPEN, 0o777)
+        with os.fdopen(fd, "wb") as file:
+            file.write(body)
+            if mode is None:
+                files.open_to_sharers(self._repo, fd, 0o777)
+            else:
+                os.chmod(temporary, mode & 0o7777)
+        os.replace(temporary, path)
 
     def _tracked(self, path: str) -> bool:
         inside = self._repo.work_tree and below(path, self._repo.work_tree)
@@ -132,14 +144,3 @@ def _read(path: str) -> bytes | None:
             return file.read()
     except OSError:
         return None
-
-
-def _write(path: str, body: bytes, mode: int | None = None) -> None:
-    """Write a hook at once, so that git never runs half of it; with the mode that new programs have, or a given one."""
-    temporary = f"{path}.{os.getpid()}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OPEN, 0o777)
-    with os.fdopen(fd, "wb") as file:
-        file.write(body)
-    if mode is not None:
-        os.chmod(temporary, mode & 0o7777)
-    os.replace(temporary, path)
