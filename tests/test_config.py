@@ -396,6 +396,10 @@ class TestEffects:
         assert roar("run", "-q", "true").stderr == b""
 
     def test_a_reproduction_follows_the_settings(self, roar: Roar, tree: Path, git: Git) -> None:
+        (tree / ".roarconfig").write_text('[roar "output"]\n\tquite = true\n')
+        git(tree, "add", ".roarconfig")
+        git(tree, "commit", "-qm", "a mistake")
+        (tree / ".roarconfig").unlink()  # mended here: what a commit shares has no say in its reproduction
         roar("run", "-q", "sh", "-c", "echo 1 > out.txt")
         git(tree, "config", "roar.tracer.mechanism", "ptrace")
         git(tree, "config", "roar.environment.hardware", "no")

@@ -132,8 +132,7 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
     Raises ``RoarError`` when it cannot be started or recorded. When interrupted, the command is ended first.
     """
     command = step.job.command
-    here = area.repository()
-    configuration = load(here)
+    configuration = load(area.user)  # not what the recorded commit shares, which may be wrong by now
     argv = translate.words(command, area.top, tools)
     environ = translate.variables(step.job, area.top, tools)
     cwd = area.files.folder(command.cwd)
@@ -147,7 +146,7 @@ def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str,
         raise RoarError(f"@{step.number} could not be started: {printable(str(why))}")
     ended = Exit(code=report.end.get("exit_code"), signal=report.end.get("signal"))
     what = Run(
-        here,
+        area.repository(),
         argv,
         cwd,
         None,  # no branch: the area's HEAD is detached

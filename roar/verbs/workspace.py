@@ -36,10 +36,13 @@ _CONFIG = (
 
 
 class Workspace:
-    """A work area. ``files`` are those of its work tree, ``spare`` those set aside between steps."""
+    """A work area. ``files`` are those of its work tree, ``spare`` those set aside between steps.
+
+    ``user`` is the user's repository.
+    """
 
     def __init__(self, repo: Repository, folder: str, name: str) -> None:
-        self._repo = repo
+        self.user = repo
         self.folder = folder
         top = os.path.join(folder, name)
         spare = os.path.join(folder, ".spare")
@@ -57,7 +60,7 @@ class Workspace:
 
     def repository(self) -> Repository:
         """The user's repository with the area as its work tree, for recording what ran there."""
-        repo = self._repo
+        repo = self.user
         return Repository(
             repo.git_dir, repo.common_dir, repo.objects_dir, self.top, sha256=repo.sha256, reftable=repo.reftable
         )
@@ -114,7 +117,7 @@ class Workspace:
     def _git(self, *words: str, stdin: bytes | None = None) -> bytes:
         """Git on the user's objects and configuration, with the area's files and index."""
         config = [word for setting in _CONFIG for word in ("-c", setting)]
-        args = [*config, f"--git-dir={self._repo.git_dir}", f"--work-tree={self.top}", *words]
+        args = [*config, f"--git-dir={self.user.git_dir}", f"--work-tree={self.top}", *words]
         env = program.environment(GIT_INDEX_FILE=os.path.join(self.top, ".git", "index"))
         done = program.call(args, cwd=self.top, stdin=stdin, env=env)
         if done.returncode:
