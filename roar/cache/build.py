@@ -25,6 +25,7 @@ from roar.records import codec
 from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.job import Command, File, Job, Session
 from roar.records.model import Record
+from roar.records.named import Collection, Label
 
 log = logging.getLogger(__name__)
 
@@ -171,15 +172,17 @@ class Filling:
             for (identifier,) in rows(self._connection, "SELECT id FROM records WHERE id IN :ids", {"ids": list(new)}):
                 del new[identifier]
         self._seen.update(new)
-        records, uses, corrections = [], [], []
+        records, uses, corrections, namings = [], [], [], []
         for identifier, (item, record) in new.items():
             self._next += 1
             records.append(_row(self._next, identifier, item, record))
             if isinstance(record, Job):
                 uses += [(self._next, *use) for use in self._uses(reader, item, record)]
             corrections += [(target, record.kind, identifier) for target in _corrects(record)]
+            namings += [(*naming, identifier) for naming in _names(record)]
         insert(self._connection, "records", records)
         insert(self._connection, "corrections", corrections)
+        insert(self._connection, "namings", namings)
         path_rows = self._paths.rows(u[2] for u in uses)
         hash_rows = self._hashes.rows(u[3] for u in uses if u[3] is not None)
         insert(
@@ -240,15 +243,30 @@ def _corrects(record: Record) -> list[str]:
     return [record.session] if isinstance(record, Close) else []
 
 
+def _names(record: Record) -> list[tuple[str, str, str, str | None]]:
+    """What a record names, as (record id or hash, kind, key, value)."""
+    if isinstance(record, Label):
+        targets = record.records + record.artifacts
+        return [(target, record.kind, key, value) for target in targets for key, value in record.labels.items()]
+    if isinstance(record, Collection):
+        sides: tuple[tuple[list[str], str | None], ...] = ((record.added, ""), (record.removed, None))
+        return [(content, record.kind, record.name, value) for contents, value in sides for content in contents]
+    return []
+
+
 def _correct(connection: Connection) -> None:
     """Forget what was purged, mark what was withdrawn: whatever came first, the record or what is said of it."""
     said = "id IN (SELECT target FROM corrections WHERE kind = '{}')"
-    connection.execute(f"UPDATE records SET withdrawn = 1 WHERE {said.format('withdrawal')}")
     purged = f"SELECT row FROM records WHERE {said.format('tombstone')}"
+    mark = f"UPDATE records SET withdrawn = 1 WHERE {said.format('withdrawal')}"
+    connection.execute(mark)
     if value(connection, purged) is None:
         return
     connection.execute(f"DELETE FROM files WHERE record IN ({purged})")
-    connection.execute(f"DELETE FROM records WHERE {said.format('tombstone')}")
+    for table in ("records", "namings", "corrections"):
+        connection.execute(f"DELETE FROM {table} WHERE {said.format('tombstone')}")
+    connection.execute("UPDATE records SET withdrawn = 0 WHERE withdrawn = 1")  # by what was purged, perhaps
+    connection.execute(mark)
     for table, column in (("paths", "path"), ("hashes", "hash")):
         connection.execute(
             f"DELETE FROM {table} WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.{column} = {table}.row)"

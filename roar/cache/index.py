@@ -18,6 +18,7 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import append, read
 from roar.lineage import Made, Span, Use
+from roar.records.ids import clock_of
 from roar.records.job import File, Job
 from roar.records.model import Record
 
@@ -27,6 +28,10 @@ MOST_CANDIDATES = 100
 """Answers to a prefix: nobody reads more."""
 
 _LIVE = "r.withdrawn = 0"
+_LATEST = (
+    "namings n WHERE n.id = (SELECT max(m.id) FROM namings m"
+    " WHERE m.target = n.target AND m.kind = n.kind AND m.key = n.key)"
+)
 _ORIGINALS_FIRST = "ORDER BY r.reproduces IS NOT NULL, r.id DESC"
 _USES = "files f JOIN hashes h ON h.row = f.hash JOIN records r ON r.row = f.record"
 _NAMED_USES = f"{_USES} JOIN paths p ON p.row = f.path"
@@ -326,6 +331,43 @@ class Index:
     def tombstones(self) -> list[str]:
         """The ids of all records that were purged."""
         return self._texts("SELECT DISTINCT target FROM corrections WHERE kind = 'tombstone' ORDER BY target")
+
+    # Labels and collections
+
+    def labels(self, targets: Iterable[str]) -> dict[str, dict[str, str]]:
+        """The labels of each target (record id or hash) that has any."""
+        found: dict[str, dict[str, str]] = {}
+        asked = f"SELECT target, key, value FROM {_LATEST} AND n.kind = 'label' AND n.target IN :targets ORDER BY key"
+        for target, key, value in self._rows(asked, targets=list(targets)):
+            if value is not None:
+                found.setdefault(target, {})[key] = value
+        return found
+
+    def labelled(self, key: str, value: str | None = None) -> set[str]:
+        """The targets that have a label, with this value or any."""
+        asked = f"SELECT target, value FROM {_LATEST} AND n.kind = 'label' AND n.key = :key"
+        rows = self._rows(asked, key=key)
+        return {target for target, found in rows if found is not None and value in (None, found)}
+
+    def collection(self, name: str) -> list[str]:
+        """The hashes of the artifacts in a collection, in their order."""
+        asked = f"SELECT target FROM {_LATEST} AND n.kind = 'collection' AND n.key = :name AND n.value IS NOT NULL"
+        return self._texts(f"{asked} ORDER BY target", name=name)
+
+    def collections(self) -> dict[str, int]:
+        """Every collection that is not empty, with the number of its artifacts, by name."""
+        asked = f"SELECT key, count(*) FROM {_LATEST} AND n.kind = 'collection' AND n.value IS NOT NULL"
+        return dict(self._rows(f"{asked} GROUP BY key ORDER BY key"))
+
+    def collections_of(self, content: str) -> list[str]:
+        """The collections that an artifact is in, by name."""
+        asked = f"SELECT key FROM {_LATEST} AND n.kind = 'collection' AND n.target = :content AND n.value IS NOT NULL"
+        return self._texts(f"{asked} ORDER BY key", content=content)
+
+    def latest_naming(self) -> int:
+        """The largest clock of a label or of a change of a collection; 0 when there is none."""
+        found = self._first("SELECT max(id) FROM namings")[0]
+        return clock_of(found) if found else 0
 
     # The database
 

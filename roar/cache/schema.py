@@ -72,6 +72,17 @@ corrections = Table(
 )
 """What is said of other records and of artifacts."""
 
+namings = Table(
+    "namings",
+    metadata,
+    Column("target", Text, nullable=False),  # a record's id, or an artifact's hash
+    Column("kind", Text, nullable=False),  # label, collection
+    Column("key", Text, nullable=False),  # the label's key, the collection's name
+    Column("value", Text),  # absent: taken away
+    Column("id", Text, nullable=False),  # of the record that says so; of several the largest counts
+)
+"""Labels, and what is in collections."""
+
 broken = Table(
     "broken",
     metadata,
@@ -88,6 +99,8 @@ SEARCHES = (
     Index("records_by_code", records.c.code),
     Index("records_by_original", records.c.reproduces),
     Index("corrections_of", corrections.c.target, corrections.c.kind),
+    Index("namings_of", namings.c.target, namings.c.kind, namings.c.key),
+    Index("namings_by_key", namings.c.kind, namings.c.key),
 )
 """Made after the rows when all of them are new, which is faster."""
 

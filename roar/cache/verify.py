@@ -19,6 +19,7 @@ CONTENT = {
     "paths": "SELECT text FROM paths",
     "hashes": "SELECT text FROM hashes",
     "corrections": "SELECT target, kind, id FROM corrections",
+    "namings": "SELECT target, kind, key, value, id FROM namings",
     "broken": "SELECT oid, reason FROM broken",
 }
 """Everything in each table that is not a matter of which came first."""

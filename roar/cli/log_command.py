@@ -25,16 +25,24 @@ _NARROWEST = 20
 @click.command("log", epilog="\b\nExamples:\n  git roar log\n  git roar log --oneline -n 50")
 @click.option("-n", "limit", type=click.IntRange(min=0), default=DEFAULT, metavar="N", help="At most N (0: all) [20].")
 @click.option("-a", "--all", "everything", is_flag=True, help="List withdrawn jobs, too.")
+@click.option("--label", metavar="KEY[=VALUE]", help="Only jobs with this label.")
 @click.option("--oneline", is_flag=True, help="One line a job.")
 @click.option("--json", "as_json", is_flag=True, help="Write the jobs as JSON.")
-def command(limit: int, *, everything: bool, oneline: bool, as_json: bool) -> None:
+def command(limit: int, label: str | None, *, everything: bool, oneline: bool, as_json: bool) -> None:
     """List recorded jobs, newest first."""
     repo = discover()
     with present.opened_index(repo) as index:
-        found = history(index, limit or None, withdrawn=everything)
+        key, equals, value = (label or "").partition("=")
+        wanted = (key, value if equals else None) if label else None
+        found = history(index, limit or None, withdrawn=everything, label=wanted)
+        labels = index.labels(i for i, _ in found.jobs)
     if as_json:
-        jobs = [{**as_fields(i, job), "withdrawn": i in found.withdrawn} for i, job in found.jobs]
+        more = {i: {"withdrawn": i in found.withdrawn, "labels": labels.get(i, {})} for i, _ in found.jobs}
+        jobs = [{**as_fields(i, job), **more[i]} for i, job in found.jobs]
         write_json({"total": found.total, "withdrawn": len(found.withdrawn), "jobs": jobs})
+        return
+    if not found.jobs and label:
+        say(f"no job has the label {printable(label)}")
         return
     if not found.jobs and not found.withdrawn:
         say(present.no_jobs(saved_aside(repo)))
@@ -45,7 +53,10 @@ def command(limit: int, *, everything: bool, oneline: bool, as_json: bool) -> No
         if oneline:
             present.write([line(identifier, job, style, present.width(), withdrawn=taken_back)])
         else:
-            present.write([""] * bool(number) + list(entry(identifier, job, style, withdrawn=taken_back)))
+            lines = list(entry(identifier, job, style, withdrawn=taken_back))
+            if identifier in labels:
+                lines.insert(2, f"Label: {present.labels(labels[identifier])}")
+            present.write([""] * bool(number) + lines)
     left = found.total - len(found.jobs)
     if left:
         say(f"{present.count(left, 'older job')} (next: roar log -n 0)")

@@ -30,6 +30,10 @@ TABLE = {
     "Make again": {
         "reproduce": "Run the lineage of a file again and compare the bytes",
     },
+    "Name": {
+        "label": "Label jobs, sessions and files",
+        "collection": "Group files under a name: a data set, a release",
+    },
     "Correct": {
         "pop": "Withdraw the last job, or named jobs, files and sessions",
         "reset": "Delete the index, or all that roar has recorded here",

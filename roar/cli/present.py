@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import click
 
@@ -33,6 +33,11 @@ def no_jobs(waiting: int) -> str:
 def aside(waiting: int) -> str:
     """What to say of records that are saved aside."""
     return f"{count(waiting, 'record')} saved aside (next: roar recover)"
+
+
+def labels(known: Mapping[str, str]) -> str:
+    """Labels on one line."""
+    return ", ".join(f"{printable(key)}={printable(value)}" for key, value in sorted(known.items()))
 
 
 def withdrawn(number: int) -> str:

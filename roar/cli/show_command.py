@@ -57,12 +57,18 @@ def _withdrawn(withdrawals: list[Withdrawal], style: Style) -> Iterator[str]:
         yield style.red(f"WITHDRAWN by {printable(record.user)}, {when}{why}")
 
 
+def _labels(labels: dict[str, str]) -> Iterator[str]:
+    if labels:
+        yield f"    {present.labels(labels)}"
+
+
 def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     job = found.job
     yield style.yellow(f"job {found.id}")
     yield f"    {command_line(job.command)}"
     yield f"    {present.painted_outcome(outcome(job), style)} in {duration(job.duration_ns)}"
     yield from _withdrawn(found.withdrawals, style)
+    yield from _labels(found.labels)
     if job.incomplete:
         yield ""
         yield style.red("INCOMPLETE: this record does not know everything")
@@ -168,6 +174,9 @@ def _artifact(found: ArtifactShown, style: Style) -> Iterator[str]:
     for use in found.names:
         yield f"    {printable(use.path)}"
     yield from _withdrawn(found.withdrawals, style)
+    yield from _labels(found.labels)
+    if found.collections:
+        yield f"    in {', '.join(map(printable, found.collections))}"
     for title, jobs in (("Made by", found.made_by), ("Used by", found.used_by)):
         yield ""
         yield style.bold(f"{title} {present.count(len(jobs), 'job')}" if jobs else f"{title} no recorded job")
@@ -186,6 +195,7 @@ def group(found: GroupShown, style: Style) -> Iterator[str]:
         closed = ", closed" * found.closed
         yield f"    {found.session.purpose}, begun by {printable(found.session.user)}{closed}"
         yield from _withdrawn(found.withdrawals, style)
+        yield from _labels(found.labels)
     yield ""
     yield style.bold(present.count(len(found.ran), "job"))
     yield from _jobs(found.ran, found.jobs, style)
@@ -218,6 +228,7 @@ def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
             "step": found.step,
             "reproduced_by": found.reproduced_by,
             "withdrawals": taken_back,
+            "labels": found.labels,
             "record": whole,
         }
     jobs = [as_fields(identifier, job) for identifier, job in found.jobs.items()]
@@ -231,7 +242,16 @@ def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
             "used_by": found.used_by,
             "jobs": jobs,
             "withdrawn_maker": found.withdrawn_maker,
+            "collections": found.collections,
             "withdrawals": taken_back,
+            "labels": found.labels,
         }
     kind = "session" if found.session else "commit"
-    return {"kind": kind, "id": found.id, "ran": found.ran, "jobs": jobs, "withdrawals": taken_back}
+    return {
+        "kind": kind,
+        "id": found.id,
+        "ran": found.ran,
+        "jobs": jobs,
+        "withdrawals": taken_back,
+        "labels": found.labels,
+    }

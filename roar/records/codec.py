@@ -18,6 +18,7 @@ from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.ids import record_id
 from roar.records.job import Job, Session
 from roar.records.model import FORMAT, Part, Record
+from roar.records.named import Collection, Label
 
 MAX_BYTES = 32 << 20
 """A record larger than this is refused by readers; file lists live in manifests long before."""
@@ -28,6 +29,8 @@ KINDS: dict[str, type[Record]] = {
     "withdrawal": Withdrawal,
     "tombstone": Tombstone,
     "close": Close,
+    "label": Label,
+    "collection": Collection,
 }
 
 

@@ -22,6 +22,7 @@ from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.ids import clock_of
 from roar.records.job import Job, OverlayFile, Shard
 from roar.records.model import Record
+from roar.records.named import Label
 from roar.records.summary import printable
 from roar.verbs.findings import Finding
 
@@ -218,7 +219,7 @@ def named_by(record: Record) -> Iterable[str]:
     """The ids of the records that a record names, tombstones' aside: those are gone on purpose."""
     if isinstance(record, Job):
         return [other for other in (record.session, record.reproduces) if other]
-    if isinstance(record, Withdrawal):
+    if isinstance(record, Withdrawal | Label):
         return record.records
     return [record.session] if isinstance(record, Close) else []
 

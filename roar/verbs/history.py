@@ -16,10 +16,19 @@ class History(NamedTuple):
     withdrawn: set[str]
 
 
-def history(index: Index, limit: int | None = None, *, withdrawn: bool = False) -> History:
-    """The newest jobs, at most ``limit`` of them; with those that were withdrawn when asked for."""
-    found = index.jobs(limit=limit, withdrawn=withdrawn)
+def history(
+    index: Index, limit: int | None = None, *, withdrawn: bool = False, label: tuple[str, str | None] | None = None
+) -> History:
+    """The newest jobs, at most ``limit`` of them; with those that were withdrawn when asked for.
+
+    ``label``: only those that have this label, a key and a value (None: any).
+    """
     taken_back = set(index.withdrawn())
+    if label is not None:
+        labelled = index.labelled(*label)
+        found = [job for job in index.jobs(withdrawn=withdrawn) if job in labelled]
+        return History(list(index.load_jobs(found[:limit]).items()), len(found), taken_back & labelled)
+    found = index.jobs(limit=limit, withdrawn=withdrawn)
     total = len(found)
     if limit is not None and total >= limit:
         total = index.count_jobs() + (len(taken_back) if withdrawn else 0)

@@ -31,6 +31,7 @@ class JobShown(NamedTuple):
     step: int | None
     reproduced_by: list[str]
     withdrawals: list[Withdrawal]
+    labels: dict[str, str]
 
 
 class ArtifactShown(NamedTuple):
@@ -47,6 +48,8 @@ class ArtifactShown(NamedTuple):
     jobs: dict[str, Job]
     withdrawn_maker: str | None
     withdrawals: list[Withdrawal]
+    labels: dict[str, str]
+    collections: list[str]
 
 
 class GroupShown(NamedTuple):
@@ -58,6 +61,7 @@ class GroupShown(NamedTuple):
     jobs: dict[str, Job]
     withdrawals: list[Withdrawal]
     closed: bool
+    labels: dict[str, str]
 
 
 def show(index: Index, target: Target, *, everything: bool = False) -> JobShown | ArtifactShown | GroupShown:
@@ -95,6 +99,7 @@ def show_job(index: Index, identifier: str) -> JobShown:
         next((step.number for step in steps if identifier in step.jobs), None),
         index.reproductions(identifier),
         withdrawals_of(index, [identifier]).get(identifier, []),
+        index.labels([identifier]).get(identifier, {}),
     )
 
 
@@ -108,10 +113,12 @@ def _show_artifact(index: Index, target: Target, most: int | None) -> ArtifactSh
     taken_back = withdrawals_of(index, [target.id]).get(target.id, [])
     withdrawn_maker = index.withdrawn_makers([target.id]).get(target.id)
     jobs = index.load_jobs(newest)
-    return ArtifactShown(target.id, size, names, made_by, used_by, jobs, withdrawn_maker, taken_back)
+    labels, groups = index.labels([target.id]).get(target.id, {}), index.collections_of(target.id)
+    return ArtifactShown(target.id, size, names, made_by, used_by, jobs, withdrawn_maker, taken_back, labels, groups)
 
 
 def _group(index: Index, identifier: str, session: Session | None, ran: list[str], most: int | None) -> GroupShown:
     taken_back = withdrawals_of(index, [identifier]).get(identifier, [])
     closed = bool(index.corrections("close", [identifier]))
-    return GroupShown(identifier, session, ran, index.load_jobs(ran[:most]), taken_back, closed)
+    labels = index.labels([identifier]).get(identifier, {})
+    return GroupShown(identifier, session, ran, index.load_jobs(ran[:most]), taken_back, closed, labels)
