@@ -251,7 +251,7 @@ def commit(repo: Repository, ref: str, tree: str) -> str:
         (b"{not json", "not JSON"),
         (b"[]", "not a JSON object"),
         (b'{"format":99,"kind":"job"}', "newer"),
-        (b'{"clock":1,"format":1,"kind":"label","writer":"w"}', "'label'"),
+        (b'{"clock":1,"format":1,"kind":"later","writer":"w"}', "'later'"),
         (b'{"clock":1,"format":1,"kind":"job","writer":"w","inputs":5}', "Field required"),
         (b'{"clock":281474976710656,"format":1,"kind":"session","writer":"w","user":"u"}', "clock"),
     ],
