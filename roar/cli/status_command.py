@@ -118,8 +118,8 @@ def _unknown(found: Status, style: Style) -> Iterator[str]:
     if found.broken:
         oid, reason = found.broken[0]
         text = f"{present.count(len(found.broken), 'object')} under refs/roar cannot be read"
-        newer = any(words in reason for words in _NEWER)
-        yield style.red(text) + f": {printable(oid[:12])}: {printable(reason)}" + " (next: upgrade roar)" * newer
+        mend = "upgrade roar" if any(words in reason for words in _NEWER) else "roar fsck"
+        yield style.red(text) + f": {printable(oid[:12])}: {printable(reason)} (next: {mend})"
 
 
 def _fields(found: Status) -> dict[str, Any]:
