@@ -76,6 +76,9 @@ def fetch_records(repo: Repository, remote: str, own_notes: str, place: str = OU
     """
     before = refs.listing(repo, f"refs/roar-remote/{remote}/")
     words = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"]
+    # A mirror's own refspec would set our chains back to what the remote has of them; a partial clone's filter would
+    # leave out the records themselves, to be fetched one by one.
+    words += ["--refmap=", "--no-filter"]
     words += [f"--negotiation-tip={ref}" for ref in list(before)[-8:]]
     words += ["--quiet"] if quiet else ["--progress"]
     done = _talk(repo, [*words, "--end-of-options", remote, *refspecs(remote, own_notes, place)], quiet=quiet)
@@ -91,7 +94,8 @@ def push_records(repo: Repository, remote: str, place: str = OURS, *, quiet: boo
     if not own:
         return Pushed([], {})
     # --no-verify: a pre-push hook is for code, and would be run a second time for the branch
-    words = ["push", "--porcelain", "--no-verify", *([] if quiet else ["--progress"])]
+    mirror = f"remote.{remote}.mirror=false"  # else everything would be pushed, and what we lack removed there
+    words = ["-c", mirror, "push", "--porcelain", "--no-verify", *([] if quiet else ["--progress"])]
     done = _talk(
         repo, [*words, "--end-of-options", remote, *(f"{ref}:{_moved(ref, OURS, place)}" for ref in own)], quiet=quiet
     )
