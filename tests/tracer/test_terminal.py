@@ -91,8 +91,11 @@ def test_stop_and_continue_from_outside(words: Words) -> None:
     assert command.stdout is not None
     pid = int(command.stdout.readline())
     os.kill(pid, signal.SIGSTOP)
+    deadline = time.time() + 10
+    while Path(f"/proc/{pid}/stat").read_text().split()[2] not in "Tt":
+        assert time.time() < deadline
+        time.sleep(0.02)
     time.sleep(0.2)
-    assert Path(f"/proc/{pid}/stat").read_text().split()[2] in "Tt"
     assert Path(f"/proc/{command.pid}/stat").read_text().split()[2] not in "Tt"
     os.kill(pid, signal.SIGCONT)
     assert command.communicate(b"yes\n", timeout=10)[0] == b"yes\n"
