@@ -117,7 +117,7 @@ def test_remotes_are_named_with_the_commands_and_nothing_comes_back(
     make.job(discover(str(tmp_path / "stale")), "other", at=3)
     ask("sync")
     texts = [f["text"] for f in ask.json("fsck", code=0)["findings"]]
-    assert texts == [f"record {ids[1]} was purged elsewhere, and is still here"]
+    assert texts == [f"record {ids[1]} was purged, and is still here"]
     monkeypatch.chdir(tree)
     ask("sync")
     assert len(ask.json("log")["jobs"]) == 4

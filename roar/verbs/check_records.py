@@ -200,8 +200,9 @@ class _Checking:
         for identifier in sorted(self.buried.intersection(self.seen)):
             commit = self.seen[identifier]
             where = self._ref_of.get(commit, "")
-            mend = f"roar pop --purge {identifier}" if where.startswith(OWN) else "roar pop --purge there, too"
-            self._odd(commit, f"record {identifier} was purged elsewhere, and is still here", mend)
+            mend = f"roar pop --purge {identifier}"
+            mend = mend if where.startswith(OWN) else f"in the clone that writes it, and here: {mend}"
+            self._odd(commit, f"record {identifier} was purged, and is still here", mend)
 
     def _broken(self, commit: str, text: str) -> None:
         self._note("broken", self._ref_of.get(commit, "refs/roar"), commit, text, self._mend)
