@@ -152,10 +152,9 @@ class Index:
         found = f"SELECT id FROM records r WHERE kind = 'job' {live} {_of(session)} ORDER BY id DESC LIMIT :limit"
         return self._texts(found, session=session, limit=-1 if limit is None else limit)
 
-    def count_jobs(self, session: str | None = None, *, withdrawn: bool = False) -> int:
-        """How many jobs there are; ``withdrawn``: how many that were withdrawn."""
-        found = f"SELECT count(*) FROM records WHERE kind = 'job' AND withdrawn = :withdrawn {_of(session)}"
-        return int(self._first(found, withdrawn=withdrawn, session=session)[0])
+    def count_jobs(self) -> int:
+        """How many jobs there are."""
+        return int(self._first(f"SELECT count(*) FROM records r WHERE kind = 'job' AND {_LIVE}")[0])
 
     def reproductions(self, job: str) -> list[str]:
         """The jobs that run this one again, newest first."""
@@ -319,9 +318,11 @@ class Index:
             found.setdefault(target, []).append(identifier)
         return found
 
-    def withdrawn(self, kind: str = "job") -> list[str]:
-        """All records of a kind that were withdrawn, newest first."""
-        return self._texts("SELECT id FROM records WHERE kind = :kind AND withdrawn = 1 ORDER BY id DESC", kind=kind)
+    def withdrawn(self, session: str | None = None) -> list[str]:
+        """The jobs that were withdrawn, of one session or all, newest first."""
+        named = "SELECT target FROM corrections WHERE kind = 'withdrawal'"  # few: the records are found by them
+        found = f"SELECT id FROM records WHERE kind = 'job' AND id IN ({named}) {_of(session)} ORDER BY id DESC"
+        return self._texts(found, session=session)
 
     def withdrawn_makers(self, hashes: Iterable[str]) -> dict[str, str]:
         """Of each content that withdrawn jobs wrote, the newest of them."""

@@ -46,7 +46,7 @@ def dag(index: Index, repo: Repository, session: str) -> Dag:
     found = states(index, repo, session)
     jobs = index.load_jobs(state.step.job for state in found)
     nodes = [Node(state, jobs[state.step.job]) for state in found]
-    return Dag(session, nodes, _flows(found), index.count_jobs(session, withdrawn=True))
+    return Dag(session, nodes, _flows(found), len(index.withdrawn(session)))
 
 
 def _flows(found: list[State]) -> list[Flow]:

@@ -65,7 +65,7 @@ def status(index: Index, repo: Repository) -> Status:
         index.with_gaps(session) if session else [],
         index.broken(),
         saved_aside(repo),
-        index.count_jobs(session, withdrawn=True) if session else 0,
+        len(index.withdrawn(session)) if session else 0,
         _taken_back(index, found),
     )
 
