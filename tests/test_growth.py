@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import make
 import pytest
 from conftest import Git, Roar
 
+from roar.cache import extract
 from roar.cache.index import open_index
 from roar.errors import RecordError
 from roar.git.objects import Reader
@@ -302,3 +305,14 @@ def test_manifests_without_measure_are_refused(count: int) -> None:
     shard, bodies = bomb(count=count)
     with pytest.raises(RecordError):
         list(manifests.read(shard, lambda part: bodies.get(part.hash)))
+
+
+def test_a_child_process_reads_what_we_would_and_may_be_killed(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make.bulk(repo, make.pipelines(20))
+    tips = list(read.tips(repo).values())
+    here = list(extract.batches(repo, tips, []))
+    assert list(extract.beside(repo, tips, [])) == here
+    monkeypatch.setattr(extract, "_write_all", lambda fd, source: os.kill(os.getpid(), signal.SIGKILL))
+    assert list(extract.beside(repo, tips, [])) == here

@@ -1,7 +1,6 @@
 """From the journal to rows: what is new since the tips that are already in, in one transaction.
 
-Each record is read with the same model as everywhere, so whatever is in the index can be shown; what cannot be read
-is counted in ``broken`` and stops nothing. Order of arrival and duplicates do not matter.
+What cannot be read is counted in ``broken`` and stops nothing. Order of arrival and duplicates do not matter.
 """
 
 from __future__ import annotations
@@ -9,28 +8,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from sqlite3 import Connection
 from typing import Any
 
+from roar.cache import extract
 from roar.cache.database import rows, transaction, value
-from roar.errors import GitError, RecordError
+from roar.cache.extract import Batch
+from roar.errors import GitError
 from roar.git import program
-from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.hashing import digest_bytes
 from roar.journal import read
-from roar.journal.read import Broken, Stored
-from roar.records import codec
-from roar.records.about import Close, Tombstone, Withdrawal
-from roar.records.job import Command, File, Job, Session
-from roar.records.model import Record
-from roar.records.named import Collection, Label
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 1000
-"""Records inserted together."""
 _REMEMBERED = 500_000
 """Paths (and hashes) whose rows are kept in memory while building."""
 
@@ -85,22 +76,6 @@ def _clear(connection: Connection) -> None:
         connection.execute(f"DROP INDEX {name}" if kind == "index" else f"DELETE FROM {name}")
 
 
-def step_key(command: Command) -> str:
-    """What makes a step, as 32 digits: words (without the recording work tree), place, name and redirects."""
-    root = command.root
-    words = [_without_root(word, root) for word in command.argv] if root else command.argv
-    plain = Command(argv=words, cwd=command.cwd, name=command.name, redirects=command.redirects)
-    return digest_bytes(codec.encode(plain))[:32]
-
-
-def _without_root(word: str, root: str) -> str:
-    parts = word.split(root)
-    text = parts[0]
-    for part in parts[1:]:
-        text += ("//root" if not part or part[0] in "/:,;" else root) + part
-    return text
-
-
 class Filling:
     """One transaction's worth of new rows."""
 
@@ -119,14 +94,15 @@ class Filling:
         for oid in tips.values():  # a tip that could not be read last time may be whole now
             self._connection.execute("DELETE FROM broken WHERE oid = ?", (oid,))
         try:
-            self._insert_all(read.since(self._repo, tips.values(), known))
+            source = extract.beside if self._fresh else extract.batches
+            self._insert_all(source(self._repo, tips.values(), known))
             done = tips
         except GitError as error:
             log.debug("%s: each chain is read by itself", error)
             done = {}
             for ref, oid in tips.items():
                 try:
-                    self._insert_all(read.since(self._repo, [oid], known))
+                    self._insert_all(extract.batches(self._repo, [oid], known))
                     done[ref] = oid
                 except GitError as why:  # one bad chain must not hide the others
                     self._break(oid, f"{ref}: {why.message}")
@@ -138,120 +114,39 @@ class Filling:
         _correct(self._connection)
         return done
 
-    def _insert_all(self, found: Iterator[Stored | Broken]) -> None:
-        with Reader(self._repo) as reader:
-            batch: list[tuple[str, Stored, Record]] = []
-            try:
-                for item in found:
-                    record = self._decode(item)
-                    if record is not None and isinstance(item, Stored):
-                        batch.append((codec.identify(record, item.body), item, record))
-                    if len(batch) >= AT_ONCE:
-                        self._insert(batch, reader)
-                        batch = []
-            finally:  # what a chain gave before it broke is not lost
-                self._insert(batch, reader)
+    def _insert_all(self, source: Iterator[Batch]) -> None:
+        for found, broken in source:
+            for oid, reason in broken:
+                self._break(oid, reason)
+            self._insert({identifier: rest for identifier, *rest in found if identifier not in self._seen})
 
-    def _decode(self, item: Stored | Broken) -> Record | None:
-        if isinstance(item, Broken):
-            self._break(item.commit, item.reason)
-            return None
-        try:
-            record = codec.decode(item.body)
-        except RecordError as error:
-            self._break(item.commit, error.message)
-            return None
-        if record.kind not in codec.KINDS:
-            self._break(item.commit, f"records of kind {record.kind!r} are not known to this roar")
-            return None
-        return record
-
-    def _insert(self, batch: list[tuple[str, Stored, Record]], reader: Reader) -> None:
-        new = {identifier: (item, record) for identifier, item, record in batch if identifier not in self._seen}
+    def _insert(self, new: dict[str, list[Any]]) -> None:
         if not self._fresh:
             for (identifier,) in rows(self._connection, "SELECT id FROM records WHERE id IN :ids", {"ids": list(new)}):
                 del new[identifier]
         self._seen.update(new)
         records, uses, corrections, namings = [], [], [], []
-        for identifier, (item, record) in new.items():
+        for identifier, (rest, files, corrects, names) in new.items():
             self._next += 1
-            records.append(_row(self._next, identifier, item, record))
-            if isinstance(record, Job):
-                uses += [(self._next, *use) for use in self._uses(reader, item, record)]
-            corrections += [(target, record.kind, identifier) for target in _corrects(record)]
-            namings += [(*naming, identifier) for naming in _names(record)]
+            records.append((self._next, identifier, *rest))
+            uses += [(self._next, *use) for use in files]
+            corrections += [(*what, identifier) for what in corrects]
+            namings += [(*what, identifier) for what in names]
         insert(self._connection, "records", records)
         insert(self._connection, "corrections", corrections)
         insert(self._connection, "namings", namings)
-        path_rows = self._paths.rows(u[2] for u in uses)
-        hash_rows = self._hashes.rows(u[3] for u in uses if u[3] is not None)
+        path_rows = self._paths.rows({u[2] for u in uses})
+        hash_rows = self._hashes.rows({u[3] for u in uses if u[3] is not None})
         insert(
             self._connection,
             "files",
-            [(n, out, path_rows[p], hash_rows[h] if h else None, *rest) for n, out, p, h, *rest in uses],
+            [(n, out, path_rows[p], hash_rows[h] if h else None, size, code) for n, out, p, h, size, code in uses],
         )
-
-    def _uses(self, reader: Reader, item: Stored, job: Job) -> Iterator[tuple[bool, str, str | None, int, bool]]:
-        """Each file of a job as (is output, path, hash, size, is code)."""
-        inputs: list[File] = job.inputs
-        outputs: list[File] = job.outputs
-        if job.input_shards or job.output_shards:
-            try:
-                inputs, outputs = read.inputs(reader, item.place, job), read.outputs(reader, item.place, job)
-            except (RecordError, GitError) as error:
-                self._break(item.commit, error.message)
-        kept = {file.path for file in job.code.overlay}
-        for output, used in ((False, inputs), (True, outputs)):
-            for file in used:
-                yield output, file.path, file.hash, file.size, file.blob is not None or file.path in kept
 
     def _break(self, oid: str, reason: str) -> None:
         known = "SELECT 1 FROM broken WHERE oid = :oid AND reason = :reason"
         if not value(self._connection, known, oid=oid, reason=reason):
             insert(self._connection, "broken", [(oid, reason)])
-
-
-def _row(row: int, identifier: str, item: Stored, record: Record) -> tuple[Any, ...]:
-    """A row of ``records``, in the order of its columns. Whether it is withdrawn is known when all are in."""
-    place = (0, item.place, item.blob, item.start, len(item.body))
-    if not isinstance(record, Job):
-        role = record.purpose if isinstance(record, Session) else ""
-        return (row, identifier, record.kind, role, *[None] * 8, *place)
-    return (
-        row,
-        identifier,
-        record.kind,
-        record.role,
-        record.session,
-        record.code.commit,
-        record.started_ns,
-        record.started_ns + record.duration_ns,
-        record.exit.code == 0,
-        len(record.incomplete),
-        step_key(record.command),
-        record.reproduces,
-        *place,
-    )
-
-
-def _corrects(record: Record) -> list[str]:
-    """The ids of the records and the hashes of the artifacts that a record says something of."""
-    if isinstance(record, Withdrawal):
-        return record.records + record.artifacts
-    if isinstance(record, Tombstone):
-        return record.records
-    return [record.session] if isinstance(record, Close) else []
-
-
-def _names(record: Record) -> list[tuple[str, str, str, str | None]]:
-    """What a record names, as (record id or hash, kind, key, value)."""
-    if isinstance(record, Label):
-        targets = record.records + record.artifacts
-        return [(target, record.kind, key, value) for target in targets for key, value in record.labels.items()]
-    if isinstance(record, Collection):
-        sides: tuple[tuple[list[str], str | None], ...] = ((record.added, ""), (record.removed, None))
-        return [(content, record.kind, record.name, value) for contents, value in sides for content in contents]
-    return []
 
 
 def _correct(connection: Connection) -> None:
@@ -284,11 +179,11 @@ class _Texts:
         """True while ``_rows`` holds all there are."""
         self._next = _last_row(connection, table)
 
-    def rows(self, texts: Iterable[str]) -> dict[str, int]:
+    def rows(self, texts: set[str]) -> dict[str, int]:
         """The row of each text (and of others)."""
         if len(self._rows) > _REMEMBERED:
             self._rows, self._complete = {}, False
-        missing = sorted(set(texts).difference(self._rows))
+        missing = sorted(texts.difference(self._rows))
         if not self._complete:
             known = f"SELECT text, row FROM {self._table} WHERE text IN :texts"
             self._rows.update(rows(self._connection, known, {"texts": missing}))

@@ -63,7 +63,7 @@ class Command(Part):
     """The recording work tree's absolute path, when words of ``argv`` contain it."""
     name: Text | None = None
     """The step name that the user gave."""
-    redirects: list[Redirect] = []
+    redirects: list[Redirect] = Field(default_factory=list)
 
 
 class Exit(Part):
@@ -95,7 +95,7 @@ class Code(Part):
     """Absent when HEAD was detached."""
     remote: Text | None = None
     """URL of the branch's remote, without credentials."""
-    overlay: list[OverlayFile] = []
+    overlay: list[OverlayFile] = Field(default_factory=list)
 
 
 class Package(Part):
@@ -116,9 +116,9 @@ class Python(Part):
     """The name it was executed by; relative to the work tree when inside it."""
     prefix: Text | None = None
     """The virtual environment's folder, when it ran in one."""
-    read: list[Package] = []
+    read: list[Package] = Field(default_factory=list)
     """The distributions of which the job read at least one file."""
-    installed: list[Package] = []
+    installed: list[Package] = Field(default_factory=list)
     """The others that were there."""
 
 
@@ -140,15 +140,15 @@ class Machine(Part):
     memory_bytes: Count = 0
     hostname: Text | None = None
     container: Text | None = None
-    gpus: list[Gpu] = []
+    gpus: list[Gpu] = Field(default_factory=list)
 
 
 class Environment(Part):
     """What surrounded the command, beside its files."""
 
     machine: Machine
-    pythons: list[Python] = []
-    variables: dict[str, Text] = {}
+    pythons: list[Python] = Field(default_factory=list)
+    variables: dict[str, Text] = Field(default_factory=dict)
     umask: Count | None = None
 
 
@@ -156,7 +156,7 @@ class Program(Part):
     """One program image that a process ran."""
 
     path: Text
-    argv: list[Text] = []
+    argv: list[Text] = Field(default_factory=list)
 
 
 class Process(Part):
@@ -164,7 +164,7 @@ class Process(Part):
 
     pid: Count
     parent: Count
-    programs: list[Program] = []
+    programs: list[Program] = Field(default_factory=list)
     exit: Exit | None = None
     started_ns: Nanoseconds = 0
     duration_ns: Nanoseconds = 0
@@ -176,7 +176,7 @@ class Metrics(Part):
     """The numbers in a small result file, by where each stands in it (``test.accuracy``), as JSON writes them."""
 
     path: Text
-    values: dict[str, Text] = {}
+    values: dict[str, Text] = Field(default_factory=dict)
 
 
 class LeftOut(Part):
@@ -186,7 +186,7 @@ class LeftOut(Part):
     count: Count
     inside: bool = False
     """True for files inside the repository."""
-    examples: list[Text] = []
+    examples: list[Text] = Field(default_factory=list)
 
 
 class Endpoint(Part):
@@ -225,22 +225,22 @@ class Job(Record):
     duration_ns: Nanoseconds
     exit: Exit
     code: Code
-    inputs: list[File] = []
-    outputs: list[File] = []
-    input_shards: list[Shard] = []
-    output_shards: list[Shard] = []
+    inputs: list[File] = Field(default_factory=list)
+    outputs: list[File] = Field(default_factory=list)
+    input_shards: list[Shard] = Field(default_factory=list)
+    output_shards: list[Shard] = Field(default_factory=list)
     environment: Environment
-    processes: list[Process] = []
+    processes: list[Process] = Field(default_factory=list)
     process_count: Count = 0
     cpu_ns: Nanoseconds = 0
     peak_bytes: Count = 0
     temporaries: Count = 0
-    metrics: list[Metrics] = []
-    left_out: list[LeftOut] = []
-    not_found: list[Text] = []
+    metrics: list[Metrics] = Field(default_factory=list)
+    left_out: list[LeftOut] = Field(default_factory=list)
+    not_found: list[Text] = Field(default_factory=list)
     """Paths inside the repository that the job looked for in vain."""
-    network: list[Endpoint] = []
-    incomplete: list[Incomplete] = []
+    network: list[Endpoint] = Field(default_factory=list)
+    incomplete: list[Incomplete] = Field(default_factory=list)
     tracer: Tracer
     reproduces: RecordId | None = None
     """The job that this one runs again."""

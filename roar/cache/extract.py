@@ -1,0 +1,192 @@
+"""From records to plain rows; in a process of its own when there are many, beside the one that inserts them.
+
+Each record is read with the same model as everywhere, so whatever is in the index can be shown. That is most of the
+work, and what comes out of it are plain tuples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from roar.errors import GitError, RecordError
+from roar.git.objects import Reader
+from roar.git.repository import Repository
+from roar.hashing import digest_bytes
+from roar.journal import read
+from roar.journal.read import Broken, Stored
+from roar.records import codec
+from roar.records.about import Close, Tombstone, Withdrawal
+from roar.records.job import Command, File, Job, Session
+from roar.records.model import Record
+from roar.records.named import Collection, Label
+
+AT_ONCE = 1000
+"""Records handed on together."""
+
+Batch = tuple[list[tuple[str, tuple[Any, ...], list[Any], list[Any], list[Any]]], list[tuple[str, str]]]
+"""Records as (id, the rest of the row, files, what it corrects, what it names); what could not be read, and why."""
+
+
+def batches(repo: Repository, tips: Iterable[str], known: Iterable[str]) -> Iterator[Batch]:
+    """Every record of these tips that is not in a known one. Raises ``GitError`` after what git could read."""
+    with Reader(repo) as reader:
+        batch: Batch = ([], [])
+        try:
+            for item in read.since(repo, tips, known):
+                _take(batch, reader, item)
+                if len(batch[0]) >= AT_ONCE:
+                    yield batch
+                    batch = ([], [])
+        except GitError:  # what a chain gave before it broke is not lost
+            yield batch
+            raise
+        yield batch
+
+
+def beside(repo: Repository, tips: Iterable[str], known: Iterable[str]) -> Iterator[Batch]:
+    """The same from a child process, so that two cores share the work."""
+    if not hasattr(os, "fork") or (os.cpu_count() or 1) < 2:
+        yield from batches(repo, tips, known)
+        return
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(out)
+        _write_all(into, lambda: batches(repo, tips, known))
+    os.close(into)
+    try:
+        with os.fdopen(out, "rb", buffering=1 << 20) as pipe:
+            while isinstance(message := _next(pipe), tuple):
+                yield message
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)  # it has ended, or nobody wants its answer
+        os.waitpid(child, 0)
+    if message is None:  # it was killed: what it gave is met a second time, which does no harm
+        yield from batches(repo, tips, known)
+    elif message:
+        raise GitError(message)
+
+
+def _write_all(fd: int, source: Callable[[], Iterator[Batch]]) -> None:
+    """In the child: write every batch, then "" or what git complained of. Never returns, and touches no database."""
+    status = 1
+    try:
+        with os.fdopen(fd, "wb", buffering=1 << 20) as pipe:
+            try:
+                for batch in source():
+                    marshal.dump(batch, pipe)
+                marshal.dump("", pipe)
+            except GitError as error:
+                marshal.dump(error.message, pipe)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _next(pipe: Any) -> Any:
+    try:
+        return marshal.load(pipe)
+    except (EOFError, ValueError, TypeError):
+        return None
+
+
+def _take(batch: Batch, reader: Reader, item: Stored | Broken) -> None:
+    records, broken = batch
+    if isinstance(item, Broken):
+        broken.append((item.commit, item.reason))
+        return
+    try:
+        record = codec.decode(item.body)
+    except RecordError as error:
+        broken.append((item.commit, error.message))
+        return
+    if record.kind not in codec.KINDS:
+        broken.append((item.commit, f"records of kind {record.kind!r} are not known to this roar"))
+        return
+    identifier = codec.identify(record, item.body)
+    uses: list[Any] = []
+    if isinstance(record, Job):
+        try:
+            uses = list(_uses(reader, item, record))
+        except (RecordError, GitError) as error:
+            broken.append((item.commit, error.message))
+            uses = list(_listed(record, record.inputs, record.outputs))
+    corrects = [(target, record.kind) for target in _corrects(record)]
+    records.append((identifier, _row(item, record), uses, corrects, _names(record)))
+
+
+def _uses(reader: Reader, item: Stored, job: Job) -> Iterator[tuple[bool, str, str | None, int, bool]]:
+    """Each file of a job as (is output, path, hash, size, is code)."""
+    if not job.input_shards and not job.output_shards:
+        return _listed(job, job.inputs, job.outputs)
+    return _listed(job, read.inputs(reader, item.place, job), read.outputs(reader, item.place, job))
+
+
+def _listed(job: Job, inputs: list[File], outputs: list[File]) -> Iterator[tuple[bool, str, str | None, int, bool]]:
+    kept = {file.path for file in job.code.overlay}
+    for output, used in ((False, inputs), (True, outputs)):
+        for file in used:
+            yield output, file.path, file.hash, file.size, file.blob is not None or file.path in kept
+
+
+def _row(item: Stored, record: Record) -> tuple[Any, ...]:
+    """A row of ``records`` after number and id, in the order of its columns. What is withdrawn is known in the end."""
+    place = (0, item.place, item.blob, item.start, len(item.body))
+    if not isinstance(record, Job):
+        role = record.purpose if isinstance(record, Session) else ""
+        return (record.kind, role, *[None] * 8, *place)
+    return (
+        record.kind,
+        record.role,
+        record.session,
+        record.code.commit,
+        record.started_ns,
+        record.started_ns + record.duration_ns,
+        record.exit.code == 0,
+        len(record.incomplete),
+        step_key(record.command),
+        record.reproduces,
+        *place,
+    )
+
+
+def _corrects(record: Record) -> list[str]:
+    """The ids of the records and the hashes of the artifacts that a record says something of."""
+    if isinstance(record, Withdrawal):
+        return record.records + record.artifacts
+    if isinstance(record, Tombstone):
+        return record.records
+    return [record.session] if isinstance(record, Close) else []
+
+
+def _names(record: Record) -> list[tuple[str, str, str, str | None]]:
+    """What a record names, as (record id or hash, kind, key, value)."""
+    if isinstance(record, Label):
+        targets = record.records + record.artifacts
+        return [(target, record.kind, key, value) for target in targets for key, value in record.labels.items()]
+    if isinstance(record, Collection):
+        sides: tuple[tuple[list[str], str | None], ...] = ((record.added, ""), (record.removed, None))
+        return [(content, record.kind, record.name, value) for contents, value in sides for content in contents]
+    return []
+
+
+def step_key(command: Command) -> str:
+    """What makes a step, as 32 digits: words (without the recording work tree), place, name and redirects."""
+    root = command.root
+    words = [_without_root(word, root) for word in command.argv] if root else command.argv
+    plain = Command(argv=words, cwd=command.cwd, name=command.name, redirects=command.redirects)
+    return digest_bytes(codec.encode(plain))[:32]
+
+
+def _without_root(word: str, root: str) -> str:
+    parts = word.split(root)
+    text = parts[0]
+    for part in parts[1:]:
+        text += ("//root" if not part or part[0] in "/:,;" else root) + part
+    return text
