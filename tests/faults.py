@@ -21,6 +21,7 @@ import pytest
 
 from roar.cli import boundary
 from roar.cli.recorder import record_run
+from roar.config import read
 from roar.git import refs
 from roar.git.repository import Repository
 from roar.verbs.record import Run
@@ -95,8 +96,8 @@ def recorder(repo: Repository, tracer: Path, folder: Path) -> Callable[[], int]:
     assert subprocess.run([tracer, "--report", report, "--", *words], cwd=top, check=False).returncode == 0
     file = os.open(report, os.O_RDONLY)
     branch, commit = refs.head(repo)
-    ran = Run(repo, words, top, branch, commit, {"PATH": os.environ["PATH"]})
-
+    environ = {"PATH": os.environ["PATH"]}
+    ran = Run(repo, words, top, branch, commit, environ, configuration=read.understood([]))
     nothing = os.open(os.devnull, os.O_RDONLY)  # the tracer has ended
 
     def act() -> int:
