@@ -123,6 +123,8 @@ def as_fields(identifier: str, job: Job) -> dict[str, Any]:
         "commit": job.code.commit,
         "branch": job.code.branch,
         "reproduces": job.reproduces,
+        "tags": job.tags,
+        "hints": [{"side": hint.side, "ref": hint.ref, "seen": False} for hint in job.hints],
         "incomplete": len(job.incomplete),
         "output_count": len(job.outputs) + sum(shard.count for shard in job.output_shards),
         "outputs": [{"path": f.path, "hash": f.hash, "size": f.size} for f in job.outputs],

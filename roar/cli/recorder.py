@@ -14,7 +14,16 @@ from roar.cli.say import Style, patience
 from roar.config.read import SHARED_FILE
 from roar.errors import ConfigError, SavedAsideError
 from roar.records.job import File, Job, Shard
-from roar.records.summary import command_line, counts_by_folder, duration, left_out_words, outcome, printable, subject
+from roar.records.summary import (
+    command_line,
+    counts_by_folder,
+    duration,
+    left_out_words,
+    outcome,
+    printable,
+    subject,
+    tag_words,
+)
 from roar.trace import report as reports
 from roar.trace.start import wait_for_end
 from roar.verbs.aside import save_report
@@ -77,8 +86,10 @@ def lines(identifier: str, job: Job, style: Style) -> list[str]:
         f"{style.bold('roar')} {style.yellow(identifier)}  {good(result)}  {duration(job.duration_ns)}"
         f"  {command_line(job.command, 60)}"
     ]
-    text += _side("in ", job.inputs, job.input_shards, style)
-    text += _side("out", job.outputs, job.output_shards, style)
+    if job.tags:
+        text.append(f"  {style.bold('tag')}  {tag_words(job)}")
+    text += _side("in ", job.inputs, job.input_shards, style) + _declared("in ", "input", job, style)
+    text += _side("out", job.outputs, job.output_shards, style) + _declared("out", "output", job, style)
     if job.code.overlay:
         text.append(style.dim(f"  kept with the record: {_kept(job)}"))
     text += [style.dim(line) for line in _left_out(job)]
@@ -108,6 +119,13 @@ def _side(title: str, files: list[File], shards: list[Shard], style: Style) -> l
         rest = sum(list(folders.values())[_MOST:])
         text.append(f"  {style.bold(title)}  … and {rest} more in {len(folders) - _MOST} folders")
     return text
+
+
+def _declared(title: str, side: str, job: Job, style: Style) -> list[str]:
+    """What the user said of one side; it was not seen."""
+    refs = [printable(hint.ref) for hint in job.hints if hint.side == side]
+    text = [f"  {style.bold(title)}  {'declared':<12}  {ref}{style.dim(' (not seen)')}" for ref in refs[:_MOST]]
+    return [*text, f"  {style.bold(title)}  … and {len(refs) - _MOST} more declared"] if len(refs) > _MOST else text
 
 
 def _kept(job: Job) -> str:

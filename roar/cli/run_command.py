@@ -10,6 +10,7 @@ _EPILOG = """\b
 Examples:
   git roar run python train.py --epochs 10
   git roar run --name report sh -c 'sort data.csv | head > top.csv'
+  git roar run --tag try=2 --input s3://bucket/raw.csv python train.py
   git roar run --env OMP_NUM_THREADS=1 --timeout 3600 python train.py
 """
 _HELP = {

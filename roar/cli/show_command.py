@@ -14,7 +14,7 @@ from roar.cli.say import Style, write_json
 from roar.git.repository import discover
 from roar.records.about import Withdrawal
 from roar.records.job import File, Job
-from roar.records.summary import command_line, duration, left_out_words, outcome, printable
+from roar.records.summary import command_line, duration, left_out_words, outcome, printable, tag_words
 from roar.verbs.resolve import SHORT_HASH, resolve
 from roar.verbs.show import ArtifactShown, GroupShown, JobShown, show
 
@@ -81,7 +81,9 @@ def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     origins = {file.path: "kept with the record" for file in job.code.overlay}
     origins |= {path: f"by {present.short_id(maker)}" for path, maker in found.made_by.items()}
     yield from _files("Inputs", found.inputs, origins, style, most)
+    yield from _declared("input", job, style)
     yield from _files("Outputs", found.outputs, {}, style, most)
+    yield from _declared("output", job, style)
     yield ""
     for metrics in job.metrics:
         values = [f"{printable(name)} {printable(value)}" for name, value in metrics.values.items()]
@@ -102,6 +104,8 @@ def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
     if job.session:
         name = f" ({printable(job.command.name)})" if job.command.name else ""
         yield f"Step     {f'@{found.step}' if found.step else 'none'}{name} of session {job.session}"
+    if job.tags:
+        yield from present.folded("Tags     ", tag_words(job))
     if job.role != "run":
         yield f"Role     {job.role}"
     if job.reproduces:
@@ -126,6 +130,13 @@ def _files(title: str, files: list[File], origins: dict[str, str], style: Style,
         yield "    " + text
     if most and len(named) > most:
         yield f"    and {len(named) - most} more (--files)"
+
+
+def _declared(side: str, job: Job, style: Style) -> Iterator[str]:
+    """What the user said of one side; it was not seen."""
+    for hint in job.hints:
+        if hint.side == side:
+            yield f"    {printable(hint.ref)}  {style.dim('declared, not seen')}"
 
 
 def _origin(file: File, origins: dict[str, str]) -> str:

@@ -28,11 +28,16 @@ OPTIONS = (
     ("json", ("--json",), FLAG, "Write the record as one JSON object to standard error afterwards."),
     ("name", ("--name",), "STEP", "Name this step of the session."),
     ("session", ("--session",), "NAME", "Join this session instead of the active one; it is begun if there is none."),
+    ("tag", ("--tag",), "KEY=VALUE...", "Keep this in the record (repeatable)."),
+    ("input", ("--input",), "REF...", "Declare an input that cannot be seen: a URL, s3://bucket/key (repeatable)."),
+    ("output", ("--output",), "REF...", "Declare an output that cannot be seen (repeatable)."),
     ("env", ("--env",), "NAME=VALUE...", "Set an environment variable of the command, and record it (repeatable)."),
     ("cwd", ("--cwd",), "DIR", "Start the command in DIR. The record goes to the repository here."),
     ("timeout", ("--timeout",), "SECONDS", "Send the command SIGTERM after so long, and SIGKILL 10 s later."),
     ("no_overlay", ("--no-overlay",), FLAG, "Keep no copies of uncommitted code; the record says what it lacks."),
 )
+_LONGEST_TAG, _LONGEST_REF = 256, 4096
+"""Characters of a tag's key, as of a label's, and of a declared reference."""
 Options = dict[str, list[str]]
 """The values of each option given; a flag has one."""
 
@@ -118,6 +123,8 @@ def go(role: str, options: Options, argv: list[str]) -> int:
                     set_variables=tuple(variables),
                     configuration=configured or read.understood([]),
                     without_overlay="no_overlay" in options,
+                    tags=plan.tags,
+                    hints=plan.hints,
                 )
                 return record_run(
                     state, report, done, quiet="quiet" in options, as_json="json" in options, timeout=plan.timeout
@@ -141,6 +148,9 @@ class Asked(NamedTuple):
     cwd: str
     variables: dict[str, str]
     timeout: float | None
+    tags: tuple[tuple[str, str], ...]
+    hints: tuple[tuple[str, str], ...]
+    """Side (``input`` or ``output``) and reference."""
 
 
 def _asked(options: Options) -> Asked:
@@ -151,6 +161,16 @@ def _asked(options: Options) -> Asked:
         if not name or not equals:
             raise UsageError(f"--env {pair} is not NAME=VALUE", "roar run --env NAME=VALUE CMD")
         variables[name] = value
+    tags = {}
+    for pair in options.get("tag", []):
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isprintable() or not name.strip() or len(name) > _LONGEST_TAG:
+            raise UsageError(f"--tag {_shown(pair)} is not KEY=VALUE", "roar run --tag KEY=VALUE CMD")
+        tags[name] = value
+    hints = tuple((side, ref) for side in ("input", "output") for ref in options.get(side, []))
+    for side, ref in hints:
+        if not ref.strip() or not ref.isprintable() or len(ref) > _LONGEST_REF:
+            raise UsageError(f"--{side} {_shown(ref)} is no reference", f"roar run --{side} https://host/file CMD")
     cwd = options.get("cwd", ["."])[-1]
     if not os.path.isdir(cwd):
         raise UsageError(f"--cwd {cwd} is no folder", "roar run --cwd DIR CMD")
@@ -163,7 +183,13 @@ def _asked(options: Options) -> Asked:
             timeout = 0.0
         if not 0 < timeout < 1e9:  # nan and inf, too
             raise UsageError(f"--timeout {text} is no number of seconds", "roar run --timeout 3600 CMD")
-    return Asked(cwd, variables, timeout)
+    return Asked(cwd, variables, timeout, tuple(tags.items()), hints)
+
+
+def _shown(text: str) -> str:
+    """What was typed, for a message of one line."""
+    quoted = text if text.isprintable() else ascii(text)
+    return quoted if len(quoted) <= 80 else quoted[:79] + "…"
 
 
 def _configured(repo: Repository) -> Configuration | None:

@@ -66,6 +66,14 @@ class Command(Part):
     redirects: list[Redirect] = Field(default_factory=list)
 
 
+class Hint(Part):
+    """Something outside that the user said was read or written. Nobody saw it; nothing checks it."""
+
+    side: Literal["input", "output"]
+    ref: Text
+    """A URL, an object in a bucket or any other name, without credentials."""
+
+
 class Exit(Part):
     """How the command ended: an exit code, or the signal that killed it; neither when that is not known."""
 
@@ -224,9 +232,13 @@ class Job(Record):
     started_ns: Nanoseconds
     duration_ns: Nanoseconds
     exit: Exit
+    tags: dict[str, Text] = Field(default_factory=dict)
+    """What the user said of the run."""
     code: Code
     inputs: list[File] = Field(default_factory=list)
     outputs: list[File] = Field(default_factory=list)
+    hints: list[Hint] = Field(default_factory=list)
+    """What was declared beside the files that were seen."""
     input_shards: list[Shard] = Field(default_factory=list)
     output_shards: list[Shard] = Field(default_factory=list)
     environment: Environment

@@ -53,6 +53,11 @@ def duration(nanoseconds: int) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
+def tag_words(job: Job) -> str:
+    """The tags on one line: ``epochs=10, note=first try``."""
+    return ", ".join(f"{printable(key)}={printable(value)}" for key, value in sorted(job.tags.items()))
+
+
 def output_words(job: Job, most: int = 3) -> str:
     """The first outputs' names, and how many more there are; "" when there are none."""
     total = len(job.outputs) + sum(shard.count for shard in job.output_shards)

@@ -17,7 +17,7 @@ from roar.git.repository import Repository
 from roar.journal import spool
 from roar.paths import from_fs, fs
 from roar.trace import report as reports
-from roar.verbs.record import Run, record
+from roar.verbs.record import Run, record, said_of
 
 
 def save_report(run: Run, raw: bytes, error: Exception) -> SavedAsideError:
@@ -51,6 +51,8 @@ def record_report(repo: Repository, path: str) -> str:
         cwd, branch = fs(known.pop("cwd")), known.pop("branch")
         environ = {fs(name): fs(value) for name, value in known.pop("environ").items()}
         known["set_variables"] = tuple(fs(name) for name in known.get("set_variables", ()))
+        for field in ("tags", "hints"):
+            known[field] = tuple((fs(name), fs(value)) for name, value in known.get(field, ()))
         known["session_name"] = fs(known["session_name"]) if known.get("session_name") else None
         run = Run(repo, argv, cwd, fs(branch) if branch else None, known.pop("commit"), environ, **known)
     except (KeyError, TypeError, ValueError) as error:
@@ -64,6 +66,7 @@ def _context(run: Run) -> bytes:
     configuration = run.configuration or load(run.repo)
     rules = configuration.settings.redact
     extra = (*configuration.settings.environment.variables, *run.set_variables)
+    tags, hints, _ = said_of(run, rules)
     variables, _ = redact.redact_variables(chosen_variables(run.environ, extra), rules)
     known = {
         "argv": redact.redact_argv([from_fs(word) for word in run.argv], rules)[0],
@@ -76,6 +79,8 @@ def _context(run: Run) -> bytes:
         "session": run.session,
         "session_name": from_fs(run.session_name) if run.session_name else None,
         "reproduces": run.reproduces,
+        "tags": list(tags.items()),
+        "hints": hints,
         "began_ns": run.began_ns,
         "input_is_piped": run.input_is_piped,
         "set_variables": [from_fs(name) for name in run.set_variables],

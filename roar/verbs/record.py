@@ -28,6 +28,7 @@ from roar.records.job import (
     Environment,
     Exit,
     File,
+    Hint,
     Incomplete,
     Job,
     LeftOut,
@@ -74,6 +75,10 @@ class Run(NamedTuple):
     configuration: Configuration | None = None
     """None: as it is in the repository now."""
     without_overlay: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+    """What the user said of the run, by key."""
+    hints: tuple[tuple[str, str], ...] = ()
+    """What the user said it read (``input``) and wrote (``output``) beside the files that are seen."""
     ended_after_s: float | None = None
     """When roar ended the command because it took longer."""
 
@@ -155,12 +160,16 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     extra = (*wanted.environment.variables, *run.set_variables)
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, extra), wanted.redact)
     argv, hidden_words = redact.redact_argv([from_fs(w) for w in run.argv], wanted.redact)
+    tags, hints, hidden_in_them = said_of(run, wanted.redact)
     fields, beside = _files(inputs, seen.outputs)
+    gaps = _gaps_of_run(run, hidden + hidden_words + hidden_in_them)
     fields |= _history(report, run.began_ns, wanted.redact)
     fields |= {
         "role": run.role,
         "command": run.command or _command(run, argv, root),
         "user": from_fs(settings.identity(repo)),
+        "tags": tags,
+        "hints": [Hint.model_validate({"side": side, "ref": ref}) for side, ref in hints],
         "code": _code(run, kept, wanted.redact),
         "environment": Environment(
             machine=machine.describe_machine(devices),
@@ -171,7 +180,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         "metrics": metrics.of_outputs(root, seen.outputs),
         "left_out": seen.left_out,
         "not_found": vain,
-        "incomplete": seen.incomplete + kept.incomplete + blind + _gaps_of_run(run, hidden + hidden_words),
+        "incomplete": seen.incomplete + kept.incomplete + blind + gaps,
         "reproduces": run.reproduces,
     }
     return _without_unwanted(fields, wanted), beside | kept.tree
@@ -239,6 +248,14 @@ def _code(run: Run, kept: overlay.Overlay, rules: Redact) -> Code:
         remote=from_fs(redact.redact_url(remote, rules)) if remote else None,
         overlay=kept.entries,
     )
+
+
+def said_of(run: Run, rules: Redact) -> tuple[dict[str, str], list[tuple[str, str]], int]:
+    """The tags and hints as they are recorded, and how many secrets were taken out of them."""
+    tags, hidden = redact.redact_variables({from_fs(key): from_fs(value) for key, value in run.tags}, rules)
+    typed = [(side, from_fs(ref)) for side, ref in run.hints]
+    hints = [(side, redact.redact_url(ref, rules)) for side, ref in typed]
+    return tags, hints, hidden + sum(clean != ref for clean, ref in zip(hints, typed, strict=True))
 
 
 def _files(inputs: list[File], outputs: list[File]) -> tuple[dict[str, Any], dict[bytes, bytes]]:
