@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,16 @@ from pathlib import Path
 import make
 import pytest
 from ask import Ask
-from conftest import Roar
+from conftest import Git, Roar
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from roar.cache.index import path_of
+from roar.cache.search import like_of_glob
 from roar.cli import present
+from roar.config.globs import Globs
+from roar.errors import UsageError
+from roar.git.dates import moment
 from roar.git.repository import Repository
 
 
@@ -239,3 +246,130 @@ def test_tables_fit() -> None:
     assert present.table([], rows, shrink=1, columns=17) == ["a   …/path.csv  x", "bb  short       y"]
     assert present.table(["A"], []) == ["A"]
     assert present.table([], []) == []
+
+
+def found(ask: Ask, *words: str) -> list[str]:
+    """What stands for the jobs that a filter lets through, newest first."""
+    return [ask.names[job["id"]] for job in ask.json("log", *words)["jobs"]]
+
+
+def test_filters_by_time_command_author_and_outcome(repo: Repository, ask: Ask) -> None:
+    jobs = make.bulk(
+        repo,
+        [
+            make.fields("python train.py --depth_1", user="Ada Recorder <ada@example.org>"),
+            make.fields("make test", user="Bob O'Neil <bob@example.org>", exit={"code": 2}, at=3600),
+            make.fields("python evaluate.py 100%", at=7200, exit={"signal": 9}),
+            make.fields("python TRAIN.py --depthX1", at=10800, exit={}),
+        ],
+    )
+    ask.names = {job: f"JOB{n}" for n, job in enumerate(jobs)}
+    assert found(ask, "--since", "2025-01-01 13:00:00 +0000") == ["JOB3", "JOB2", "JOB1"]
+    assert found(ask, "--since", "1735736401", "--until", "2025-01-01T14:00:00Z") == ["JOB2"]
+    assert found(ask, "--since", "yesterday") == found(ask, "--until", "never") == []
+    assert found(ask, "--command", "train.py") == ["JOB3", "JOB0"]
+    assert found(ask, "--command", "depth_1") == ["JOB0"]
+    assert found(ask, "--command", "0%") == ["JOB2"]
+    assert found(ask, "--author", "o'neil") == ["JOB1"]
+    assert found(ask, "--failed") == ["JOB3", "JOB2", "JOB1"]
+    assert found(ask, "--failed", "--command", "python", "--author", "ada", "--limit", "1") == ["JOB3"]
+    ask("pop", jobs[2])
+    assert found(ask, "--failed", "--command", "python") == ["JOB3"]
+    assert found(ask, "--failed", "--command", "python", "--all") == ["JOB3", "JOB2"]
+    assert ask("log", "--command", "nothing") == "\nno recorded job is so\n"
+    assert ask("log", "--failed", "--oneline", "-n", "1").endswith(
+        "1 older job (next: roar log -n 0)\n1 withdrawn job left out (next: roar log --all)\n"
+    )
+
+
+def test_filters_by_path(repo: Repository, tree: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = make.bulk(
+        repo,
+        [
+            make.fields("a", {"data/raw.csv": "raw"}, {"data/train.csv": "train"}),
+            make.fields("b", {"data/train.csv": "train"}, {"out/model_1.pkl": "m"}, at=1),
+            make.fields("c", {"/data/x.csv": "x"}, {"out/deep/er/model11.pkl": "n", "a[1].csv": "odd"}, at=2),
+            make.fields("d", {"//bytes/caf%E9/x": "y"}, {}, at=3),
+        ],
+    )
+    ask.names = dict(zip(jobs, "abcd", strict=True))
+    for typed, expected in {
+        "data/raw.csv": "a",
+        "data": "ba",
+        "data/": "ba",
+        "data/*.csv": "ba",
+        "*.csv": "cba",
+        "out/*.pkl": "b",
+        "out/**/*.pkl": "cb",
+        "out/model_1.pkl": "b",
+        "out/model?1.pkl": "b",
+        "/data": "c",
+        "/data/*": "c",
+        "a[1].csv": "c",
+        ".": "dcba",
+        "raw.csv": "",
+        "no/*/such": "",
+        os.fsdecode(b"caf\xe9"): "d",
+        str(tree / "data" / "*"): "ba",
+    }.items():
+        assert "".join(found(ask, "--path", typed)) == expected, typed
+    (tree / "data").mkdir()
+    monkeypatch.chdir(tree / "data")
+    assert found(ask, "--path", "raw.csv") == found(ask, "--path", "./r*.csv") == ["a"]
+    assert found(ask, "--path", "../out") == ["c", "b"]
+
+
+def test_filters_by_commit(repo: Repository, ask: Ask, git: Git, tree: Path) -> None:
+    head = git(tree, "rev-parse", "HEAD")
+    jobs = [make.job(repo, "here", code={"commit": head}), make.job(repo, "lost", code={"commit": "c" * 40}, at=1)]
+    jobs.append(make.job(repo, "lost, too", code={"commit": "cd" + "c" * 38}, at=2))
+    ask.names = dict(zip(jobs, ("here", "lost", "lost, too"), strict=True))
+    assert found(ask, "--commit", "HEAD") == found(ask, "--commit", head[:7]) == ["here"]
+    assert found(ask, "--commit", "cccc") == ["lost"]
+    make.job(repo, "another", code={"commit": "cccc" + "d" * 36}, at=3)
+    assert "cccc may be commit cccccccc" in ask("log", "--commit", "cccc", code=2)
+    assert ask("log", "--commit", "main~7", code=1) == "\nroar: main~7 is no commit (next: git log)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--since", "foo"), "foo is no date that git knows"),
+        (("--until", ""), "an empty text is no date that git knows"),
+        (("--path", ""), "an empty path means nothing"),
+        (("--commit", ""), "an empty name means no commit"),
+        (("--limit", "-3"), "-3 is not in the range x>=0"),
+    ],
+)
+def test_filters_that_mean_nothing(repo: Repository, ask: Ask, words: tuple[str, str], said: str) -> None:
+    make.job(repo, "true")
+    assert said in ask("log", *words, code=2)
+
+
+def test_numbers_of_result_files(repo: Repository, ask: Ask) -> None:
+    values = {f"m{n}": str(n) for n in range(6)}
+    make.job(repo, "train", outputs={"metrics.json": "{}"}, metrics=[{"path": "metrics.json", "values": values}])
+    assert "\n    metrics.json: m0 0, m1 1, m2 2, m3 3, m4 4 and 1 more\n" in ask("log")
+    assert ask.json("log")["jobs"][0]["metrics"] == {"metrics.json": values}
+
+
+SIGNS = st.text("ab/*?[]!.-^%_", max_size=9)
+
+
+@given(glob=SIGNS, path=SIGNS)
+def test_the_database_lets_every_match_of_a_glob_through(glob: str, path: str) -> None:
+    name, place = "/".join(filter(None, path.split("/"))), "/top"
+    if not name or "." in name.split("/") or not Globs([glob], place).match(f"{place}/{name}"):
+        return
+    with sqlite3.connect(":memory:") as connection:
+        like = like_of_glob(os.path.normpath(glob) if "/" in glob.rstrip("/") else glob)
+        assert connection.execute("SELECT ? LIKE ? ESCAPE '!'", (name, like)).fetchone() == (1,)
+
+
+@settings(max_examples=40, deadline=None)  # each asks git
+@given(st.text(st.characters(blacklist_categories=["Cs"])))
+def test_any_text_is_a_date_or_refused(text: str) -> None:
+    try:
+        assert 0 <= moment(text) < 1 << 63
+    except UsageError as error:
+        assert str(error).isprintable()

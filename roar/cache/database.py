@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
 
-VERSION = 6
+VERSION = 7
 """Of the tables, and part of the file's name: an older roar beside this one keeps its own index."""
 APPLICATION_ID = 0x726F6172
 """Tells our database from another one of that name: "roar"."""

@@ -24,6 +24,7 @@ from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.job import Command, File, Job, Session
 from roar.records.model import Record
 from roar.records.named import Collection, Label
+from roar.records.summary import command_line
 
 AT_ONCE = 1000
 """Records handed on together."""
@@ -140,7 +141,7 @@ def _row(item: Stored, record: Record) -> tuple[Any, ...]:
     place = (0, item.place, item.blob, item.start, len(item.body))
     if not isinstance(record, Job):
         role = record.purpose if isinstance(record, Session) else ""
-        return (record.kind, role, *[None] * 8, *place)
+        return (record.kind, role, *[None] * 10, *place)
     return (
         record.kind,
         record.role,
@@ -152,6 +153,8 @@ def _row(item: Stored, record: Record) -> tuple[Any, ...]:
         len(record.incomplete),
         step_key(record.command),
         record.reproduces,
+        command_line(record.command),
+        record.user,
         *place,
     )
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from sqlite3 import Connection
 from typing import Any, Literal, NamedTuple
 
-from roar.cache import build, database
+from roar.cache import build, database, search
 from roar.cache.database import Database
+from roar.cache.search import Wanted
 from roar.errors import NotFoundError, RoarError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
@@ -34,6 +35,7 @@ _LATEST = (
 )
 _ORIGINALS_FIRST = "ORDER BY r.reproduces IS NOT NULL, r.id DESC"
 _USES = "files f JOIN hashes h ON h.row = f.hash JOIN records r ON r.row = f.record"
+_PATHS = "files f JOIN paths p ON p.row = f.path JOIN records r ON r.row = f.record"
 _NAMED_USES = f"{_USES} JOIN paths p ON p.row = f.path"
 
 
@@ -155,6 +157,23 @@ class Index:
     def count_jobs(self) -> int:
         """How many jobs there are."""
         return int(self._first(f"SELECT count(*) FROM records r WHERE kind = 'job' AND {_LIVE}")[0])
+
+    def search(self, wanted: Wanted) -> list[tuple[str, bool]]:
+        """The jobs that are so, newest first, each with whether it was withdrawn."""
+        conditions, values = search.where(wanted)
+        found = self._rows(f"SELECT id, withdrawn FROM records r WHERE {conditions} ORDER BY id DESC", **values)
+        if wanted.paths is not None:
+            touching = f"SELECT DISTINCT r.id FROM {_PATHS} WHERE p.text IN :paths"
+            touched = set(self._texts(touching, paths=wanted.paths))
+            found = [row for row in found if row[0] in touched]
+        if wanted.label is not None:
+            labelled = self.labelled(*wanted.label)
+            found = [row for row in found if row[0] in labelled]
+        return [(job, bool(withdrawn)) for job, withdrawn in found]
+
+    def paths_like(self, glob: str) -> list[str]:
+        """The recorded paths that may match a glob (see ``roar.config.globs``), and few others."""
+        return self._texts("SELECT text FROM paths WHERE text LIKE :like ESCAPE '!'", like=search.like_of_glob(glob))
 
     def reproductions(self, job: str) -> list[str]:
         """The jobs that run this one again, newest first."""

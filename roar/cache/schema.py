@@ -37,6 +37,8 @@ records = Table(
     Column("gaps", Integer),  # how many things the record says it does not know
     Column("step", Text),
     Column("reproduces", Text),
+    Column("command", Text),  # as one types it
+    Column("author", Text),  # who ran it
     Column("withdrawn", Integer, nullable=False),
     Column("oid", Text, nullable=False),  # the journal's commit, or its folder, as ``read.Stored.place``
     Column("blob", Text, nullable=False),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from roar.cache.index import Index
+from roar.cache.search import Wanted
 from roar.cli import present
 from roar.cli.boundary import say
 from roar.cli.say import Style, write_json
-from roar.git.repository import discover
+from roar.git.dates import moment
+from roar.git.repository import Repository, discover
 from roar.records.job import Job
 from roar.records.summary import command_line, counts_by_folder, duration, outcome, output_words, printable
-from roar.verbs.history import history
+from roar.verbs.history import history, paths_meant
+from roar.verbs.resolve import commit_named
 from roar.verbs.status import saved_aside
 
 DEFAULT = 20
@@ -22,30 +27,42 @@ _NARROWEST = 20
 """Columns that a command keeps on any terminal."""
 
 
-@click.command("log", epilog="\b\nExamples:\n  git roar log\n  git roar log --oneline -n 50")
-@click.option("-n", "limit", type=click.IntRange(min=0), default=DEFAULT, metavar="N", help="At most N (0: all) [20].")
+@click.command(
+    "log",
+    epilog="\b\nExamples:\n"
+    "  git roar log\n"
+    "  git roar log --oneline -n 50\n"
+    "  git roar log --failed --since '2 weeks ago'\n"
+    "  git roar log --path 'data/*.csv' --command train",
+)
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=0), default=DEFAULT, metavar="N", help="At most N (0: all) [20]."
+)
+@click.option("--since", metavar="DATE", help="Those that began at DATE or later; any date that git takes.")
+@click.option("--until", metavar="DATE", help="Those that began at DATE or before.")
+@click.option("--path", metavar="PATH", help="Those that read or wrote PATH: a file, a folder or a glob.")
+@click.option("--command", "text", metavar="TEXT", help="Those with TEXT in their command.")
+@click.option("--commit", metavar="REV", help="Those that ran at this commit.")
+@click.option("--failed", is_flag=True, help="Those that did not end well.")
+@click.option("--author", metavar="TEXT", help="Those run by somebody with TEXT in name or address.")
 @click.option("-a", "--all", "everything", is_flag=True, help="List withdrawn jobs, too.")
 @click.option("--label", metavar="KEY[=VALUE]", help="Only jobs with this label.")
 @click.option("--oneline", is_flag=True, help="One line a job.")
 @click.option("--json", "as_json", is_flag=True, help="Write the jobs as JSON.")
-def command(limit: int, label: str | None, *, everything: bool, oneline: bool, as_json: bool) -> None:
-    """List recorded jobs, newest first."""
+def command(limit: int, *, everything: bool, oneline: bool, as_json: bool, **filters: Any) -> None:
+    """List recorded jobs, newest first; with filters, those that all of them let through."""
     repo = discover()
     with present.opened_index(repo) as index:
-        key, equals, value = (label or "").partition("=")
-        wanted = (key, value if equals else None) if label else None
-        found = history(index, limit or None, withdrawn=everything, label=wanted)
+        wanted = _wanted(index, repo, **filters)
+        found = history(index, wanted, limit or None, withdrawn=everything)
         labels = index.labels(i for i, _ in found.jobs)
     if as_json:
         more = {i: {"withdrawn": i in found.withdrawn, "labels": labels.get(i, {})} for i, _ in found.jobs}
         jobs = [{**as_fields(i, job), **more[i]} for i, job in found.jobs]
         write_json({"total": found.total, "withdrawn": len(found.withdrawn), "jobs": jobs})
         return
-    if not found.jobs and label:
-        say(f"no job has the label {printable(label)}")
-        return
     if not found.jobs and not found.withdrawn:
-        say(present.no_jobs(saved_aside(repo)))
+        say("no recorded job is so" if wanted != Wanted() else present.no_jobs(saved_aside(repo)))
         return
     style = present.style()
     for number, (identifier, job) in enumerate(found.jobs):
@@ -62,6 +79,20 @@ def command(limit: int, label: str | None, *, everything: bool, oneline: bool, a
         say(f"{present.count(left, 'older job')} (next: roar log -n 0)")
     if found.withdrawn and not everything:
         say(present.withdrawn(len(found.withdrawn)))
+
+
+def _wanted(index: Index, repo: Repository, **said: Any) -> Wanted:
+    key, equals, value = (said["label"] or "").partition("=")
+    return Wanted(
+        since_ns=None if said["since"] is None else moment(said["since"]),
+        until_ns=None if said["until"] is None else moment(said["until"]),
+        command=said["text"],
+        author=said["author"],
+        code=None if said["commit"] is None else commit_named(index, repo, said["commit"]),
+        failed=said["failed"],
+        label=(key, value if equals else None) if key else None,
+        paths=None if said["path"] is None else paths_meant(index, repo, said["path"], os.getcwd()),
+    )
 
 
 def line(identifier: str, job: Job, style: Style, columns: int = 0, *, withdrawn: bool = False) -> str:
@@ -105,6 +136,8 @@ def entry(identifier: str, job: Job, style: Style, *, withdrawn: bool = False) -
     more = len(job.outputs[_MOST_OUTPUTS:]) + sum(count for _, count in folders[_MOST_OUTPUTS:])
     if more:
         yield f"    -> and {more} more"
+    for metrics in job.metrics:
+        yield f"    {printable(metrics.path)}: {present.metric_words(metrics)}"
 
 
 def as_fields(identifier: str, job: Job) -> dict[str, Any]:
@@ -127,5 +160,6 @@ def as_fields(identifier: str, job: Job) -> dict[str, Any]:
         "hints": [{"side": hint.side, "ref": hint.ref, "seen": False} for hint in job.hints],
         "incomplete": len(job.incomplete),
         "output_count": len(job.outputs) + sum(shard.count for shard in job.output_shards),
+        "metrics": {metrics.path: metrics.values for metrics in job.metrics},
         "outputs": [{"path": f.path, "hash": f.hash, "size": f.size} for f in job.outputs],
     }

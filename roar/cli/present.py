@@ -16,7 +16,7 @@ from roar.cli import configured
 from roar.cli.say import Style, is_shown, patience
 from roar.errors import RoarError
 from roar.git.repository import Repository
-from roar.records.job import Job
+from roar.records.job import Job, Metrics
 from roar.records.summary import printable
 from roar.verbs.resolve import SHORT_HASH, SHORT_ID
 
@@ -172,6 +172,17 @@ def short_id(identifier: str) -> str:
 def count(number: int, thing: str, things: str | None = None) -> str:
     """``1 job``, ``2 jobs``."""
     return f"{number} {thing if number == 1 else things or thing + 's'}"
+
+
+def some(words: Sequence[str], most: int = 5) -> str:
+    """The first of them, and how many more there are."""
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def metric_words(metrics: Metrics) -> str:
+    """The first numbers of a result file: ``accuracy 0.93, loss 0.2``."""
+    return some([f"{printable(name)} {printable(value)}" for name, value in metrics.values.items()])
 
 
 def code_state(job: Job) -> str:

@@ -19,7 +19,6 @@ from roar.verbs.resolve import SHORT_HASH, resolve
 from roar.verbs.show import ArtifactShown, GroupShown, JobShown, show
 
 _MOST_FILES = 12
-_MOST_WORDS = 5
 
 
 @click.command(
@@ -86,8 +85,7 @@ def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     yield from _declared("output", job, style)
     yield ""
     for metrics in job.metrics:
-        values = [f"{printable(name)} {printable(value)}" for name, value in metrics.values.items()]
-        yield from present.folded("Metrics  ", f"{printable(metrics.path)}: {_some(values)}")
+        yield from present.folded("Metrics  ", f"{printable(metrics.path)}: {present.metric_words(metrics)}")
     yield from _surroundings(job, style)
 
 
@@ -151,7 +149,7 @@ def _surroundings(job: Job, style: Style) -> Iterator[str]:
     for python in job.environment.pythons:
         read = [f"{printable(p.name)} {printable(p.version)}" for p in python.read]
         text = f"{printable(python.version)} ({printable(python.executable)})" + (
-            f", read {_some(read)}" if read else ""
+            f", read {present.some(read)}" if read else ""
         )
         yield from present.folded("Python   ", text)
     machine = job.environment.machine
@@ -162,21 +160,16 @@ def _surroundings(job: Job, style: Style) -> Iterator[str]:
     yield from present.folded("Machine  ", ", ".join(printable(part) for part in parts if part))
     if job.network:
         reached = [f"{printable(e.address)}:{e.port}" for e in job.network]
-        yield from present.folded("Network  ", "connected to " + _some(reached))
+        yield from present.folded("Network  ", "connected to " + present.some(reached))
     inside = [left_out_words(item) for item in job.left_out if item.inside]
     outside = [left_out_words(item) for item in job.left_out if not item.inside]
     if inside:
-        text = "Left out inside the repository: " + _some(inside)
+        text = "Left out inside the repository: " + present.some(inside)
         ordinary = all(item.reason.startswith("package") for item in job.left_out if item.inside)
         yield text if ordinary else style.red(text)
     if outside or job.temporaries:
         temporary = [f"{job.temporaries} temporary"] if job.temporaries else []
-        yield from present.folded("Left out ", _some(outside + temporary))
-
-
-def _some(words: list[str]) -> str:
-    more = len(words) - _MOST_WORDS
-    return ", ".join(words[:_MOST_WORDS]) + (f" and {more} more" if more > 0 else "")
+        yield from present.folded("Left out ", present.some(outside + temporary))
 
 
 def _artifact(found: ArtifactShown, style: Style) -> Iterator[str]:

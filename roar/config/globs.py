@@ -14,6 +14,9 @@ from fnmatch import fnmatchcase
 
 from roar.paths import below
 
+WILD = "*?["
+"""The characters that make a path a glob."""
+
 
 class Globs:
     """Several globs. ``root`` is the work tree."""
@@ -39,9 +42,9 @@ class Globs:
 
 def _place(body: str, root: str) -> list[str]:
     if body == "~" or body.startswith("~/"):
-        body = _literal(os.path.expanduser("~")) + body[1:]
+        body = literal(os.path.expanduser("~")) + body[1:]
     elif body and not body.startswith("/"):
-        body = f"{_literal(root)}/{body}"
+        body = f"{literal(root)}/{body}"
     return [*_parts(body), "**"]
 
 
@@ -49,8 +52,9 @@ def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
-def _literal(path: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in path)
+def literal(path: str) -> str:
+    """The glob that means this path alone, and what lies in it."""
+    return "".join(f"[{c}]" if c in WILD else c for c in path)
 
 
 def _matches(glob: list[str], parts: list[str]) -> bool:

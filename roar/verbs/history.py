@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import NamedTuple
 
 from roar.cache.index import Index
+from roar.cache.search import Wanted
+from roar.config.globs import WILD, Globs, literal
+from roar.errors import UsageError
+from roar.git.repository import Repository
+from roar.paths import below, from_fs, fs
 from roar.records.job import Job
+from roar.verbs.resolve import place
 
 
 class History(NamedTuple):
@@ -16,20 +24,43 @@ class History(NamedTuple):
     withdrawn: set[str]
 
 
-def history(
-    index: Index, limit: int | None = None, *, withdrawn: bool = False, label: tuple[str, str | None] | None = None
-) -> History:
-    """The newest jobs, at most ``limit`` of them; with those that were withdrawn when asked for.
+def history(index: Index, wanted: Wanted, limit: int | None = None, *, withdrawn: bool = False) -> History:
+    """The newest jobs that are as wanted, at most ``limit``; with those that were withdrawn when asked for."""
+    found = index.search(wanted)
+    taken_back = {job for job, is_withdrawn in found if is_withdrawn}
+    shown = [job for job, is_withdrawn in found if withdrawn or not is_withdrawn]
+    return History(list(index.load_jobs(shown[:limit]).items()), len(shown), taken_back)
 
-    ``label``: only those that have this label, a key and a value (None: any).
+
+def paths_meant(index: Index, repo: Repository, text: str, cwd: str) -> list[str]:
+    """The recorded paths that a path typed in the folder ``cwd`` means: a file, all in a folder, what a glob matches.
+
+    A glob without a slash means that name anywhere, as in gitignore(5); and what is spelled so is meant, too. Raises
+    ``UsageError``.
     """
-    taken_back = set(index.withdrawn())
-    if label is not None:
-        labelled = index.labelled(*label)
-        found = [job for job in index.jobs(withdrawn=withdrawn) if job in labelled]
-        return History(list(index.load_jobs(found[:limit]).items()), len(found), taken_back & labelled)
-    found = index.jobs(limit=limit, withdrawn=withdrawn)
-    total = len(found)
-    if limit is not None and total >= limit:
-        total = index.count_jobs() + (len(taken_back) if withdrawn else 0)
-    return History(list(index.load_jobs(found).items()), total, taken_back)
+    if not text or "\0" in text:
+        raise UsageError("an empty path means nothing", "roar log --path FILE")
+    top = repo.work_tree or repo.git_dir
+    where, name = place(repo, text, cwd)
+    found = dict.fromkeys(_matching(index, top, literal(where), literal(name)))
+    if any(sign in text for sign in WILD):
+        if "/" in text.rstrip("/"):
+            glob = os.path.normpath(os.path.join(literal(os.path.realpath(cwd)), text))
+            inside = below(glob, literal(top))
+            found.update(dict.fromkeys(_matching(index, top, glob, from_fs(glob if inside is None else inside))))
+        else:
+            found.update(dict.fromkeys(_matching(index, top, text, from_fs(text))))
+    return list(found)
+
+
+def _matching(index: Index, top: str, glob: str, recorded: str) -> list[str]:
+    """The recorded paths that a glob matches; ``recorded`` is the same glob as records spell paths."""
+    matches: Callable[[str], bool] = Globs([glob], top).match
+    return [path for path in index.paths_like(recorded) if matches(os.path.join(top, _fs(path)))]
+
+
+def _fs(path: str) -> str:
+    try:
+        return fs(path)
+    except ValueError:  # the spelling of no path: a record is not trusted
+        return path

@@ -145,15 +145,37 @@ def _as_recorded(path: str, top: str | None) -> str:
 
 def _by_revision(index: Index, repo: Repository, text: str) -> Target | None:
     """The commit that git knows by this name. Raises ``NotFoundError`` when no job ran there."""
-    if "\n" in text:
-        return None
-    words = ["rev-parse", "--verify", "--quiet", "--end-of-options", text + "^{commit}"]
-    commit = program.call([*repo.args(), *words]).stdout.decode().strip()
-    if not commit:
+    commit = _revision(repo, text)
+    if commit is None:
         return None
     if not index.jobs_at(commit):
         raise NotFoundError(f"no recorded job ran at commit {commit[:SHORT_HASH]}", "roar log")
     return Target("commit", commit)
+
+
+def _revision(repo: Repository, text: str) -> str | None:
+    if "\n" in text:
+        return None
+    words = ["rev-parse", "--verify", "--quiet", "--end-of-options", text + "^{commit}"]
+    return program.call([*repo.args(), *words]).stdout.decode().strip() or None
+
+
+def commit_named(index: Index, repo: Repository, text: str) -> str:
+    """The commit that git knows by this name, or that a job ran at and git has lost.
+
+    Raises ``NotFoundError``, or ``AmbiguousError`` when several commits of jobs begin so.
+    """
+    if not text or "\0" in text:
+        raise UsageError("an empty name means no commit", "roar log --commit HEAD")
+    commit = _revision(repo, text)
+    if commit is not None:
+        return commit
+    found = index.code_commits(text.lower()) if _HEX.fullmatch(text) and len(text) >= SHORTEST else []
+    if len(found) > 1:
+        raise _ambiguous(index, text, [Target("commit", oid) for oid in found])
+    if not found:
+        raise NotFoundError(f"{printable(text)} is no commit", "git log")
+    return found[0]
 
 
 def _by_step_name(index: Index, repo: Repository, text: str) -> Target | None:
