@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import make
 import pytest
 from ask import Ask
+from test_log import on_a_terminal
 
 from roar.cache.index import open_index
 from roar.git.repository import Repository
@@ -269,6 +271,87 @@ def test_dag_as_json(bench: Bench, ask: Ask) -> None:
     assert artifacts["test"] == {"path": "test", "hash": make.digest("e"), "size": 1, "made_by": 1, "used_by": [3]}
     assert artifacts["raw"]["made_by"] is None
     assert "train.py" not in artifacts
+
+
+def built(bench: Bench) -> dict[str, str]:
+    """A set-up step, a step of the same command, a training that ran twice, and what is stale of it."""
+    jobs = {
+        "COMPILE": bench.run("make", "main.c=m", "tool=1", role="build"),
+        "MAKE": bench.run("make", "main.c=m", "doc=1"),
+        "LINK": bench.run("link", "tool=1", "linked=1", role="build"),
+        "FIRST": bench.run("train", "linked=1 conf=c", "model=m", "train.py=x"),
+        "SECOND": bench.run("train", "linked=1 conf=c", "model=m model.log=l", "train.py=x"),
+    }
+    bench.write("conf", "other")
+    return jobs
+
+
+def test_build_steps_are_numbered_apart(bench: Bench, ask: Ask) -> None:
+    jobs = built(bench)
+    ask.names = {bench.session: "SESSION"}
+    assert (
+        ask("dag")
+        == """
+session SESSION: 4 steps, 1 stale
+
+STEP  STATE   RUNS  NEEDS  COMMAND
+@B1   active  1            make
+@1    active  1            make
+@B2   active  1     @B1    link
+@2    stale   2     @B2    train
+      input conf changed
+"""
+    )
+    for name, job in {"@1": "MAKE", "@B1": "COMPILE", "@b2": "LINK", "@2": "SECOND"}.items():
+        assert ask.json("show", name)["id"] == jobs[job]
+    assert ask.json("show", "@B2")["step"] == "B2"
+    assert "there is no build step @B3: the session has 2 build steps" in ask("show", "@B3", code=1)
+    assert "there is no step @3: the session has 2 steps" in ask("show", "@3", code=1)
+    nodes = ask.json("dag")["nodes"]
+    assert [(node["step_number"], node["dependencies"], node["role"]) for node in nodes] == [
+        ("B1", [], "build"),
+        (1, [], "run"),
+        ("B2", ["B1"], "build"),
+        (2, ["B2"], "run"),
+    ]
+
+
+def test_every_run_the_data_and_only_what_is_stale(bench: Bench, ask: Ask) -> None:
+    jobs = built(bench)
+    ask.names = {bench.session: "SESSION", **{job: name for name, job in jobs.items()}}
+    assert (
+        ask("dag", "--expanded", "--show-artifacts", "--stale-only")
+        == f"""
+session SESSION: 4 steps, 1 stale
+
+STEP  STATE  RUNS  NEEDS  COMMAND
+@2    stale  2     @B2    train
+      input conf changed
+    * SECOND  2025-01-01 12:05:00 +0000  ok  42.0 s
+      FIRST  2025-01-01 12:04:00 +0000  ok  42.0 s
+      <-  conf       {make.digest("c")[:12]}  1 B
+      <-  linked     {make.digest("1")[:12]}  1 B
+      ->  model      {make.digest("m")[:12]}  1 B
+      ->  model.log  {make.digest("l")[:12]}  1 B
+"""
+    )
+    found = ask.json("dag", "--expanded", "--stale-only")
+    assert {"nodes", "artifacts", "total_steps", "stale_count", "session_id"} <= set(found)
+    assert (found["total_steps"], found["stale_count"]) == (4, 1)
+    (node,) = found["nodes"]
+    assert {"step_number", "command", "dependencies", "state", "metrics"} <= set(node)
+    assert [(run["job_id"], run["stands"]) for run in node["runs"]] == [(jobs["FIRST"], False), (jobs["SECOND"], True)]
+    bench.write("conf", "c")
+    assert ask("dag", "--stale-only") == "\nsession SESSION: 4 steps, 0 stale\n"
+
+
+def test_a_narrow_terminal_and_no_colour(bench: Bench, tree: Path) -> None:
+    built(bench)
+    bench.run("python evaluate.py " + "x" * 80, "model=m", "metrics.json=k")
+    text = on_a_terminal(tree, "dag", "--show-artifacts", "--expanded", columns=60)
+    assert "\x1b[33mstale" in text
+    assert max(len(line) for line in re.sub(r"\x1b\[\d*m", "", text).splitlines()[2:]) <= 60
+    assert "\x1b" not in on_a_terminal(tree, "dag", "--no-color")
 
 
 def test_nothing_yet(repo: Repository, ask: Ask) -> None:

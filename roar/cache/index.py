@@ -40,9 +40,9 @@ _NAMED_USES = f"{_USES} JOIN paths p ON p.row = f.path"
 
 
 class Step(NamedTuple):
-    """One run of a step of a session."""
+    """One run of a step of a session. ``key`` is what all runs of the step share: their role and their command."""
 
-    key: str
+    key: tuple[str, str]
     job: str
     ok: bool
 
@@ -199,23 +199,23 @@ class Index:
     def steps(self, session: str) -> list[Step]:
         """Each run of each step of a session, oldest first; jobs that run another one again are left out."""
         found = self._rows(
-            "SELECT step, id, ok FROM records r"
+            "SELECT role, step, id, ok FROM records r"
             f" WHERE session = :session AND kind = 'job' AND reproduces IS NULL AND {_LIVE} ORDER BY id",
             session=session,
         )
-        return [Step(key, job, bool(ok)) for key, job, ok in found]
+        return [Step((role, step), job, bool(ok)) for role, step, job, ok in found]
 
-    def last_writers(self, session: str) -> dict[str, list[str]]:
+    def last_writers(self, session: str) -> dict[tuple[str, str], list[str]]:
         """Of each step of a session, by key: the jobs that were the last to write one of its outputs, oldest first."""
         last = (
-            "SELECT DISTINCT step, id FROM"
-            " (SELECT r.step, max(r.id) AS id FROM records r JOIN files f ON f.record = r.row"
+            "SELECT DISTINCT role, step, id FROM"
+            " (SELECT r.role, r.step, max(r.id) AS id FROM records r JOIN files f ON f.record = r.row"
             f" WHERE r.session = :session AND r.kind = 'job' AND r.reproduces IS NULL AND {_LIVE} AND f.output = 1"
-            " GROUP BY r.step, f.path) AS last ORDER BY id"
+            " GROUP BY r.role, r.step, f.path) AS last ORDER BY id"
         )
-        found: dict[str, list[str]] = {}
-        for key, job in self._rows(last, session=session):
-            found.setdefault(key, []).append(job)
+        found: dict[tuple[str, str], list[str]] = {}
+        for role, step, job in self._rows(last, session=session):
+            found.setdefault((role, step), []).append(job)
         return found
 
     def with_gaps(self, session: str | None = None) -> list[str]:

@@ -8,13 +8,15 @@ from roar.cache.index import Index
 from roar.git.repository import Repository
 from roar.records.job import Job
 from roar.verbs.stale import State, states
+from roar.verbs.steps import Number
 
 
 class Node(NamedTuple):
-    """A step with its latest job."""
+    """A step with its latest job; ``runs`` are all of its jobs when they are asked for, oldest first."""
 
     state: State
     job: Job
+    runs: dict[str, Job]
 
 
 class Flow(NamedTuple):
@@ -23,8 +25,8 @@ class Flow(NamedTuple):
     path: str
     hash: str | None
     size: int
-    made_by: int | None
-    used_by: list[int]
+    made_by: Number | None
+    used_by: list[Number]
 
 
 class Dag(NamedTuple):
@@ -41,11 +43,17 @@ class Dag(NamedTuple):
         return sum(node.state.state == "stale" for node in self.nodes)
 
 
-def dag(index: Index, repo: Repository, session: str) -> Dag:
-    """The pipeline of a session. Raises ``RoarError`` where there is no work tree to compare it with."""
+def dag(index: Index, repo: Repository, session: str, *, expanded: bool = False) -> Dag:
+    """The pipeline of a session, ``expanded`` with every run of each step.
+
+    Raises ``RoarError`` where there is no work tree to compare it with.
+    """
     found = states(index, repo, session)
-    jobs = index.load_jobs(state.step.job for state in found)
-    nodes = [Node(state, jobs[state.step.job]) for state in found]
+    jobs = index.load_jobs(job for state in found for job in (state.step.jobs if expanded else [state.step.job]))
+    nodes = [
+        Node(state, jobs[state.step.job], {job: jobs[job] for job in state.step.jobs} if expanded else {})
+        for state in found
+    ]
     return Dag(session, nodes, _flows(found), len(index.withdrawn(session)))
 
 
@@ -60,4 +68,5 @@ def _flows(found: list[State]) -> list[Flow]:
             if not use.code:
                 flow = flows.setdefault((use.path, use.hash), Flow(use.path, use.hash, use.size, None, []))
                 flow.used_by.append(state.step.number)
-    return sorted(flows.values(), key=lambda flow: (flow.made_by or 0, flow.path))
+    order = {state.step.number: position for position, state in enumerate(found)}
+    return sorted(flows.values(), key=lambda flow: (-1 if flow.made_by is None else order[flow.made_by], flow.path))

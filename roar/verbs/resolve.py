@@ -1,9 +1,9 @@
 """From what a person typed to the recorded thing it means.
 
 A job's id or the beginning of one, the first digits (four or more) of an artifact's hash or of a commit, a file's
-path, a step ``@N`` of the session, any name git knows for a commit, or the name given to a step. What could be two
-things is refused with the candidates; a file on the disk is looked up by its content, so a path means the bytes
-that are there.
+path, a step ``@N`` or build step ``@BN`` of the session, any name git knows for a commit, or the name given to a step.
+What could be two things is refused with the candidates; a file on the disk is looked up by its content, so a path means
+the bytes that are there.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ SHORT_ID = 12
 """Characters of a record id that tell records apart unless two were written in the same millisecond."""
 SHORT_HASH = 12
 _MOST = 5
+_STEP = re.compile(r"@(?P<build>[Bb]?)(?P<number>0*[1-9][0-9]*)")
+_MOST_DIGITS = 9
 _HEX = re.compile(r"[0-9a-fA-F]+")
 
 
@@ -65,16 +67,22 @@ def resolve(index: Index, repo: Repository, text: str, cwd: str) -> Target:
 
 
 def step(index: Index, repo: Repository, text: str) -> str:
-    """The latest job of the step ``@N`` of the session asked about. Raises ``UsageError`` or ``NotFoundError``."""
-    digits = text[1:]
-    if not (digits.isascii() and digits.isdigit() and int(digits[:9]) > 0):
-        raise UsageError(f"{printable(text)} is no step: a step is @1, @2 and so on", "roar dag")
+    """The latest job of the step ``@N``, or build step ``@BN``, of the session asked about.
+
+    Raises ``UsageError`` or ``NotFoundError``.
+    """
+    form = _STEP.fullmatch(text)
+    if form is None:
+        raise UsageError(f"{printable(text)} is no step: a step is @1 or @2, a build step @B1 and so on", "roar dag")
     session = session_asked(index, repo)
     steps = steps_of(index, session) if session else []
-    if int(digits) > len(steps):
-        count = f"has {len(steps)} step" + "s" * (len(steps) != 1) if steps else "has no steps"
-        raise NotFoundError(f"there is no step {text}: the session {count}", "roar dag" if steps else "roar run CMD")
-    return steps[int(digits) - 1].job
+    kind = "build step" if form["build"] else "step"
+    same = [step for step in steps if isinstance(step.number, str) == bool(form["build"])]
+    number = form["number"]
+    if len(number) > _MOST_DIGITS or int(number) > len(same):
+        count = f"has {len(same)} {kind}" + "s" * (len(same) != 1) if same else f"has no {kind}s"
+        raise NotFoundError(f"there is no {kind} {text}: the session {count}", "roar dag" if steps else "roar run CMD")
+    return same[int(number) - 1].job
 
 
 def _by_digits(index: Index, text: str) -> list[Target]:

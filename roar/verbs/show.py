@@ -10,7 +10,7 @@ from roar.lineage import Use, origins
 from roar.records.about import Withdrawal
 from roar.records.job import File, Job, Session
 from roar.verbs.resolve import Target
-from roar.verbs.steps import steps_of
+from roar.verbs.steps import Number, steps_of
 from roar.verbs.withdraw import withdrawals_of
 
 MOST = 20
@@ -28,7 +28,7 @@ class JobShown(NamedTuple):
     inputs: list[File]
     outputs: list[File]
     made_by: dict[str, str]
-    step: int | None
+    step: Number | None
     reproduced_by: list[str]
     withdrawals: list[Withdrawal]
     labels: dict[str, str]

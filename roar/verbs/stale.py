@@ -19,7 +19,7 @@ from roar.lineage import Use, origins
 from roar.paths import fs
 from roar.records.summary import printable
 from roar.stamps import Stamps
-from roar.verbs.steps import Step, steps_of
+from roar.verbs.steps import Number, Step, steps_of
 
 
 class Reason(NamedTuple):
@@ -28,7 +28,7 @@ class Reason(NamedTuple):
     kind: Literal["input", "code", "output", "upstream"]
     text: str
     path: str | None = None
-    step: int | None = None
+    step: Number | None = None
 
 
 class State(NamedTuple):
@@ -37,7 +37,7 @@ class State(NamedTuple):
     step: Step
     state: Literal["active", "stale", "superseded", "failed"]
     reasons: list[Reason]
-    needs: list[int]
+    needs: list[Number]
     inputs: list[Use]
     outputs: list[Use]
 
@@ -47,7 +47,7 @@ def states(index: Index, repo: Repository, session: str) -> list[State]:
     steps = steps_of(index, session)
     pipeline = _Pipeline(index, steps)
     disk = _on_disk(repo, pipeline.paths())
-    found: dict[int, State] = {}
+    found: dict[Number, State] = {}
     for step in steps:
         inputs, outputs = pipeline.uses(step)
         superseded = pipeline.is_superseded(step)
@@ -62,12 +62,12 @@ def states(index: Index, repo: Repository, session: str) -> list[State]:
     return list(found.values())
 
 
-def _spread(found: dict[int, State]) -> None:
+def _spread(found: dict[Number, State]) -> None:
     """Make stale whatever depends on a step that failed, or that would write something else if it ran again.
 
     A step that is stale only because an output is damaged makes nothing else stale: who reads that output says so.
     """
-    dependents: dict[int, list[int]] = {}
+    dependents: dict[Number, list[Number]] = {}
     for number, state in found.items():
         for needed in state.needs:
             dependents.setdefault(needed, []).append(number)
@@ -125,7 +125,7 @@ class _Pipeline:
         """Every file that matters."""
         return {path for sides in self._files.values() for side in sides for path in side}
 
-    def needs(self, step: Step) -> list[int]:
+    def needs(self, step: Step) -> list[Number]:
         """The other steps whose outputs a step read."""
         read = self._files[step.number][0]
         makers = {
@@ -134,7 +134,7 @@ class _Pipeline:
             for use, maker in self._origins[job]
             if maker and read[use.path][0] == job
         }
-        return sorted(number for number in makers if number is not None and number != step.number)
+        return [number for number in self._files if number in makers and number != step.number]
 
     def is_superseded(self, step: Step) -> bool:
         """True when other steps have written all of its outputs anew, none of them by changing what it wrote."""
