@@ -85,7 +85,8 @@ def draft(fields: dict[str, Any], clock: int, writer: str) -> Job:
 def append_some(repo: Repository, count: int) -> None:
     """Append jobs as `roar run` does."""
     head = repo.ask("rev-parse", "HEAD").decode().strip()
-    for made in islice(histories.history(10_000_000, head), 1, 1 + count):
+    jobs = (made for made in histories.history(10_000_000, head) if b'"kind":"job"' in made.body)
+    for made in islice(jobs, count):
         fields = {k: v for k, v in orjson.loads(made.body).items() if k not in ("clock", "writer")}
         append(repo, functools.partial(draft, fields))
 
