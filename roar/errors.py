@@ -10,7 +10,7 @@ EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_NO = 3
-"""The answer is no: it differs, it is stale, verification failed."""
+"""The answer is no: it differs, verification failed. (``roar status --check`` says it with 1.)"""
 EXIT_BUG = 70
 EXIT_NOT_STARTED = 125
 EXIT_NOT_EXECUTABLE = 126

@@ -29,7 +29,7 @@ def two_steps(repo: Repository, tree: Path, ask: Ask, commit: str | None = None)
     ]
     for path, text in {"raw": "r", "train": "t", "model": "m"}.items():
         (tree / path).write_text(text)
-    ask.names = {session: "SESSION", jobs[0]: "PREPARE", jobs[1]: "TRAIN"}
+    ask.names = {session: "SESSION", jobs[0]: "PREPARE", jobs[1]: "TRAIN", refs.head(repo)[1] or "": "HEAD"}
     return jobs
 
 
@@ -38,6 +38,7 @@ def test_all_is_well(repo: Repository, tree: Path, ask: Ask) -> None:
     assert (
         ask("status", "--check")
         == """
+on main at HEAD, 3 untracked
 session SESSION: 2 jobs, 2 steps
 last job TRAIN  ok  42.0 s  train -> model
 
@@ -51,6 +52,7 @@ def test_stale(repo: Repository, tree: Path, ask: Ask) -> None:
     (tree / "raw").write_text("other")
     (tree / "model").unlink()
     expected = """
+on main at HEAD, 2 untracked
 session SESSION: 2 jobs, 2 steps
 last job TRAIN  ok  42.0 s  train -> model
 
@@ -62,13 +64,34 @@ last job TRAIN  ok  42.0 s  train -> model
         @1 is stale
 """
     assert ask("status") == expected
-    assert ask("status", "--check", code=3) == expected
-    found = ask.json("status", "--check", code=3)
+    assert ask("status", "--check", code=1) == expected
+    found = ask.json("status", "--check", code=1)
     assert (found["stale_count"], found["states"]) == (2, {"@1": "stale", "@2": "stale"})
     assert found["stale"][0]["job_id"] == jobs[0]
     assert found["stale"][0]["outputs"] == [{"path": "train", "hash": make.digest("t")}]
     assert found["stale"][0]["reasons"][0]["kind"] == "input"
     assert found["last_job"] == jobs[1]
+
+
+def test_how_the_work_tree_stands(repo: Repository, tree: Path, git: Git, ask: Ask, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "far.git")
+    git(tree, "remote", "add", "origin", str(tmp_path / "far.git"))
+    git(tree, "push", "-q", "-u", "origin", "main")
+    make.job(repo, "true")
+    head = git(tree, "rev-parse", "HEAD")
+    assert f"on main at {head[:12]}, clean\n" in ask("status")
+    (tree / "README").write_text("other\n")
+    git(tree, "commit", "-q", "--allow-empty", "-m", "second")
+    head = git(tree, "rev-parse", "HEAD")
+    assert f"on main at {head[:12]}, 1 file changed, 1 commit not on origin/main\n" in ask("status")
+    standing = {"branch": "main", "commit": head, "changed": 1, "untracked": 0, "upstream": "origin/main", "ahead": 1}
+    assert ask.json("status")["git"] == {**standing, "dirty": True}
+    git(tree, "checkout", "-q", "--detach")
+    (tree / "new").mkdir()
+    (tree / "new" / "a\nfile").write_text("?")
+    assert f"on no branch at {head[:12]}, 1 file changed, 1 untracked\n" in ask("status")
+    git(tree, "checkout", "-q", "--orphan", "fresh")
+    assert "on fresh, no commit yet, 1 file changed, 1 untracked\n" in ask("status")
 
 
 def test_a_failed_step_is_named_and_is_not_stale(repo: Repository, tree: Path, ask: Ask) -> None:

@@ -10,9 +10,11 @@ import click
 from roar.cli import present
 from roar.cli.log_command import line
 from roar.cli.say import Style, write_json
-from roar.errors import EXIT_NO, EXIT_OK
+from roar.errors import EXIT_FAILURE, EXIT_OK
 from roar.git.repository import discover
+from roar.git.worktree import Standing
 from roar.records.summary import printable
+from roar.verbs.resolve import SHORT_HASH
 from roar.verbs.stale import State
 from roar.verbs.status import Status, status
 
@@ -22,13 +24,14 @@ _NEWER = ("is newer than", "not known to this roar")
 
 
 @click.command("status", epilog="\b\nExamples:\n  git roar status\n  git roar status --check && make publish")
-@click.option("--check", is_flag=True, help="Exit with 3 when something is stale.")
+@click.option("--check", is_flag=True, help="Exit with 1 when something is stale.")
 @click.option("--json", "as_json", is_flag=True, help="Write it as JSON.")
 def command(*, check: bool, as_json: bool) -> int:
     """Say what is out of date and why, what is not shared, and what is not known.
 
     Outputs of the session's steps are compared with the files that are there: an output is stale when an input or
-    the code changed, when it was modified or is gone, or when a step before it is stale.
+    the code changed, when it was modified or is gone, or when a step before it is stale. Exit status with --check:
+    0 nothing is stale, 1 something is.
     """
     repo = discover()
     with present.opened_index(repo) as index:
@@ -37,13 +40,14 @@ def command(*, check: bool, as_json: bool) -> int:
         write_json(_fields(found))
     else:
         present.write(_lines(found, present.style()))
-    return EXIT_NO if check and found.stale else EXIT_OK
+    return EXIT_FAILURE if check and found.stale else EXIT_OK
 
 
 def _lines(found: Status, style: Style) -> Iterator[str]:
     if found.last is None:
         yield present.no_jobs(found.aside)
     else:
+        yield _git(found.git)
         steps = present.count(len(found.states), "step")
         if found.session:
             yield f"session {found.session}: {present.count(found.session_jobs, 'job')}, {steps}"
@@ -56,6 +60,16 @@ def _lines(found: Status, style: Style) -> Iterator[str]:
             yield style.red(f"failed: @{state.step.number}") + f" (next: roar show @{state.step.number})"
     yield from _unshared(found, style)
     yield from _unknown(found, style)
+
+
+def _git(found: Standing) -> str:
+    branch = f"on {printable(found.branch)}" if found.branch else "on no branch"
+    text = f"{branch} at {found.commit[:SHORT_HASH]}" if found.commit else f"{branch}, no commit yet"
+    parts = [f"{present.count(found.changed, 'file')} changed"] * bool(found.changed)
+    parts += [f"{found.untracked} untracked"] * bool(found.untracked)
+    if found.upstream and found.ahead:
+        parts.append(f"{present.count(found.ahead, 'commit')} not on {printable(found.upstream)}")
+    return ", ".join([text, *(parts or ["clean"])])
 
 
 def _stale(found: Status, style: Style) -> Iterator[str]:
@@ -124,6 +138,7 @@ def _unknown(found: Status, style: Style) -> Iterator[str]:
 
 def _fields(found: Status) -> dict[str, Any]:
     return {
+        "git": {**found.git._asdict(), "dirty": bool(found.git.changed)},
         "session_id": found.session,
         "session_jobs": found.session_jobs,
         "total_jobs": found.total_jobs,

@@ -6,6 +6,7 @@ Paths are ``os`` path strings relative to the top of the work tree, with ``/``.
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from roar.errors import GitError
 from roar.git import program
@@ -50,6 +51,35 @@ def filtered_blob_ids(repo: Repository, paths: list[str]) -> dict[str, str]:
         half = len(plain) // 2
         return filtered_blob_ids(repo, plain[:half]) | filtered_blob_ids(repo, plain[half:])
     return dict(zip(plain, out, strict=True))
+
+
+class Standing(NamedTuple):
+    """What `git status` says: branch and commit (None: detached; no commit yet), the numbers of files that differ from
+    the commit and of files and folders that are untracked, the upstream branch and how many commits it lacks.
+    """
+
+    branch: str | None
+    commit: str | None
+    changed: int
+    untracked: int
+    upstream: str | None
+    ahead: int
+
+
+def standing(repo: Repository) -> Standing:
+    """How the work tree stands to its commit and its upstream, by git-status(1), porcelain format 2."""
+    words = ["status", "--porcelain=v2", "--branch", "--no-renames", "--untracked-files=normal", "-z"]
+    lines = os.fsdecode(repo.ask(*words)).split("\0")
+    said = dict(line[len("# branch.") :].split(" ", 1) for line in lines if line.startswith("# branch."))
+    branch, commit = said.get("head"), said.get("oid")
+    return Standing(
+        None if branch == "(detached)" else branch,
+        None if commit == "(initial)" else commit,
+        sum(line[:2] in ("1 ", "2 ", "u ") for line in lines),
+        sum(line[:2] == "? " for line in lines),
+        said.get("upstream"),
+        int(said.get("ab", "+0").split(" ")[0]),
+    )
 
 
 def tracked(repo: Repository) -> set[str]:

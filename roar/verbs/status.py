@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from roar.cache.index import Index
-from roar.git import refs, transport
+from roar.git import refs, transport, worktree
 from roar.git.repository import Repository
 from roar.journal import keep, noted, spool
 from roar.records.job import Job
@@ -23,6 +23,7 @@ class Status(NamedTuple):
     that are left out here; ``taken_back`` are paths that its steps read or wrote with a content that was withdrawn.
     """
 
+    git: worktree.Standing
     session: str | None
     session_jobs: int
     total_jobs: int
@@ -53,6 +54,7 @@ def status(index: Index, repo: Repository) -> Status:
     remotes = transport.remotes(repo)
     found = states(index, repo, session) if session else []
     return Status(
+        worktree.standing(repo),
         session,
         len(jobs),
         index.count_jobs(),
