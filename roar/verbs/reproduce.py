@@ -1,4 +1,4 @@
-"""Making a recorded file again: plan, run each step in a work area, compare every output, and say what came out.
+"""Making a recorded file again: run each step of a plan in a work area, compare every output, and say what came out.
 
 Nothing of the user's checkout is touched. What a step's second run did is recorded, in the user's own journal and
 linked to the first one, whether or not the bytes agree.
@@ -8,44 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from roar.cache.index import Index, open_index
-from roar.errors import GitError, NotFoundError, RoarError, UsageError
-from roar.git import refs, transport
+from roar.cache.index import open_index
+from roar.errors import RoarError
 from roar.git.repository import Repository
 from roar.hashing import digest_file
-from roar.journal import REMOTES
-from roar.lineage import upstream
 from roar.paths import fs
-from roar.records.job import Environment, File
-from roar.records.summary import command_line, printable
+from roar.records.job import File
+from roar.records.summary import printable
 from roar.stamps import Stamps
 from roar.trace.start import tracer_path
 from roar.verbs import rebuild_env, rerun, sessions, workspace
+from roar.verbs.equivalence import Rule
 from roar.verbs.inputs import Sources, is_outside
-from roar.verbs.plan import Asked, Chosen, Plan, Step, Stop, plan
-from roar.verbs.rebuild_env import Mode, Progress
-from roar.verbs.resolve import resolve
-from roar.verbs.sync import own_notes, place
+from roar.verbs.plan import Plan, Step
+from roar.verbs.rebuild_env import Progress
+from roar.verbs.repeated import Steadiness, merged, steadiness
 from roar.verbs.translate import Tools
+from roar.verbs.verdict import Cause, State, Verdict, by_metrics, causes, judged
 from roar.verbs.workspace import Workspace
-
-State = Literal["identical", "differs", "missing", "unknown", "not run"]
-
-
-class Verdict(NamedTuple):
-    """What became of one recorded output. ``found`` is its hash now, ``unknown``: the record has none to compare."""
-
-    step: int
-    file: File
-    state: State
-    found: str | None
-    asked: bool
 
 
 class Outcome(NamedTuple):
@@ -55,8 +39,13 @@ class Outcome(NamedTuple):
     ran: dict[int, rerun.Ran]
     failed: dict[int, str]
     remarks: list[str]
+    causes: dict[int, list[Cause]]
+    """By step that made something else: what may have been the reason, the likeliest first."""
+    steady: dict[int, Steadiness]
+    """By step, when all of it was run more than once: whether it does the same each time."""
+    times: int
     area: str | None
-    """Where the work area was kept."""
+    """Where the (last) work area was kept."""
 
     @property
     def complete(self) -> bool:
@@ -66,17 +55,13 @@ class Outcome(NamedTuple):
 
     @property
     def identical(self) -> bool:
-        """True when everything that could be compared is the same."""
+        """True when everything that could be compared has the same bytes."""
         return all(v.state in ("identical", "unknown") for v in self.verdicts)
 
-
-class Wish(NamedTuple):
-    """What to make again, as typed in the folder ``cwd``; where inputs are, by hash; how environments are had."""
-
-    text: str
-    cwd: str
-    given: Mapping[str, str]
-    mode: Mode
+    @property
+    def equivalent(self) -> bool:
+        """True when everything that could be compared is identical or equivalent."""
+        return all(v.state in ("identical", "equivalent", "unknown") for v in self.verdicts)
 
 
 class Audience(NamedTuple):
@@ -90,134 +75,37 @@ class Audience(NamedTuple):
     """Called with lines for people."""
 
 
-def prepare(repo: Repository, wish: Wish, say: Progress) -> Plan:
-    """The plan to make something again. Nothing is run.
+class Manner(NamedTuple):
+    """How to reproduce: what is compared how beside the bytes, where copies of files are by hash, how often."""
 
-    In a clone that has no records of others yet, and does not know its name, they are fetched first.
-    Raises what ``resolve`` raises, and ``NotFoundError`` when no recorded job made it.
-    """
-    try:
-        return _prepare(repo, wish)
-    except NotFoundError:
-        if wish.text.startswith("@") or refs.listing(repo, REMOTES) or not _fetch(repo, wish.text, say):
-            raise
-    return _prepare(repo, wish)
+    rules: tuple[Rule, ...] = ()
+    given: Mapping[str, str] = {}
+    times: int = 1
+    keep: bool = False
 
 
-def _fetch(repo: Repository, text: str, say: Progress) -> bool:
-    """Fetch the records of every remote; True when anything came. Raises ``NotFoundError`` when none is reached."""
-    brought, errors = False, list[GitError]()
-    names = transport.remotes(repo)
-    for name in names:
-        say(f"fetching the records of {name}")
-        try:
-            remote = transport.check_remote(repo, name)
-            brought |= bool(transport.fetch_records(repo, remote, own_notes(repo), place(repo)))
-        except GitError as error:
-            errors.append(error)
-    if errors and len(errors) == len(names):
-        where = " and ".join(names)
-        raise NotFoundError(
-            f"{printable(text)} is not recorded here, and {where} cannot be reached", f"git fetch {names[0]}"
-        ) from errors[0]
-    return brought
-
-
-def _prepare(repo: Repository, wish: Wish) -> Plan:
-    stamps = Stamps(repo.own_dir)
-    with open_index(repo) as index:
-        asked = find(index, repo, wish.text, wish.cwd)
-        chosen = [_chosen(index, job) for job in upstream(index, [asked.job]).jobs]
-        sources = Sources(repo, wish.given, lambda content: [use.path for use in index.names(content)], stamps)
-        try:
-            made = plan(asked, chosen, sources, lambda content: last_seen(index, content))
-        finally:
-            sources.close()
-            stamps.close()
-    _check_given(made, wish.given)
-    return _with_environments(made, wish.mode, repo.work_tree)
-
-
-def _check_given(made: Plan, given: Mapping[str, str]) -> None:
-    """Raise ``UsageError`` for a hash that is no input of the plan."""
-    if made.stops and not any(step.needs for step in made.steps):
-        return  # a record was refused before any input was looked at
-    inputs = [need.file.hash or "" for step in made.steps for need in step.needs]
-    for beginning in given:
-        if not any(content.startswith(beginning) for content in inputs):
-            raise UsageError(
-                f"--input {beginning}: no input begins with that",
-                f"roar reproduce {shlex.quote(made.asked.name)} --plan",
-            )
-
-
-def find(index: Index, repo: Repository, text: str, cwd: str) -> Asked:
-    """The job, and the artifact of it, that a typed name means. Raises ``NotFoundError`` or ``UsageError``."""
-    target = resolve(index, repo, text, cwd)
-    if target.kind == "job":
-        return Asked(text, target.id)
-    if target.kind != "artifact":
-        raise UsageError(f"{printable(text)} is a {target.kind}, not a file, a hash, a job or a step", "roar log")
-    makers = index.producers(target.id)
-    if not makers and (withdrawn := index.withdrawn_makers([target.id])):
-        said = f"the job that made {printable(text)} was withdrawn"
-        raise NotFoundError(said, f"roar show {withdrawn[target.id][:12]}, then reproduce that job by its id")
-    if not makers:
-        raise NotFoundError(f"no recorded job made {printable(text)}", f"roar show {target.id[:12]}")
-    versions = index.versions(target.path) if target.path else []
-    if target.path and not versions and not os.path.islink(os.path.join(cwd, text)):
-        again = f"roar reproduce {target.id[:12]}, for the same content under another name"
-        raise NotFoundError(f"no recorded job made {printable(text)}", again)
-    at_path = {job for content, job in versions if content == target.id}
-    # a first run before one that ran it again, one that wrote it to this path before others, the newest of these
-    best = min(makers, key=lambda job: (index.load_job(job).reproduces is not None, job not in at_path))
-    return Asked(text, best, target.id)
-
-
-def _chosen(index: Index, identifier: str) -> Chosen:
-    job = index.load_job(identifier)
-    sharded = job.input_shards or job.output_shards
-    inputs, outputs = index.files(identifier) if sharded else (job.inputs, job.outputs)
-    return Chosen(identifier, job, inputs, outputs, index.overlay(identifier) if job.code.overlay else {})
-
-
-def last_seen(index: Index, content: str) -> str:
-    """Who had a content last: host, time and job, for people; "" when nobody is known."""
-    users = sorted({*index.producers(content), *index.consumers(content)}, reverse=True)
-    again = {job for job, span in index.spans(users).items() if span.again}
-    users.sort(key=lambda job: job in again)  # a work area of roar's own is not where anybody keeps a file
-    if not users:
-        return ""
-    job = index.load_job(users[0])
-    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(job.started_ns // 1_000_000_000))
-    host = printable(job.environment.machine.hostname or "an unnamed machine")
-    return f"{host}, {when} UTC, {users[0]} {command_line(job.command, 50)}"
-
-
-def _with_environments(made: Plan, mode: Mode, work_tree: str | None) -> Plan:
-    """The plan with the environment that each step gets, and with a stop where one cannot be had."""
-    steps, stops = [], list(made.stops)
-    for step in made.steps:
-        try:
-            step = step._replace(environments=tuple(rebuild_env.planned(step.job, mode, work_tree)))  # noqa: PLW2901
-        except RoarError as error:
-            stops.append(Stop(step.number, error.message, error.hint))
-        stops += [
-            Stop(step.number, f"it would write over {printable(file.path)}, outside of the repository", "move it away")
-            for file in step.outputs
-            if is_outside(file.path) and os.path.lexists(fs(file.path))
-        ]
-        steps.append(step)
-    return made._replace(steps=steps, stops=stops)
-
-
-def reproduce(made: Plan, repo: Repository, audience: Audience, *, keep: bool = False) -> Outcome:
-    """Run the plan. Raises ``RoarError`` when no work area or
-    environment can be made; a step that fails is part of the outcome.
+def reproduce(made: Plan, repo: Repository, audience: Audience, manner: Manner) -> Outcome:
+    """Run the plan. Raises ``RoarError`` when no work area or environment can be made; a step that fails is part of
+    the outcome.
     """
     tracer_path()  # where there is none, nothing needs to be built
-    with _interruptible(), workspace.opened(repo, keep=keep) as area:
-        runner = _Runner(made, repo, area, audience)
+    with _interruptible(), _Recorded(repo, manner.given) as recorded:
+        session = _Session(repo)
+        rounds = []
+        for number in range(1, manner.times + 1):
+            if manner.times > 1:
+                audience.say(f"{number} of {manner.times}")
+            rounds.append(_once(made, repo, audience, manner, (session, recorded)))
+    whole = rounds[-1] if manner.times == 1 else _merged(made, rounds)
+    return whole._replace(causes=_causes(repo, made, whole))
+
+
+def _once(
+    made: Plan, repo: Repository, audience: Audience, manner: Manner, shared: tuple[_Session, _Recorded]
+) -> Outcome:
+    """All steps, once, in a work area of their own."""
+    with workspace.opened(repo, keep=manner.keep) as area:
+        runner = _Runner(made, area, audience, manner, shared)
         runner.build_shared()
         for step in made.steps:
             if not step.waits_for & set(runner.stopped):
@@ -226,13 +114,78 @@ def reproduce(made: Plan, repo: Repository, audience: Audience, *, keep: bool = 
             else:
                 runner.skip(step)
         remarks = list(dict.fromkeys(runner.remarks))
-        return Outcome(runner.verdicts, runner.ran, runner.failed, remarks, area.top if keep else None)
+        kept = area.top if manner.keep else None
+        return Outcome(runner.verdicts, runner.ran, runner.failed, remarks, {}, {}, 1, kept)
+
+
+def _merged(made: Plan, rounds: list[Outcome]) -> Outcome:
+    """Several runs of the same plan as one outcome: of each file the worst that became of it."""
+    last = rounds[-1]
+    failed = {number: why for one in rounds for number, why in one.failed.items()}
+    remarks = list(dict.fromkeys(remark for one in rounds for remark in one.remarks))
+    steady = steadiness(made, [one.verdicts for one in rounds])
+    verdicts = merged([one.verdicts for one in rounds])
+    return last._replace(verdicts=verdicts, failed=failed, remarks=remarks, steady=steady, times=len(rounds))
+
+
+def _causes(repo: Repository, made: Plan, outcome: Outcome) -> dict[int, list[Cause]]:
+    """What may have made the steps with other outputs do so, as far as the records tell."""
+    other = {v.step for v in outcome.verdicts if v.state in ("equivalent", "differs", "missing")}
+    found = {}
+    pairs = [
+        (step, outcome.ran[step.number].identifier)
+        for step in made.steps
+        if step.number in other and step.number in outcome.ran
+    ]
+    if pairs:
+        with open_index(repo) as index:
+            for step, again in pairs:
+                if again is not None:
+                    with contextlib.suppress(RoarError):  # a record that cannot be read explains nothing
+                        found[step.number] = causes(index, repo, step.identifier, again)
+    return found
+
+
+class _Session:
+    """The session of all steps of a reproduction, begun with the first."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._id: str | None = None
+
+    def identifier(self) -> str:
+        """Its id."""
+        self._id = self._id or sessions.begin(self._repo, reproduction=True)
+        return self._id
+
+
+class _Recorded:
+    """Copies of recorded outputs, looked for when something differs."""
+
+    def __init__(self, repo: Repository, given: Mapping[str, str]) -> None:
+        self._repo = repo
+        self._given = given
+        self._stamps = Stamps(repo.own_dir)
+        self._sources = Sources(repo, given, lambda _: [], self._stamps)
+
+    def copy_of(self, file: File) -> str | None:
+        """The absolute name of a file with the recorded bytes; None when there is none here."""
+        return self._sources.find(file, None).place or None
+
+    def __enter__(self) -> _Recorded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sources.close()
+        self._stamps.close()
 
 
 class _Runner:
     """The steps in their order, and what became of them so far."""
 
-    def __init__(self, made: Plan, repo: Repository, area: Workspace, audience: Audience) -> None:
+    def __init__(
+        self, made: Plan, area: Workspace, audience: Audience, manner: Manner, shared: tuple[_Session, _Recorded]
+    ) -> None:
         self.verdicts: list[Verdict] = []
         self.ran: dict[int, rerun.Ran] = {}
         self.failed: dict[int, str] = {}
@@ -240,11 +193,11 @@ class _Runner:
         """Steps whose outputs cannot be counted on."""
         self.remarks: list[str] = []
         self._plan = made
-        self._repo = repo
         self._area = area
         self._audience = audience
-        self._stage = rerun.Stage(area, repo)
-        self._session: str | None = None
+        self._manner = manner
+        self._session, self._recorded = shared
+        self._stage = rerun.Stage(area, area.user)
 
     def build_shared(self) -> None:
         """Build the environments that do not depend on files of the area, before anything runs."""
@@ -257,8 +210,7 @@ class _Runner:
         try:
             self._stage.lay_out(step)
             tools = self._tools(step)
-            self._session = self._session or sessions.begin(self._repo, reproduction=True)
-            ran = rerun.run(step, self._area, tools, self._session, self._audience.output)
+            ran = rerun.run(step, self._area, tools, self._session.identifier(), self._audience.output)
         except (RoarError, OSError) as error:
             hint = error.hint if isinstance(error, RoarError) else None
             self.failed[step.number] = f"{error} (next: {hint})" if hint else str(error)
@@ -270,8 +222,6 @@ class _Runner:
             self.failed[step.number] = f"{rerun.end_words(ran.exit)}; the record says {rerun.end_words(step.job.exit)}"
             self.stopped.add(step.number)
         self.verdicts += [self._verdict(step, file) for file in step.outputs]
-        if ran.job is not None:
-            self.remarks += [f"@{step.number}: {d}" for d in differences(step.job.environment, ran.job.environment)]
         rerun.set_aside(step, self._area)
 
     def skip(self, step: Step) -> None:
@@ -293,7 +243,19 @@ class _Runner:
             return Verdict(step.number, file, "unknown", None, asked)
         found = _digest_outside(fs(file.path)) if is_outside(file.path) else self._area.files.digest(file.path)
         state: State = "missing" if found is None else "identical" if found == file.hash else "differs"
-        return Verdict(step.number, file, state, found, asked)
+        verdict = Verdict(step.number, file, state, found, asked)
+        return verdict if state != "differs" else self._looked_at(step, verdict)
+
+    def _looked_at(self, step: Step, verdict: Verdict) -> Verdict:
+        """A verdict on other bytes, with where they differ or what holds all the same."""
+        file = verdict.file
+        found = fs(file.path) if is_outside(file.path) else self._area.files.name(file.path)
+        if os.path.islink(found):
+            return verdict._replace(where=printable(f"it leads to {os.readlink(found)}"))
+        again = self.ran[step.number].job
+        if again is not None:
+            verdict = by_metrics(verdict, step.job, again)
+        return judged(verdict, self._recorded.copy_of(file), found, self._manner.rules)
 
 
 def _digest_outside(path: str) -> str | None:
@@ -301,28 +263,6 @@ def _digest_outside(path: str) -> str | None:
         return digest_file(path).hash
     except OSError:
         return None
-
-
-def differences(before: Environment, after: Environment) -> list[str]:
-    """What is known to have been different around the second run, one line each."""
-    found = []
-    for name in ("system", "architecture", "cpu"):
-        old, new = getattr(before.machine, name), getattr(after.machine, name)
-        if old and new and old != new:
-            found.append(f"{name} {printable(new)}, recorded {printable(old)}")
-    versions = [{python.version for python in env.pythons} for env in (before, after)]
-    if versions[0] and versions[1] and versions[0] != versions[1]:
-        found.append(f"Python {', '.join(sorted(versions[1]))}, recorded {printable(', '.join(sorted(versions[0])))}")
-    old_packages, new_packages = (_packages(env) for env in (before, after))
-    return found + [
-        f"{printable(name)} {new_packages[name]}, recorded {printable(old_packages[name])}"
-        for name in sorted(old_packages.keys() & new_packages.keys())
-        if old_packages[name] != new_packages[name]
-    ]
-
-
-def _packages(environment: Environment) -> dict[str, str]:
-    return {package.name: package.version for python in environment.pythons for package in python.read}
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ _PLAIN = re.compile(r"(?!/)(?!module:)(?!.*\.\.)[\w.,:+@/ -]*")
 """Values of them that name no file and no module."""
 _SEED = re.compile(r"PYTHONHASHSEED|.*_NUM_THREADS|MKL_CBWR|SOURCE_DATE_EPOCH|TZ")
 """Of these it also matters that they were not set."""
-_OF_PLACE = re.compile(r"VIRTUAL_ENV|CONDA_.*|SLURM_.*|PBS_.*|LSB_.*|JOB_ID|OMPI_.*|PMI_.*")
+OF_PLACE = re.compile(r"VIRTUAL_ENV|CONDA_.*|SLURM_.*|PBS_.*|LSB_.*|JOB_ID|OMPI_.*|PMI_.*")
 """Names that tell where a job ran, rather than how."""
 
 
@@ -122,4 +122,4 @@ def _inside(folder: str, command: Command, top: str) -> str | None:
 def not_believed(job: Job, env: dict[str, str]) -> list[str]:
     """The recorded variables that a step does not get as they were, each as ``NAME=value``."""
     recorded = job.environment.variables
-    return [f"{k}={v}" for k, v in sorted(recorded.items()) if env.get(k) != v and not _OF_PLACE.fullmatch(k)]
+    return [f"{k}={v}" for k, v in sorted(recorded.items()) if env.get(k) != v and not OF_PLACE.fullmatch(k)]

@@ -1,0 +1,163 @@
+"""The plan and the outcome of ``roar reproduce`` as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from roar.cli import present
+from roar.cli.present import count
+from roar.cli.say import Style
+from roar.records.job import File
+from roar.records.summary import command_line, duration, printable
+from roar.verbs.plan import Need, Plan, Step, Stop
+from roar.verbs.rebuild_env import Planned
+from roar.verbs.repeated import WORDS
+from roar.verbs.reproduce import Outcome
+from roar.verbs.verdict import Verdict
+
+_MOST = 8
+"""So many files are named for a step; the rest are counted."""
+_SHORT = 12
+
+# The plan
+
+
+def plan_lines(made: Plan, style: Style) -> list[str]:
+    """The plan for people."""
+    text = [f"{style.bold('reproduce')} {printable(made.asked.name)}: {count(len(made.steps), 'step')}"]
+    for step in made.steps:
+        text += ["", *_step_lines(made, step, style)]
+    text.append("")
+    for stop in made.stops:
+        text += _stop_lines(stop, style)
+    return text
+
+
+def _step_lines(made: Plan, step: Step, style: Style) -> list[str]:
+    job = step.job
+    where = f"  (in {printable(job.command.cwd)})" if job.command.cwd else ""
+    text = [
+        f"{style.bold(f'@{step.number}')}  {command_line(job.command)}{where}",
+        f"    {style.dim('job')}     {style.yellow(step.identifier)}",
+    ]
+    kept = f" with {len(step.lay)} changed or untracked file{'s' * (len(step.lay) != 1)}" if step.lay else ""
+    text.append(f"    {style.dim('code')}    {style.yellow((job.code.commit or 'no commit')[:_SHORT])}{kept}")
+    text += [f"    {style.dim('python')}  {_python(env)}" for env in step.environments]
+    text += _some(step.needs, "in", lambda need: _need(need, style), style)
+    text += _some(step.outputs, "out", lambda file: _output(made, step, file, style), style)
+    if step.elsewhere:
+        text.append(f"    {style.dim('also')}    {len(step.elsewhere)} outside of the repository, not compared:")
+        text += [f"            {printable(file.path)}" for file in step.elsewhere[:_MOST]]
+    text += [f"    {style.red('note')}    {remark}" for remark in step.remarks]
+    if job.incomplete:
+        text.append(f"    {style.red('gaps')}    its record does not know everything (roar show {step.identifier})")
+    return text
+
+
+def _some(items: list[Any], title: str, words: Any, style: Style) -> list[str]:
+    text = [f"    {style.dim(title.ljust(6))}  {words(item)}" for item in items[:_MOST]]
+    more = len(items) - _MOST
+    return [*text, f"    {' ' * 6}  … and {more} more"] if more > 0 else text
+
+
+def _python(env: Planned) -> str:
+    python = env.python
+    if env.recipe is None:
+        return f"{env.program}; {env.remark or f'recorded was {printable(python.version)}'}"
+    others = f" and {len(env.recipe.others)} that it did not" if env.recipe.others else ""
+    packages = f"{count(len(env.recipe.required) + len(env.recipe.projects), 'package')} that it read{others}"
+    return f"{env.recipe.interpreter.version}, {packages}" + (f"; {env.remark}" if env.remark else "")
+
+
+def _need(need: Need, style: Style) -> str:
+    file, source = need
+    known = style.cyan(file.hash[:_SHORT]) if file.hash else "unknown".ljust(_SHORT)
+    places = {
+        "step": f"made by @{source.step}",
+        "commit": "in the commit",
+        "overlay": "kept with the record",
+        "work tree": "in the work tree",
+        "given": f"from {printable(source.place)}",
+        "missing": "missing",
+    }
+    place = places.get(source.kind, printable(source.note) or source.kind)
+    paint = style.red if source.kind == "missing" else style.dim
+    return f"{known}  {printable(file.path)}  {paint(place)}"
+
+
+def _output(made: Plan, step: Step, file: File, style: Style) -> str:
+    known = style.cyan(file.hash[:_SHORT]) if file.hash else "unknown".ljust(_SHORT)
+    return f"{known}  {printable(file.path)}" + (
+        "  asked for" if made.is_asked(step, file) and made.asked.content else ""
+    )
+
+
+def _stop_lines(stop: Stop, style: Style) -> list[str]:
+    if stop.file is None:
+        return [f"{style.red('cannot')}   @{stop.step}: {stop.reason}"]
+    text = [f"{style.red('missing')}  {printable(stop.file.path)}  {stop.file.hash}  {stop.file.size} bytes"]
+    if stop.last_seen:
+        text.append(f"         last with {stop.last_seen}")
+    if stop.reason:
+        text.append(f"         {stop.reason}")
+    return text
+
+
+# The outcome
+
+
+def tell(made: Plan, outcome: Outcome, style: Style) -> None:
+    """What became of each file, what was asked for last; beside it why."""
+    paint = present.style()
+    for number, why in outcome.failed.items():
+        click.echo(f"{style.red('failed')}  @{number}: {printable(why)}", err=True)
+    same = outcome.identical and outcome.complete
+    for remark in [] if same else outcome.remarks:
+        click.echo(style.dim(f"  {remark}"), err=True)
+    if outcome.area:
+        click.echo(style.dim(f"  kept: {outcome.area}"), err=True)
+    time = sum(ran.job.duration_ns for ran in outcome.ran.values() if ran.job)
+    often = f", {outcome.times} times" if outcome.times > 1 else ""
+    ran = f"  {len(outcome.ran)} of {count(len(made.steps), 'step')} ran{often}, {duration(time)}"
+    click.echo(style.dim(ran), err=True)
+    for verdict in sorted(outcome.verdicts, key=lambda v: (v.asked, v.step)):
+        click.echo(verdict_line(verdict, paint))
+        if verdict.note:
+            click.echo(style.dim(f"  {verdict.note}"), err=True)
+    for step in made.steps:
+        for line in _reasons(step, outcome, style):
+            click.echo(line, err=True)
+
+
+def verdict_line(verdict: Verdict, style: Style) -> str:
+    """One file: ``differs  metrics.json  652d912c3c19, now 0b1e1983fa9c: accuracy is 0.9, recorded 0.8``."""
+    paints = {"identical": style.green, "equivalent": style.green, "unknown": style.dim}
+    good = paints.get(verdict.state, style.red)
+    recorded = style.cyan((verdict.file.hash or "unknown")[:_SHORT])
+    line = f"{good(verdict.state.ljust(9))}  {printable(verdict.file.path)}  {recorded}"
+    if verdict.found and verdict.found != verdict.file.hash:
+        line += f", now {style.cyan(verdict.found[:_SHORT])}"
+    if verdict.state == "equivalent":
+        return f"{line} ({verdict.by}; first at {verdict.where})"
+    return line + (f": {verdict.where}" if verdict.where else "") + (f" ({verdict.by})" if verdict.by else "")
+
+
+def _reasons(step: Step, outcome: Outcome, style: Style) -> Iterator[str]:
+    """Why a step may have made something else: what several runs show, and what the records do."""
+    steady = outcome.steady.get(step.number)
+    if steady in WORDS:
+        yield f"{style.bold(f'@{step.number}')} {WORDS[steady]}"
+    found = [c for c in outcome.causes.get(step.number, []) if c.kind != "chance" or steady in (None, "changes")]
+    if found:
+        yield f"{style.bold(f'@{step.number}')} what was not the same, the likeliest reason first:"
+        yield from (f"  {place}. {cause.words}" for place, cause in enumerate(found[:_MOST], 1))
+    if len(found) > _MOST:
+        yield f"  and {len(found) - _MOST} more (next: roar diff {step.identifier} {_again(outcome, step)})"
+
+
+def _again(outcome: Outcome, step: Step) -> str:
+    ran = outcome.ran.get(step.number)
+    return (ran.identifier if ran else None) or "JOB"

@@ -1,0 +1,156 @@
+"""From what was typed to a plan: the records fetched if they have to be, the lineage found, environments chosen."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from roar.cache.index import Index, open_index
+from roar.errors import GitError, NotFoundError, RoarError, UsageError
+from roar.git import refs, transport
+from roar.git.repository import Repository
+from roar.journal import REMOTES
+from roar.lineage import upstream
+from roar.paths import fs
+from roar.records.summary import command_line, printable
+from roar.stamps import Stamps
+from roar.verbs import rebuild_env
+from roar.verbs.inputs import Sources, is_outside
+from roar.verbs.plan import Asked, Chosen, Plan, Stop, plan
+from roar.verbs.rebuild_env import Mode, Progress
+from roar.verbs.resolve import resolve
+from roar.verbs.sync import own_notes, place
+
+
+class Wish(NamedTuple):
+    """What to make again, as typed in the folder ``cwd``; where inputs are, by hash; how environments are had."""
+
+    text: str
+    cwd: str
+    given: Mapping[str, str]
+    mode: Mode
+
+
+def prepare(repo: Repository, wish: Wish, say: Progress) -> Plan:
+    """The plan to make something again. Nothing is run.
+
+    In a clone that has no records of others yet, and does not know its name, they are fetched first.
+    Raises what ``resolve`` raises, and ``NotFoundError`` when no recorded job made it.
+    """
+    try:
+        return _prepare(repo, wish)
+    except NotFoundError:
+        if wish.text.startswith("@") or refs.listing(repo, REMOTES) or not _fetch(repo, wish.text, say):
+            raise
+    return _prepare(repo, wish)
+
+
+def _fetch(repo: Repository, text: str, say: Progress) -> bool:
+    """Fetch the records of every remote; True when anything came. Raises ``NotFoundError`` when none is reached."""
+    brought, errors = False, list[GitError]()
+    names = transport.remotes(repo)
+    for name in names:
+        say(f"fetching the records of {name}")
+        try:
+            remote = transport.check_remote(repo, name)
+            brought |= bool(transport.fetch_records(repo, remote, own_notes(repo), place(repo)))
+        except GitError as error:
+            errors.append(error)
+    if errors and len(errors) == len(names):
+        where = " and ".join(names)
+        raise NotFoundError(
+            f"{printable(text)} is not recorded here, and {where} cannot be reached", f"git fetch {names[0]}"
+        ) from errors[0]
+    return brought
+
+
+def _prepare(repo: Repository, wish: Wish) -> Plan:
+    stamps = Stamps(repo.own_dir)
+    with open_index(repo) as index:
+        asked = find(index, repo, wish.text, wish.cwd)
+        chosen = [_chosen(index, job) for job in upstream(index, [asked.job]).jobs]
+        sources = Sources(repo, wish.given, lambda content: [use.path for use in index.names(content)], stamps)
+        try:
+            made = plan(asked, chosen, sources, lambda content: last_seen(index, content))
+        finally:
+            sources.close()
+            stamps.close()
+    _check_given(made, wish.given)
+    return _with_environments(made, wish.mode, repo.work_tree)
+
+
+def _check_given(made: Plan, given: Mapping[str, str]) -> None:
+    """Raise ``UsageError`` for a hash that is no input of the plan, and no output to compare with."""
+    if made.stops and not any(step.needs for step in made.steps):
+        return  # a record was refused before any input was looked at
+    known = [need.file.hash or "" for step in made.steps for need in step.needs]
+    known += [file.hash or "" for step in made.steps for file in step.outputs]
+    for beginning in given:
+        if not any(content.startswith(beginning) for content in known):
+            raise UsageError(
+                f"--input {beginning}: no input begins with that",
+                f"roar reproduce {shlex.quote(made.asked.name)} --plan",
+            )
+
+
+def find(index: Index, repo: Repository, text: str, cwd: str) -> Asked:
+    """The job, and the artifact of it, that a typed name means. Raises ``NotFoundError`` or ``UsageError``."""
+    target = resolve(index, repo, text, cwd)
+    if target.kind == "job":
+        return Asked(text, target.id)
+    if target.kind != "artifact":
+        raise UsageError(f"{printable(text)} is a {target.kind}, not a file, a hash, a job or a step", "roar log")
+    makers = index.producers(target.id)
+    if not makers and (withdrawn := index.withdrawn_makers([target.id])):
+        said = f"the job that made {printable(text)} was withdrawn"
+        raise NotFoundError(said, f"roar show {withdrawn[target.id][:12]}, then reproduce that job by its id")
+    if not makers:
+        raise NotFoundError(f"no recorded job made {printable(text)}", f"roar show {target.id[:12]}")
+    versions = index.versions(target.path) if target.path else []
+    if target.path and not versions and not os.path.islink(os.path.join(cwd, text)):
+        again = f"roar reproduce {target.id[:12]}, for the same content under another name"
+        raise NotFoundError(f"no recorded job made {printable(text)}", again)
+    at_path = {job for content, job in versions if content == target.id}
+    # a first run before one that ran it again, one that wrote it to this path before others, the newest of these
+    best = min(makers, key=lambda job: (index.load_job(job).reproduces is not None, job not in at_path))
+    return Asked(text, best, target.id)
+
+
+def _chosen(index: Index, identifier: str) -> Chosen:
+    job = index.load_job(identifier)
+    sharded = job.input_shards or job.output_shards
+    inputs, outputs = index.files(identifier) if sharded else (job.inputs, job.outputs)
+    return Chosen(identifier, job, inputs, outputs, index.overlay(identifier) if job.code.overlay else {})
+
+
+def last_seen(index: Index, content: str) -> str:
+    """Who had a content last: host, time and job, for people; "" when nobody is known."""
+    users = sorted({*index.producers(content), *index.consumers(content)}, reverse=True)
+    again = {job for job, span in index.spans(users).items() if span.again}
+    users.sort(key=lambda job: job in again)  # a work area of roar's own is not where anybody keeps a file
+    if not users:
+        return ""
+    job = index.load_job(users[0])
+    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(job.started_ns // 1_000_000_000))
+    host = printable(job.environment.machine.hostname or "an unnamed machine")
+    return f"{host}, {when} UTC, {users[0]} {command_line(job.command, 50)}"
+
+
+def _with_environments(made: Plan, mode: Mode, work_tree: str | None) -> Plan:
+    """The plan with the environment that each step gets, and with a stop where one cannot be had."""
+    steps, stops = [], list(made.stops)
+    for step in made.steps:
+        try:
+            step = step._replace(environments=tuple(rebuild_env.planned(step.job, mode, work_tree)))  # noqa: PLW2901
+        except RoarError as error:
+            stops.append(Stop(step.number, error.message, error.hint))
+        stops += [
+            Stop(step.number, f"it would write over {printable(file.path)}, outside of the repository", "move it away")
+            for file in step.outputs
+            if is_outside(file.path) and os.path.lexists(fs(file.path))
+        ]
+        steps.append(step)
+    return made._replace(steps=steps, stops=stops)
