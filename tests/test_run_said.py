@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
-from conftest import Roar, needs_tracer
-from test_run import last
+from conftest import Git, Roar, needs_tracer
+from test_run import jobs, last
 
 pytestmark = needs_tracer
 
@@ -65,3 +67,68 @@ def test_what_cannot_be_meant_is_refused_before_anything_runs(roar: Roar, tree: 
     done = roar("run", *words, "touch", "ran", code=2)
     assert done.stderr.count(b"\n") == 1
     assert not (tree / "ran").exists()
+
+
+@pytest.fixture
+def pipeline(roar: Roar, tree: Path) -> Path:
+    """Two steps: ``sort raw > clean`` by the shell's redirection, then a count of its lines."""
+    (tree / "raw").write_text("2\n1\n")
+    with (tree / "clean").open("wb") as clean:
+        run = [sys.executable, "-m", "roar", "run", "--name", "clean", "sort", "raw"]
+        subprocess.run(run, cwd=tree, stdout=clean, stderr=subprocess.DEVNULL, check=True)
+    roar("run", "-q", "sh", "-c", 'wc -l clean "$@" > count', "sh")
+    return tree
+
+
+def test_a_step_is_run_again_with_its_streams_and_more_words(roar: Roar, pipeline: Path) -> None:
+    (pipeline / "clean").unlink()
+    done = roar("run", "@1", "-r", cwd=pipeline)
+    assert b"roar: @1 again: sort raw -r > clean\n" in done.stderr
+    assert (pipeline / "clean").read_text() == "2\n1\n"
+    assert done.stdout == b""
+    job = last(pipeline)
+    assert (job.command.argv, job.command.name) == (["sort", "raw", "-r"], "clean")
+    assert [(each.fd, each.path) for each in job.command.redirects] == [(1, "clean")]
+    roar("run", "-q", "@1")
+    assert (pipeline / "clean").read_text() == "1\n2\n"
+    assert last(pipeline).command == jobs(pipeline)[0][1].command  # the same step, not a new one
+
+
+def test_a_stale_input_is_said_with_the_step_to_run_first(roar: Roar, pipeline: Path) -> None:
+    count = ("run", "sh", "-c", 'wc -l clean "$@" > count', "sh")
+    assert b"stale" not in roar(*count).stderr
+    (pipeline / "raw").write_text("5\n4\n3\n")
+    said = b"roar: input clean is stale: @1 should run first (raw changed since)\n"
+    done = roar("run", "@2")
+    assert done.stderr.index(said) < done.stderr.index(b" ok ")
+    assert said in roar(*count).stderr
+    slow = ("run", "--name", "slow", "sh", "-c", "cat clean > copy; sleep 1.5; echo done >&2")
+    assert said in roar(*slow).stderr
+    done = roar(*slow)
+    assert done.stderr.index(said) < done.stderr.index(b"done\n")
+    assert b"stale" not in roar(*count, ROAR_OUTPUT_WARN_STALE="false").stderr
+    roar("run", "-q", "@1")
+    assert b"stale" not in roar("run", "@2").stderr
+    assert b"stale" not in roar(*count).stderr
+
+
+def test_what_cannot_run_again_is_refused(roar: Roar, pipeline: Path, git: Git) -> None:
+    assert b"there is no step @9" in roar("run", "@9", code=125).stderr
+    assert b"is no step" in roar("run", "@0", code=2).stderr
+    roar("run", "-q", "echo", "--password", "hunter2hunter2")
+    assert b"had a secret that was not recorded" in roar("run", "@3", code=125).stderr
+    (pipeline / "sub").mkdir()
+    roar("run", "-q", "true", cwd=pipeline / "sub")
+    (pipeline / "sub").rmdir()
+    assert b"the folder of @4 is gone: sub" in roar("run", "@4", code=125).stderr
+
+
+def test_what_somebody_else_recorded_is_not_run_unasked(roar: Roar, pipeline: Path, git: Git, tmp_path: Path) -> None:
+    git(pipeline, "init", "-q", "--bare", str(tmp_path / "hub"))
+    git(pipeline, "push", "-q", str(tmp_path / "hub"), "main", "refs/roar/*")
+    git(tmp_path, "clone", "-q", str(tmp_path / "hub"), "other")
+    git(tmp_path / "other", "fetch", "-q", "origin", "refs/roar/*:refs/roar-remote/origin/*")
+    done = roar("run", "@2", cwd=tmp_path / "other", code=125)
+    assert b"@2 was recorded by Ada Recorder <ada@example.org>, not here: sh -c" in done.stderr
+    assert b"@2 was not run, for it was recorded elsewhere" in done.stderr
+    assert not (tmp_path / "other" / "count").exists()

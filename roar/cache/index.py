@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from sqlite3 import Connection
 from typing import Any, Literal, NamedTuple
 
-from roar.cache import build, database, search
+from roar.cache import build, database, extract, search
 from roar.cache.database import Database
 from roar.cache.search import Wanted
 from roar.errors import NotFoundError, RoarError
@@ -20,7 +20,7 @@ from roar.git.repository import Repository
 from roar.journal import append, read
 from roar.lineage import Made, Span, Use
 from roar.records.ids import clock_of
-from roar.records.job import File, Job
+from roar.records.job import Command, File, Job
 from roar.records.model import Record
 
 log = logging.getLogger(__name__)
@@ -204,6 +204,17 @@ class Index:
             session=session,
         )
         return [Step((role, step), job, bool(ok)) for role, step, job, ok in found]
+
+    def latest_of_step(self, session: str, role: str, command: Command) -> str | None:
+        """The latest job of a session that is a run of the step which a command is one of."""
+        found = self._first(
+            "SELECT max(id) FROM records r WHERE session = :session AND role = :role"
+            f" AND step = :step AND kind = 'job' AND reproduces IS NULL AND {_LIVE}",
+            session=session,
+            role=role,
+            step=extract.step_key(command),
+        )
+        return found[0] if found else None
 
     def last_writers(self, session: str) -> dict[tuple[str, str], list[str]]:
         """Of each step of a session, by key: the jobs that were the last to write one of its outputs, oldest first."""

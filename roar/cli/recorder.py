@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import IO
+from typing import IO, NamedTuple
 
 import orjson
 
 from roar import log
 from roar.cli import boundary
 from roar.cli.say import Style, patience
+from roar.config.model import Output
 from roar.config.read import SHARED_FILE
 from roar.errors import ConfigError, SavedAsideError
 from roar.records.job import File, Job, Shard
@@ -25,27 +26,65 @@ from roar.records.summary import (
     tag_words,
 )
 from roar.trace import report as reports
-from roar.trace.start import wait_for_end
+from roar.trace.start import ended, wait_for_end
 from roar.verbs.aside import save_report
 from roar.verbs.record import Run, record
 
 _MOST = 6
 """So many files are named a side; the rest are counted."""
+_LOOK_AFTER_S = 0.3
+"""A command that runs longer is worth a look at its inputs before it ends."""
 
 
-def record_run(run: Run, report_fd: int, done: int, *, quiet: bool, as_json: bool, timeout: float | None = None) -> int:
+class Manner(NamedTuple):
+    """How a run is reported."""
+
+    quiet: bool = False
+    as_json: bool = False
+    look: bool = True
+    """Say when an input is stale; False where that was said before the start."""
+
+
+def record_run(run: Run, report_fd: int, done: int, manner: Manner, timeout: float | None = None) -> int:
     """Wait for the command's end, record it, report it. Gives an exit code that nobody but tests looks at.
 
-    After ``timeout`` seconds the command is ended.
+    After ``timeout`` seconds the command is ended. Of a command that takes its time it is said at once that an input
+    is stale; of others in the report.
     """
+    output = run.configuration.settings.output if run.configuration else Output()
+    if manner.quiet or manner.as_json or output.quiet or not output.warn_stale:
+        manner = manner._replace(look=False)
+    if manner.look and timeout is None and not run.session_name and not ended(done, _LOOK_AFTER_S):
+        manner = manner._replace(look=not _say_what_is_stale(run, None))
     if wait_for_end(done, timeout):
         run = run._replace(ended_after_s=timeout)
     with os.fdopen(report_fd, "rb") as file:
         file.seek(0)
-        return _record_file(run, file, quiet=quiet, as_json=as_json)
+        return _record_file(run, file, manner)
 
 
-def _record_file(run: Run, file: IO[bytes], *, quiet: bool, as_json: bool) -> int:
+def _say_what_is_stale(run: Run, recorded: tuple[str, Job] | None) -> bool:
+    """One line when an input of a job, or of the latest one with the command that still runs, is stale."""
+    from roar.verbs import outdated
+
+    try:
+        found = outdated.of_run(run) if recorded is None else outdated.of_recorded(run.repo, *recorded)
+    except Exception as error:  # noqa: BLE001 - the record matters more than this answer
+        logging.getLogger(__name__).debug("what is stale could not be found out: %s", error)
+        return False
+    if found:
+        boundary.say(f"roar: {found.text}")
+    return found is not None
+
+
+def _reads_data(job: Job) -> bool:
+    """True when a step may have made what a job read. Others need no index to be opened."""
+    kept = {file.path for file in job.code.overlay}
+    made = (f.blob is None and f.path not in kept and not f.path.startswith("/") for f in job.inputs)
+    return bool(job.input_shards) or any(made)
+
+
+def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
     report = reports.read(file)
     if not report.started:
         return 0
@@ -65,14 +104,16 @@ def _record_file(run: Run, file: IO[bytes], *, quiet: bool, as_json: bool) -> in
         file.seek(0)
         raise save_report(run, file.read(), error) from error
     logging.getLogger(__name__).info("recorded %s: %s", identifier, subject(job))
-    if as_json:
+    if manner.as_json:
         boundary.say(orjson.dumps({"id": identifier, **job.model_dump(mode="json", exclude_none=True)}).decode())
-    elif not (quiet or output.quiet) or job.incomplete:
+    elif not (manner.quiet or output.quiet) or job.incomplete:
         for line in lines(identifier, job, Style.of(2, output.color)):
             boundary.say(line)
+    if manner.look and _reads_data(job):
+        _say_what_is_stale(run, (identifier, job))
     if unsigned:
         boundary.say(f"roar: the record is not signed: {unsigned} (next: git config user.signingKey)")
-    if configured.ignored and not quiet:
+    if configured.ignored and not manner.quiet:
         names = ", ".join(dict.fromkeys(configured.ignored))
         boundary.say(f"roar: ignored in {SHARED_FILE}: {names} (next: roar config set {configured.ignored[0]} VALUE)")
     return 0

@@ -11,6 +11,7 @@ Examples:
   git roar run python train.py --epochs 10
   git roar run --name report sh -c 'sort data.csv | head > top.csv'
   git roar run --tag try=2 --input s3://bucket/raw.csv python train.py
+  git roar run @2 --epochs 20
   git roar run --env OMP_NUM_THREADS=1 --timeout 3600 python train.py
 """
 _HELP = {
@@ -20,6 +21,14 @@ _HELP = {
     roar could not start it, 126 when it cannot be executed, 127 when it is not found). Afterwards a short report goes
     to standard error. Options for roar stand before the command; everything after it is the command's.
     When --timeout ends it, the status is that of the signal (143 for SIGTERM), and the record says why.
+
+    @N (@BN: a build step) in place of CMD runs a step of the session again: the command of its latest job, with the
+    words after @N added, in the same folder, under the same name. Its redirections to files are done again unless
+    the stream is a file already. Variables are those of now. What another clone recorded is run only after a yes on
+    the terminal.
+
+    One line says when an input is stale, and which step should run first: for @N before the start, for a command that
+    runs longer than 0.3 s while it runs, else in the report. Nothing waits for it; roar.output.warnStale turns it off.
     """,
     "build": """Run a set-up step (compile, install) as `roar run` does, and record it as one.
 

@@ -77,7 +77,12 @@ def parse(words: list[str]) -> tuple[Options, list[str]] | None:
 
 def go(role: str, options: Options, argv: list[str]) -> int:
     """Become the tracer of a command. Returns a status only when the command could not be started."""
+    is_step = _is_step(argv[0])
     try:
+        if is_step:
+            from roar.cli.repeat import repeated
+
+            role, options, argv = repeated(role, options, argv)
         plan = _asked(options)
         if tracing.inside_a_run():
             os.chdir(plan.cwd)
@@ -104,7 +109,7 @@ def go(role: str, options: Options, argv: list[str]) -> int:
 
         def recorder(done: int) -> None:
             def record() -> int:
-                from roar.cli.recorder import record_run
+                from roar.cli.recorder import Manner, record_run
                 from roar.verbs.record import Run
 
                 state = Run(
@@ -126,9 +131,8 @@ def go(role: str, options: Options, argv: list[str]) -> int:
                     tags=plan.tags,
                     hints=plan.hints,
                 )
-                return record_run(
-                    state, report, done, quiet="quiet" in options, as_json="json" in options, timeout=plan.timeout
-                )
+                manner = Manner("quiet" in options, "json" in options, look=not is_step)
+                return record_run(state, report, done, manner, plan.timeout)
 
             boundary.guarded(record)
 
@@ -140,6 +144,10 @@ def go(role: str, options: Options, argv: list[str]) -> int:
     except FileNotFoundError as error:  # the current folder is gone
         boundary.say_error(RoarError(f"cannot start here: {error.strerror}", "go to a folder that exists"))
         return EXIT_NOT_STARTED
+
+
+def _is_step(word: str) -> bool:
+    return word[:1] == "@" and word[1:].removeprefix("B").isdigit()
 
 
 class Asked(NamedTuple):

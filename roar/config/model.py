@@ -172,6 +172,10 @@ class Output(NamedTuple):
     color: Annotated[
         Color, Help("Colour: on terminals only (auto), always, or never. NO_COLOR in the environment wins.")
     ] = "auto"
+    warn_stale: Annotated[
+        bool,
+        Help("Say when a run reads what a step made that is out of date. It is looked for while the command runs."),
+    ] = True
     pager: Annotated[
         bool, Help("Show long answers in git's pager (GIT_PAGER, core.pager), when standard output is a terminal.")
     ] = True

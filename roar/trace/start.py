@@ -186,7 +186,7 @@ def wait_for_end(done: int, timeout: float | None = None) -> bool:
     """
     tracer = os.getppid()
     for number, seconds in enumerate((timeout, GRACE_SECONDS, 1.0, GRACE_SECONDS)):
-        if _ended(done, seconds):
+        if ended(done, seconds):
             return number > 0
         if os.getppid() != tracer:  # it is gone, and its number may be somebody else's
             continue
@@ -195,7 +195,7 @@ def wait_for_end(done: int, timeout: float | None = None) -> bool:
                 os.kill(_command_of(tracer), signal.SIGKILL)
             else:  # the tracer passes SIGTERM on
                 os.kill(tracer, signal.SIGKILL if number == 3 else signal.SIGTERM)
-    _ended(done, None)
+    ended(done, None)
     return True
 
 
@@ -208,7 +208,7 @@ def _command_of(tracer: int) -> int:
         raise ProcessLookupError from None
 
 
-def _ended(done: int, seconds: float | None) -> bool:
+def ended(done: int, seconds: float | None) -> bool:
     """True when ``done`` has reached its end, which is waited for at most so long."""
     deadline = None if seconds is None else time.monotonic() + seconds
     waiting = select.poll()

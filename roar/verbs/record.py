@@ -159,14 +159,14 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     inputs = [f.model_copy(update={"blob": kept.blobs[f.path]}) if f.path in kept.blobs else f for f in seen.inputs]
     extra = (*wanted.environment.variables, *run.set_variables)
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, extra), wanted.redact)
-    argv, hidden_words = redact.redact_argv([from_fs(w) for w in run.argv], wanted.redact)
+    command, hidden_words = command_of(run, wanted.redact)
     tags, hints, hidden_in_them = said_of(run, wanted.redact)
     fields, beside = _files(inputs, seen.outputs)
     gaps = _gaps_of_run(run, hidden + hidden_words + hidden_in_them)
     fields |= _history(report, run.began_ns, wanted.redact)
     fields |= {
         "role": run.role,
-        "command": run.command or _command(run, argv, root),
+        "command": command,
         "user": from_fs(settings.identity(repo)),
         "tags": tags,
         "hints": [Hint.model_validate({"side": side, "ref": ref}) for side, ref in hints],
@@ -226,6 +226,12 @@ def _scripts(report: Report) -> set[str]:
     programs = (p for line in report.processes for p in line.get("programs", []))
     ran = (p.get("argv", [])[1:2] for p in programs if _INTERPRETER.match(p["path"].rpartition("/")[2]))
     return {word[0].rpartition("/")[2] for word in ran if word}
+
+
+def command_of(run: Run, rules: Redact) -> tuple[Command, int]:
+    """The command as it is recorded, and how many secrets were taken out of it."""
+    argv, hidden = redact.redact_argv([from_fs(w) for w in run.argv], rules)
+    return run.command or _command(run, argv, run.repo.require_work_tree()), hidden
 
 
 def _command(run: Run, argv: list[str], root: str) -> Command:
