@@ -45,6 +45,14 @@ def fs(text: str) -> str:
     return text if not text.startswith(MARK) else os.fsdecode(to_bytes(text))
 
 
+def fs_if_path(text: str) -> str:
+    """The same for a text that nobody has checked: as it is, when no byte string spells it."""
+    try:
+        return fs(text)
+    except ValueError:
+        return text
+
+
 def from_fs(path: str) -> str:
     """An ``os`` path string as the text of a record."""
     try:

@@ -21,6 +21,7 @@ TABLE = {
         "log": "List recorded jobs, newest first",
         "show": "Show a job, a file, a step or a commit",
         "lineage": "Show where a file came from, or what was made of it",
+        "inputs": "Show what went in from outside, and what it takes to make it again",
         "dag": "Show the steps of the session and their state",
         "diff": "Show what differs between two jobs or two versions of a file",
         "why": "Say why a file is what it is, or differs from an earlier version",

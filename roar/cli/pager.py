@@ -11,7 +11,7 @@ import click
 
 from roar.git import program
 
-PAGED = ("log", "show", "lineage", "dag", "diff", "why")
+PAGED = ("log", "show", "lineage", "inputs", "dag", "diff", "why")
 _DEFAULTS = {"LESS": "FRX", "LV": "-c"}
 """What git gives to pagers that are not configured otherwise: stay when it fits, let colours through."""
 

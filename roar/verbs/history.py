@@ -11,7 +11,7 @@ from roar.cache.search import Wanted
 from roar.config.globs import WILD, Globs, literal
 from roar.errors import UsageError
 from roar.git.repository import Repository
-from roar.paths import below, from_fs, fs
+from roar.paths import below, from_fs, fs_if_path
 from roar.records.job import Job
 from roar.verbs.resolve import place
 
@@ -56,11 +56,4 @@ def paths_meant(index: Index, repo: Repository, text: str, cwd: str) -> list[str
 def _matching(index: Index, top: str, glob: str, recorded: str) -> list[str]:
     """The recorded paths that a glob matches; ``recorded`` is the same glob as records spell paths."""
     matches: Callable[[str], bool] = Globs([glob], top).match
-    return [path for path in index.paths_like(recorded) if matches(os.path.join(top, _fs(path)))]
-
-
-def _fs(path: str) -> str:
-    try:
-        return fs(path)
-    except ValueError:  # the spelling of no path: a record is not trusted
-        return path
+    return [path for path in index.paths_like(recorded) if matches(os.path.join(top, fs_if_path(path)))]
