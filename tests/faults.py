@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pytest
 
 from roar.cli import boundary
-from roar.cli.recorder import record_run
+from roar.cli.recorder import Manner, record_run
 from roar.config import read
 from roar.git import refs
 from roar.git.repository import Repository
@@ -101,7 +101,7 @@ def recorder(repo: Repository, tracer: Path, folder: Path) -> Callable[[], int]:
     nothing = os.open(os.devnull, os.O_RDONLY)  # the tracer has ended
 
     def act() -> int:
-        return record_run(ran, os.dup(file), nothing, quiet=False, as_json=False)
+        return record_run(ran, os.dup(file), nothing, Manner(look=False))
 
     return act
 
