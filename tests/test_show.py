@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from ask import Ask
 from test_log import on_a_terminal
 
+from roar.cli.show_sections import tree
 from roar.git.repository import Repository
+from roar.records.job import Process
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ Code     cccccccccccc (main), 2 files changed
              modified   {h("code")}  train.py
              deleted                  old.py
 Step     @2 (fit) of session SESSION
-Again    was run again by AGAIN
+Again    was run again by AGAIN: reproduced once on 1 machine, none differed
 
 Inputs (4, 12 B)
     unknown       0 B  gone.csv   unknown: changed during the run
@@ -87,6 +90,8 @@ Machine  Linux 6.1 (Debian GNU/Linux 12), x86_64, A usual processor, 8 cores, 32
 Network  connected to 192.0.2.7:443
 Left out inside the repository: 4 cache files
 Left out 200 system files, 2 temporary
+
+Folded: 1 process (--processes), 28 packages (--packages)
 """
     )
 
@@ -111,6 +116,7 @@ def test_an_artifact(repo: Repository, ask: Ask) -> None:
 artifact {make.digest("model")}
     5 B
     m.pkl
+    reproduced once on 1 machine, none differed
 
 Made by 2 jobs
     TRAIN  ok  42.0 s  python train.py -> m.pkl
@@ -183,3 +189,112 @@ def test_packages_in_the_repository_are_no_cause_for_alarm(repo: Repository, tre
     odd = make.job(repo, "two", left_out=[{"reason": "log (written)", "count": 2, "inside": True}])
     assert "\nLeft out inside the repository: 1 package file\n" in on_a_terminal(tree, "show", usual)
     assert "\x1b[31mLeft out inside the repository: 2 log files (written)\x1b" in on_a_terminal(tree, "show", odd)
+
+
+def sections(repo: Repository) -> str:
+    """A job with several processes, variables and packages."""
+    environment = {**make.COMMON["environment"], "variables": {"CUDA_VISIBLE_DEVICES": "0", "A\n": "\x1b"}, "umask": 18}
+    python = dict(environment["pythons"][0], read=[{"name": "numpy", "version": "2.0", "source": "editable"}])
+    environment["pythons"] = [python | {"installed": [{"name": "rich", "version": "13.7"}]}]
+    second = make.SECOND
+    shell = {"path": "/bin/sh", "argv": ["sh", "-c", "make all"]}
+    tree = [
+        {"pid": 12, "parent": 11, "programs": [{"path": "/usr/bin/cc"}], "exit": {"code": 1}, "started_ns": 3},
+        {"pid": 10, "parent": 1, "programs": [shell, {"path": "/usr/bin/make"}], "exit": {"code": 0}, "started_ns": 1},
+        {"pid": 11, "parent": 10, "exit": {"signal": 9}, "started_ns": 2, "duration_ns": second, "peak_bytes": 5 << 20},
+        {"pid": 13, "parent": 10, "programs": [{"path": "ld", "argv": ["ld", "x" * 70]}], "started_ns": 4},
+    ]
+    return make.job(repo, "build", processes=tree, process_count=9, environment=environment)
+
+
+def test_processes_packages_and_environment(repo: Repository, ask: Ask) -> None:
+    job = sections(repo)
+    ask.names = {job: "JOB"}
+    text = ask("show", job, "--processes", "--packages", "--env")
+    assert (
+        text[text.index("\nProcesses") :]
+        == f"""
+Processes (9)
+    PID  EXIT      TIME   CPU   PEAK     COMMAND
+    10   0         0 ms   0 ms  0 B      sh -c 'make all' => /usr/bin/make
+    11   signal 9  1.0 s  0 ms  5.0 MiB    (forked)
+    12   1         0 ms   0 ms  0 B          /usr/bin/cc
+    13   ?         0 ms   0 ms  0 B        ld {"x" * 70}
+    and 5 more, which the record does not list
+
+Packages (2)
+    CPython 3.11.7 (.venv/bin/python), in .venv
+      read
+        numpy  2.0  editable
+      installed, not read
+        rich  13.7
+
+Environment (2 variables)
+    system       Linux 6.1 (Debian GNU/Linux 12)
+    kernel       6.1.0-18-amd64
+    architecture x86_64
+    processor    A usual processor
+    cores        8
+    memory       32.0 GiB
+    host         workstation
+    umask        0022
+
+    A\\n=\\x1b
+    CUDA_VISIBLE_DEVICES=0
+"""
+    )
+    assert ask("show", job).endswith(
+        "\nFolded: 9 processes (--processes), 2 packages (--packages), 2 variables (--env)\n"
+    )
+    assert "Folded: 2 packages (--packages)\n" in ask("show", job, "--processes", "--env")
+
+
+def test_sections_on_a_narrow_terminal(repo: Repository, tree: Path) -> None:
+    text = on_a_terminal(tree, "show", sections(repo), "--processes", "--packages", "--env", columns=60)
+    assert "\x1b[33m10\x1b[0m" in text
+    shown = re.sub(r"\x1b\[\d*m", "", text)
+    assert max(map(len, shown[shown.index("Processes") :].splitlines())) <= 60
+
+
+def test_sections_are_of_jobs(repo: Repository, ask: Ask) -> None:
+    make.job(repo, "true", {"a": "a"})
+    said = "--packages is about a job, and a is none"
+    assert ask("show", "a", "--packages", code=2) == f"\nroar: {said} (next: roar log)\n"
+
+
+def test_processes_whose_parents_form_a_circle() -> None:
+    links = [(1, 2), (2, 1), (3, 3), (3, 1), (4, 3)]
+    found = list(tree([Process(pid=pid, parent=parent) for pid, parent in links]))
+    assert sorted(process.pid for _, process in found) == [1, 2, 3, 3, 4]
+    chain = [Process(pid=n, parent=n - 1, started_ns=n) for n in range(1, 5000)]
+    assert [depth for depth, _ in tree(chain)] == list(range(4999))
+
+
+def test_how_often_an_artifact_was_reproduced(repo: Repository, ask: Ask) -> None:
+    job = make.job(repo, "train", {}, {"m": "1", "log": "a"})
+    for at, (host, text) in enumerate([("here", "1"), ("far", "1"), ("far", "2")], 1):
+        environment = {
+            **make.COMMON["environment"],
+            "machine": make.COMMON["environment"]["machine"] | {"hostname": host},
+        }
+        make.job(repo, "train", {}, {"m": text, "log": "b"}, at=at, environment=environment, reproduces=job)
+    assert "    reproduced 3 times on 2 machines, 1 differed\n" in ask("show", make.digest("1")[:8])
+    assert ask.json("show", make.digest("1")[:8])["reproductions"] == {"times": 3, "machines": 2, "differed": 1}
+    assert "reproduced 3 times on 2 machines, 3 differed" in ask("show", job)
+    assert "reproduced" not in ask("show", make.digest("2")[:8])
+
+
+def test_whether_a_file_is_the_latest(repo: Repository, tree: Path, ask: Ask) -> None:
+    make.job(repo, "train", {"raw": "r"}, {"m": "1"})
+    newer = make.job(repo, "train", {"raw": "r"}, {"m": "2"}, at=1)
+    ask.names = {newer: "NEWER", make.digest("2")[:12]: "SECOND"}
+    latest = "the latest that was recorded"
+    assert f"    m is gone; {latest} is SECOND, by NEWER\n" in ask("show", "m")
+    (tree / "m").write_text("1")
+    assert f"    m holds it now; {latest} is SECOND, by NEWER\n" in ask("show", "m")
+    (tree / "m").write_text("2")
+    assert f"    m holds it now: {latest}\n" in ask("show", "m")
+    assert ask.json("show", "m")["present"]["state"] == "latest"
+    assert latest not in ask("show", make.digest("2")[:8])
+    (tree / "raw").write_text("r")
+    assert f"    raw holds it now: {latest}\n" in ask("show", "raw")

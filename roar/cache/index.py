@@ -180,6 +180,11 @@ class Index:
         found = f"SELECT id FROM records r WHERE reproduces = :job AND {_LIVE} ORDER BY id DESC"
         return self._texts(found, job=job)
 
+    def originals(self, jobs: Iterable[str]) -> dict[str, str]:
+        """The jobs that run one of these again, each with that one."""
+        found = f"SELECT id, reproduces FROM records r WHERE {_LIVE} AND reproduces IN :jobs"
+        return dict(self._rows(found, jobs=list(jobs)))
+
     def sessions(self) -> list[str]:
         """All sessions, newest first."""
         return self._texts("SELECT id FROM records WHERE kind = 'session' ORDER BY id DESC")

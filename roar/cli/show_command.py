@@ -8,41 +8,56 @@ from typing import Any
 
 import click
 
-from roar.cli import present
+from roar.cli import present, show_sections
 from roar.cli.log_command import as_fields, line
 from roar.cli.say import Style, write_json
+from roar.errors import UsageError
 from roar.git.repository import discover
 from roar.records.about import Withdrawal
 from roar.records.job import File, Job
 from roar.records.summary import command_line, duration, left_out_words, outcome, printable, tag_words
+from roar.verbs.repetitions import Repeated
 from roar.verbs.resolve import SHORT_HASH, resolve
-from roar.verbs.show import ArtifactShown, GroupShown, JobShown, show
+from roar.verbs.show import ArtifactShown, GroupShown, JobShown, Present, show
 
 _MOST_FILES = 12
 
 
 @click.command(
     "show",
-    epilog="\b\nExamples:\n  git roar show @2\n  git roar show 3fa9c0\n  git roar show model.pkl\n  git roar show HEAD",
+    epilog="\b\nExamples:\n"
+    "  git roar show @2\n"
+    "  git roar show @2 --processes --env\n"
+    "  git roar show 3fa9c0\n"
+    "  git roar show model.pkl\n"
+    "  git roar show HEAD",
 )
 @click.argument("what", metavar="X")
 @click.option("--files", "all_files", is_flag=True, help="List every file, and every job.")
+@click.option("--processes", is_flag=True, help="List a job's processes, as a tree.")
+@click.option("--packages", is_flag=True, help="List the packages that a job read, and those that were installed.")
+@click.option("--env", is_flag=True, help="List a job's environment variables, and what is known of the machine.")
 @click.option("--json", "as_json", is_flag=True, help="Write all of it as JSON.")
-def command(what: str, *, all_files: bool, as_json: bool) -> None:
+def command(what: str, *, all_files: bool, as_json: bool, **sections: bool) -> None:
     """Show a recorded thing.
 
     X is a job's id, the first digits (4 or more) of an artifact's hash or of a git commit, a file's path, a step @N
-    of the session or its name, or a name of a commit such as HEAD.
+    (or build step @BN) of the session or its name, or a name of a commit such as HEAD.
     """
     repo = discover()
     with present.opened_index(repo) as index:
-        found = show(index, resolve(index, repo, what, os.getcwd()), everything=all_files or as_json)
+        target = resolve(index, repo, what, os.getcwd())
+        if any(sections.values()) and target.kind != "job":
+            asked = next(name for name, wanted in sections.items() if wanted)
+            raise UsageError(f"--{asked} is about a job, and {printable(what)} is none", "roar log")
+        found = show(index, repo, target, everything=all_files or as_json)
     if as_json:
         write_json(_fields(found))
         return
     style = present.style()
     if isinstance(found, JobShown):
         present.write(_job(found, style, most=0 if all_files else _MOST_FILES))
+        present.write(show_sections.lines(found.job, style, sections))
     elif isinstance(found, ArtifactShown):
         present.write(_artifact(found, style))
     else:
@@ -111,7 +126,15 @@ def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
     if found.reproduced_by:
         shown = ", ".join(found.reproduced_by[:3])
         more = len(found.reproduced_by) - 3
-        yield f"Again    was run again by {shown}" + (f" and {more} more" if more > 0 else "")
+        result = f": {_repeated(found.repeated)}" if found.repeated.times else ""
+        yield f"Again    was run again by {shown}" + (f" and {more} more" if more > 0 else "") + result
+
+
+def _repeated(again: Repeated) -> str:
+    """``reproduced 3 times on 2 machines, 1 differed``."""
+    times = "once" if again.times == 1 else f"{again.times} times"
+    where = f" on {present.count(again.machines, 'machine')}" if again.machines else ""
+    return f"reproduced {times}{where}, {again.differed or 'none'} differed"
 
 
 def _files(title: str, files: list[File], origins: dict[str, str], style: Style, most: int) -> Iterator[str]:
@@ -177,6 +200,10 @@ def _artifact(found: ArtifactShown, style: Style) -> Iterator[str]:
     yield f"    {present.size(found.size)}"
     for use in found.names:
         yield f"    {printable(use.path)}"
+    if found.present:
+        yield f"    {_present(found.present)}"
+    if found.repeated.times:
+        yield f"    {_repeated(found.repeated)}"
     yield from _withdrawn(found.withdrawals, style)
     yield from _labels(found.labels)
     if found.collections:
@@ -187,6 +214,14 @@ def _artifact(found: ArtifactShown, style: Style) -> Iterator[str]:
         yield from _jobs(jobs, found.jobs, style)
         if title == "Made by" and found.withdrawn_maker:
             yield style.dim(f"    left out: withdrawn job {present.short_id(found.withdrawn_maker)}")
+
+
+def _present(found: Present) -> str:
+    path = printable(found.path)
+    if found.state == "latest":
+        return f"{path} holds it now: the latest that was recorded"
+    latest = f"the latest that was recorded is {present.short_hash(found.hash)}, by {present.short_id(found.job)}"
+    return f"{path} {'holds it now' if found.state == 'older' else 'is gone'}; {latest}"
 
 
 def group(found: GroupShown, style: Style) -> Iterator[str]:
@@ -231,6 +266,7 @@ def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
             "outputs": outputs,
             "step": found.step,
             "reproduced_by": found.reproduced_by,
+            "reproductions": found.repeated._asdict(),
             "withdrawals": taken_back,
             "labels": found.labels,
             "record": whole,
@@ -246,6 +282,8 @@ def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
             "used_by": found.used_by,
             "jobs": jobs,
             "withdrawn_maker": found.withdrawn_maker,
+            "present": found.present and found.present._asdict(),
+            "reproductions": found.repeated._asdict(),
             "collections": found.collections,
             "withdrawals": taken_back,
             "labels": found.labels,

@@ -116,9 +116,9 @@ def _complete(found: WentIn) -> Point:
 
 def _deterministic(index: Index, found: WentIn, word: str) -> Point:
     name = "deterministic"
-    counts = {identifier: repeated(index, [identifier]) for identifier in found.jobs}
-    differed = [identifier for identifier, again in counts.items() if again.differed]
-    never = [identifier for identifier, again in counts.items() if not again.times]
+    repetitions = set(index.originals(found.jobs).values())
+    never = [identifier for identifier in found.jobs if identifier not in repetitions]
+    differed = [identifier for identifier in repetitions if repeated(index, [identifier]).differed]
     if differed:
         return Point(name, False, f"{_jobs(differed)} wrote other bytes when run again", f"roar why {word}")
     if never:

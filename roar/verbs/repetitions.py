@@ -21,7 +21,7 @@ def repeated(index: Index, jobs: Iterable[str], content: str | None = None) -> R
 
     With ``content`` only outputs with this hash count.
     """
-    originals = {again: job for job in jobs for again in index.reproductions(job)}
+    originals = index.originals(jobs)
     uses = index.uses({*originals, *originals.values()})
 
     def wrote(job: str) -> dict[str, str | None]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+from typing import Literal, NamedTuple
 
 from roar.cache.index import Index
 from roar.errors import NotFoundError
+from roar.git.repository import Repository
 from roar.lineage import Use, origins
+from roar.paths import fs_if_path
 from roar.records.about import Withdrawal
 from roar.records.job import File, Job, Session
-from roar.verbs.resolve import Target
+from roar.verbs.repetitions import Repeated, repeated
+from roar.verbs.resolve import Target, content_at
 from roar.verbs.steps import Number, steps_of
 from roar.verbs.withdraw import withdrawals_of
 
@@ -30,14 +34,27 @@ class JobShown(NamedTuple):
     made_by: dict[str, str]
     step: Number | None
     reproduced_by: list[str]
+    repeated: Repeated
     withdrawals: list[Withdrawal]
     labels: dict[str, str]
+
+
+class Present(NamedTuple):
+    """How a content stands to the file at a path: it is there and the ``latest`` that was recorded, it is there but an
+    ``older`` one, or the file is ``gone``. ``hash`` and ``job`` are of the latest that was recorded.
+    """
+
+    path: str
+    state: Literal["latest", "older", "gone"]
+    hash: str
+    job: str
 
 
 class ArtifactShown(NamedTuple):
     """A content: the names it was seen under, and the jobs that wrote and read it, newest first.
 
-    ``jobs`` holds the newest of them; ``withdrawn_maker`` is a withdrawn job that wrote it, when there is one.
+    ``jobs`` holds the newest of them; ``withdrawn_maker`` is a withdrawn job that wrote it, when there is one;
+    ``repeated`` says whether its makers made it when they were run again.
     """
 
     hash: str
@@ -46,6 +63,8 @@ class ArtifactShown(NamedTuple):
     made_by: list[str]
     used_by: list[str]
     jobs: dict[str, Job]
+    repeated: Repeated
+    present: Present | None
     withdrawn_maker: str | None
     withdrawals: list[Withdrawal]
     labels: dict[str, str]
@@ -64,13 +83,16 @@ class GroupShown(NamedTuple):
     labels: dict[str, str]
 
 
-def show(index: Index, target: Target, *, everything: bool = False) -> JobShown | ArtifactShown | GroupShown:
+Shown = JobShown | ArtifactShown | GroupShown
+
+
+def show(index: Index, repo: Repository, target: Target, *, everything: bool = False) -> Shown:
     """What there is to say of a target. Raises ``RoarError`` when its record cannot be read any more."""
     most = None if everything else MOST
     if target.kind == "job":
         return show_job(index, target.id)
     if target.kind == "artifact":
-        return _show_artifact(index, target, most)
+        return _show_artifact(index, repo, target, most)
     if target.kind == "commit":
         return _group(index, target.id, None, index.jobs_at(target.id), most)
     return show_session(index, target.id, everything=everything)
@@ -98,12 +120,13 @@ def show_job(index: Index, identifier: str) -> JobShown:
         makers,
         next((step.number for step in steps if identifier in step.jobs), None),
         index.reproductions(identifier),
+        repeated(index, [identifier]),
         withdrawals_of(index, [identifier]).get(identifier, []),
         index.labels([identifier]).get(identifier, {}),
     )
 
 
-def _show_artifact(index: Index, target: Target, most: int | None) -> ArtifactShown:
+def _show_artifact(index: Index, repo: Repository, target: Target, most: int | None) -> ArtifactShown:
     names = index.names(target.id)
     if target.path is not None:
         names.sort(key=lambda use: use.path != target.path)
@@ -114,7 +137,22 @@ def _show_artifact(index: Index, target: Target, most: int | None) -> ArtifactSh
     withdrawn_maker = index.withdrawn_makers([target.id]).get(target.id)
     jobs = index.load_jobs(newest)
     labels, groups = index.labels([target.id]).get(target.id, {}), index.collections_of(target.id)
-    return ArtifactShown(target.id, size, names, made_by, used_by, jobs, withdrawn_maker, taken_back, labels, groups)
+    again = repeated(index, made_by, target.id)
+    present = _present(index, repo, target.path, target.id) if target.path is not None else None
+    known = (target.id, size, names, made_by, used_by, jobs, again, present, withdrawn_maker)
+    return ArtifactShown(*known, taken_back, labels, groups)
+
+
+def _present(index: Index, repo: Repository, path: str, content: str) -> Present | None:
+    """How a content stands to the file at a recorded path; None where there is no work tree to look in."""
+    if repo.work_tree is None:
+        return None
+    there = content_at(repo, os.path.join(repo.work_tree, fs_if_path(path)))
+    recorded = index.versions(path) or index.readers_of_path(path)
+    if not recorded or (there and content not in there):  # a path that a link leads to
+        return None
+    latest, job = recorded[0]
+    return Present(path, "gone" if not there else "latest" if latest == content else "older", latest, job)
 
 
 def _group(index: Index, identifier: str, session: Session | None, ran: list[str], most: int | None) -> GroupShown:
