@@ -30,7 +30,8 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program = folder / "roar"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m roar "$@"\n')
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    others = [entry for entry in os.environ["PATH"].split(os.pathsep) if not (Path(entry) / "roar").exists()]
+    monkeypatch.setenv("PATH", os.pathsep.join([str(folder), *others]))
     return program
 
 

@@ -271,5 +271,5 @@ def test_init_shows_notes_in_plain_log_and_can_be_repeated(tree: Path, roar: Roa
     config = git(tree, "config", "--list")
     assert roar("init").stdout == b""
     assert git(tree, "config", "--list") == config
-    assert json.loads(roar("init", "--json").stdout) == {"changed": []}
+    assert json.loads(roar("init", "--json").stdout)["changed"] == []
     assert git(tree, "status", "--porcelain") == ""
