@@ -8,8 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import make
 import pytest
+from click.shell_completion import ShellComplete
 from conftest import ROOT
+
+from roar.cli.main import cli
+from roar.git.repository import Repository
 
 GIT_COMPLETION = Path("/usr/share/bash-completion/completions/git")
 
@@ -26,8 +31,8 @@ def path(tmp_path: Path) -> str:
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
-def shell(path: str, *words: str) -> list[str]:
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, "PATH": path})
+def shell(path: str, *words: str, cwd: Path | None = None) -> list[str]:
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, "PATH": path}, cwd=cwd)
     assert "rror" not in done.stderr, done.stderr
     return done.stdout.split()
 
@@ -60,3 +65,55 @@ def test_fish(path: str) -> None:
 def test_zsh_takes_the_script(path: str) -> None:
     script = 'autoload -U compinit; compinit -u -D; eval "$(roar completion zsh)"; whence -w _git-roar'
     assert shell(path, "zsh", "-f", "-c", script) == ["_git-roar:", "function"]
+
+
+def offered(incomplete: str, *words: str) -> dict[str, str | None]:
+    """What Tab offers after some words, with its explanation; names of files are the shell's own: <files>."""
+    found = ShellComplete(cli, {"obj": []}, "roar", "_ROAR_COMPLETE").get_completions(list(words), incomplete)
+    return {"<files>" if item.type == "file" else item.value: item.help for item in found}
+
+
+def test_recorded_things(repo: Repository, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = make.session(repo)
+    reads = {"data/raw.csv": "r", "a b": "1", "data/two\nlines": "2", "/etc/x": "3"}
+    first = make.job(repo, "make all", {}, {"tool": "t"}, session=session, role="build")
+    second = make.job(repo, "prepare " + "x" * 90, reads, {"data/train.csv": "t"}, at=1, session=session)
+    monkeypatch.chdir(tree)
+    steps = {"@B1": "make all", "@1": "prepare " + "x" * 51 + "…"}
+    paths = dict.fromkeys(["data/raw.csv", "data/train.csv"])
+    assert offered("@", "show") == steps
+    assert offered("@b", "lineage", "--down") == {"@B1": "make all"}
+    assert offered("@7", "show") == {"<files>": None}
+    assert offered("data/t", "why") == {"data/train.csv": None}
+    assert offered("", "inputs") == {**steps, **paths, "tool": None, second: steps["@1"], first: "make all"}
+    assert offered(first.lower(), "diff", second) == {first: "make all"}
+    for command in ("reproduce", "verify", "diff", "label", "pop"):
+        assert offered("to", command) == {"tool": None}, command
+    assert offered("to", "lineage", "data/train.csv", "--to") == {"tool": None}
+    assert offered("/etc", "show") == offered("./d", "show") == offered("nothing", "show") == {"<files>": None}
+    (tree / "data").mkdir()
+    monkeypatch.chdir(tree / "data")
+    assert offered("", "why").keys() >= {"raw.csv", "train.csv"}
+    assert offered("ra", "why") == {"raw.csv": None}
+
+
+def test_many_files_are_left_to_the_shell(repo: Repository, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make.job(repo, "draw", {f"images/{n}.png": str(n) for n in range(120)})
+    monkeypatch.chdir(tree)
+    assert offered("images/", "show") == {"<files>": None}
+    assert len(offered("images/11", "show")) == 11
+
+
+def test_nothing_recorded_and_no_repository(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (tree, tmp_path):
+        monkeypatch.chdir(folder)
+        assert offered("", "show") == offered("@", "show") == {"<files>": None}
+
+
+def test_bash_offers_recorded_things(path: str, repo: Repository, tree: Path) -> None:
+    make.job(repo, "make model", {}, {"model.pkl": "m"}, session=make.session(repo))
+    script = (
+        'eval "$(roar completion bash)"; for typed in @ mod; do COMP_WORDS=(roar show $typed); COMP_CWORD=2; '
+        'COMPREPLY=(); _roar_completion roar; echo "${COMPREPLY[@]}"; done'
+    )
+    assert shell(path, "bash", "-c", script, cwd=tree) == ["@1", "model.pkl"]

@@ -8,10 +8,13 @@ from pathlib import Path
 import make
 import pytest
 from conftest import Git
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from roar.cache.index import open_index
 from roar.errors import AmbiguousError, NotFoundError, RoarError, UsageError
 from roar.git.repository import Repository
+from roar.records.summary import printable
 from roar.verbs import sessions
 from roar.verbs.resolve import Target, resolve
 
@@ -203,3 +206,43 @@ def test_two_artifacts_that_begin_alike(repo: Repository) -> None:
 def test_what_is_nothing_recorded(repo: Repository, text: str, kind: type[RoarError], words: str) -> None:
     make.job(repo, "true")
     refused(repo, text, kind, words)
+
+
+def test_build_steps_are_counted_apart(repo: Repository) -> None:
+    session = make.session(repo)
+    run = make.job(repo, "one", session=session)
+    build = make.job(repo, "one", session=session, role="build")
+    assert (ask(repo, "@1").id, ask(repo, "@B1").id, ask(repo, "@b01").id) == (run, build, build)
+    refused(repo, "@B2", NotFoundError, "there is no build step @B2: the session has 1 build step", "roar dag")
+    refused(repo, "@" + "9" * 5000, NotFoundError, "the session has 1 step", "roar dag")
+    for text in ("@B", "@B0", "@BB1", "@1B", "@B-1", "@B\u0661"):
+        refused(repo, text, UsageError, "is no step", "roar dag")
+
+
+NAMES = st.one_of(
+    st.text(max_size=30),
+    st.text("@B0123456789", max_size=12),
+    st.text("0123456789abcdefABCDEF", max_size=70),
+    st.text("./*?[]~^{}:@-HEAD\\ \n\x1b", max_size=20),
+    st.binary(max_size=8).map(os.fsdecode),
+)
+
+
+# each example asks git; the repository stays the same
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=NAMES)
+def test_any_text_means_one_thing_or_is_refused_in_one_line(repo: Repository, text: str) -> None:
+    if not list_of_jobs(repo):
+        session = make.session(repo)
+        make.job(repo, "one", {"a": "text"}, {"b/c": "other"}, session=session, code={"commit": "c" * 40})
+        make.job(repo, "one", session=session, role="build")
+    try:
+        assert ask(repo, text).id
+    except RoarError as error:
+        assert "\n" not in error.message + (error.hint or "")
+        assert error.message == printable(error.message)
+
+
+def list_of_jobs(repo: Repository) -> list[str]:
+    with open_index(repo) as index:
+        return index.jobs()

@@ -171,6 +171,11 @@ class Index:
             found = [row for row in found if row[0] in labelled]
         return [(job, bool(withdrawn)) for job, withdrawn in found]
 
+    def paths_beginning(self, prefix: str, most: int) -> list[str]:
+        """The first recorded paths that begin so, in their order."""
+        found = "SELECT text FROM paths WHERE text >= :from AND text < :to ORDER BY text LIMIT :most"
+        return self._texts(found, **{"from": prefix, "to": prefix + "\U0010ffff", "most": most})
+
     def paths_like(self, glob: str) -> list[str]:
         """The recorded paths that may match a glob (see ``roar.config.globs``), and few others."""
         return self._texts("SELECT text FROM paths WHERE text LIKE :like ESCAPE '!'", like=search.like_of_glob(glob))

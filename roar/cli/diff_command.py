@@ -10,6 +10,7 @@ import click
 
 from roar.cache.index import Index
 from roar.cli import present
+from roar.cli.complete import recorded
 from roar.cli.log_command import as_fields
 from roar.cli.say import Style, write_json
 from roar.errors import NotFoundError, UsageError
@@ -25,8 +26,8 @@ _MOST = 12
     "diff",
     epilog="\b\nExamples:\n  git roar diff metrics.json\n  git roar diff 3fa9c0 88ab17\n  git roar diff -p @1 01JGKX",
 )
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="[B]", required=False)
+@click.argument("a", metavar="A", shell_complete=recorded)
+@click.argument("b", metavar="[B]", required=False, shell_complete=recorded)
 @click.option("-p", "--patch", "as_patch", is_flag=True, help="Show the lines of code that differ, as git diff does.")
 @click.option("--all", "everything", is_flag=True, help="List every difference, however many there are.")
 @click.option("--exit-code", is_flag=True, help="Exit with 3 when anything differs that could matter.")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from roar.cli import present
+from roar.cli.complete import recorded
 from roar.cli.say import Style, write_json
 from roar.errors import UsageError
 from roar.git.repository import discover
@@ -30,7 +31,7 @@ _MARKS = {True: "yes", False: "no", None: "?"}
     "  git roar inputs @3 --all\n"
     "  git roar inputs model.pkl --unsourced -z | xargs -0 sha256sum",
 )
-@click.argument("what", metavar="X")
+@click.argument("what", metavar="X", shell_complete=recorded)
 @click.option("--unsourced", is_flag=True, help="Only the paths of what nothing tracked made, one a line.")
 @click.option("-z", "nul", is_flag=True, help="With --unsourced: paths as they are, each followed by a NUL.")
 @click.option("--all", "everything", is_flag=True, help="List every input, however many there are.")

@@ -8,6 +8,7 @@ import click
 
 from roar.cli import present
 from roar.cli.boundary import say
+from roar.cli.complete import recorded
 from roar.cli.say import write_json
 from roar.git.repository import discover
 from roar.records.summary import printable
@@ -17,7 +18,7 @@ from roar.verbs import labels
 @click.command(
     "label", epilog="\b\nExamples:\n  git roar label model.pkl stage=candidate\n  git roar log --label stage=candidate"
 )
-@click.argument("what", metavar="X")
+@click.argument("what", metavar="X", shell_complete=recorded)
 @click.argument("words", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--unset", multiple=True, metavar="KEY", help="Take this label away (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="Write the labels as JSON.")

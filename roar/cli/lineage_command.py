@@ -11,6 +11,7 @@ import click
 from roar.cache.index import Index
 from roar.cli import present
 from roar.cli.boundary import say
+from roar.cli.complete import recorded
 from roar.cli.log_command import as_fields, line
 from roar.cli.say import Style, write_json
 from roar.draw import rows
@@ -36,11 +37,11 @@ _NARROWEST = 24
     "  git roar lineage metrics.json --to data/raw.csv\n"
     "  git roar lineage metrics.json --html lineage.html",
 )
-@click.argument("what", metavar="X")
+@click.argument("what", metavar="X", shell_complete=recorded)
 @click.option("--up", "up", is_flag=True, help="Where it came from (the default). With --down: both.")
 @click.option("--down", "down", is_flag=True, help="What was made of it.")
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="At most N jobs away.")
-@click.option("--to", "to", metavar="Y", help="Only what leads from X to Y.")
+@click.option("--to", "to", metavar="Y", shell_complete=recorded, help="Only what leads from X to Y.")
 @click.option("--dot", is_flag=True, help="Write a graph for Graphviz.")
 @click.option("--mermaid", is_flag=True, help="Write a graph for Mermaid, for Markdown.")
 @click.option("--svg", "svg", metavar="FILE", help="Draw into FILE (- for standard output).")

@@ -11,6 +11,7 @@ import click
 
 from roar.cli import present, purging
 from roar.cli.boundary import say
+from roar.cli.complete import recorded
 from roar.cli.log_command import line
 from roar.cli.say import Style, write_json
 from roar.errors import EXIT_OK, UsageError
@@ -27,7 +28,7 @@ _MOST = 20
     epilog="\b\nExamples:\n  git roar pop\n  git roar pop @3 --reason 'wrong data'\n  git roar pop --delete-outputs\n"
     "  git roar pop --purge 01M84JCC80KG",
 )
-@click.argument("what", nargs=-1, metavar="[X]...")
+@click.argument("what", nargs=-1, metavar="[X]...", shell_complete=recorded)
 @click.option("--reason", metavar="TEXT", help="Say why, for everybody who asks later.")
 @click.option("--delete-outputs", is_flag=True, help="Delete files that only these jobs created, if unchanged.")
 @click.option("--purge", is_flag=True, help="Remove the records X themselves, for good: a leaked secret.")

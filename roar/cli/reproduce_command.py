@@ -12,6 +12,7 @@ import click
 import orjson
 
 from roar.cli import present
+from roar.cli.complete import recorded
 from roar.cli.configured import settings
 from roar.cli.present import count
 from roar.cli.reproduce_data import outcome_data, plan_data
@@ -37,7 +38,7 @@ Examples:
 
 
 @click.command("reproduce", epilog=_EPILOG)
-@click.argument("name", metavar="X")
+@click.argument("name", metavar="X", shell_complete=recorded)
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would be done; run nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before the recorded commands are run.")
 @click.option(

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from roar.cli import present, show_sections
+from roar.cli.complete import recorded
 from roar.cli.log_command import as_fields, line
 from roar.cli.say import Style, write_json
 from roar.errors import UsageError
@@ -32,7 +33,7 @@ _MOST_FILES = 12
     "  git roar show model.pkl\n"
     "  git roar show HEAD",
 )
-@click.argument("what", metavar="X")
+@click.argument("what", metavar="X", shell_complete=recorded)
 @click.option("--files", "all_files", is_flag=True, help="List every file, and every job.")
 @click.option("--processes", is_flag=True, help="List a job's processes, as a tree.")
 @click.option("--packages", is_flag=True, help="List the packages that a job read, and those that were installed.")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 
 from roar.cli import present
+from roar.cli.complete import recorded
 from roar.cli.say import Counter, Style, write_json
 from roar.errors import EXIT_NO, EXIT_OK, NotFoundError
 from roar.git.repository import Repository, discover
@@ -29,7 +30,7 @@ _MOST = 20
 
 
 @click.command("verify", epilog="\b\nExamples:\n  git roar verify\n  git roar verify model.pkl --require-signed")
-@click.argument("what", metavar="[X]", required=False)
+@click.argument("what", metavar="[X]", required=False, shell_complete=recorded)
 @click.option("--require-signed", is_flag=True, help="Unsigned and untrusted records are a failure, too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the verdict on each record as JSON.")
 def command(what: str | None, *, require_signed: bool, as_json: bool) -> int:

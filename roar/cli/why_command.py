@@ -10,6 +10,7 @@ import click
 
 from roar.cache.index import Index
 from roar.cli import present
+from roar.cli.complete import recorded
 from roar.cli.diff_command import number
 from roar.cli.say import Style, write_json
 from roar.errors import NotFoundError, UsageError
@@ -25,8 +26,8 @@ _INDENT = "     "
 
 
 @click.command("why", epilog="\b\nExamples:\n  git roar why metrics.json\n  git roar why model.pkl 3fa9c0")
-@click.argument("path", metavar="PATH")
-@click.argument("older", metavar="[OLD]", required=False)
+@click.argument("path", metavar="PATH", shell_complete=recorded)
+@click.argument("older", metavar="[OLD]", required=False, shell_complete=recorded)
 @click.option("--json", "as_json", is_flag=True, help="Write the causes as JSON.")
 def command(path: str, older: str | None, *, as_json: bool) -> None:
     """Say why a file is what it is: what was different from when it was other.
