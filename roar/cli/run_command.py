@@ -6,14 +6,21 @@ import click
 
 from roar.cli import start
 
-_EPILOG = """\b
+_EPILOG = {
+    "run": """\b
 Examples:
   git roar run python train.py --epochs 10
   git roar run --name report sh -c 'sort data.csv | head > top.csv'
   git roar run --tag try=2 --input s3://bucket/raw.csv python train.py
   git roar run @2 --epochs 20
   git roar run --env OMP_NUM_THREADS=1 --timeout 3600 python train.py
-"""
+""",
+    "build": """\b
+Examples:
+  git roar build make -j2
+  git roar build --name deps pip install -e .
+""",
+}
 _HELP = {
     "run": """Run CMD unchanged and record which files it and its children read, write and execute.
 
@@ -63,7 +70,7 @@ def make(role: str) -> click.Command:
         params=params,
         help=_HELP[role],
         short_help=_HELP[role].splitlines()[0],
-        epilog=_EPILOG,
+        epilog=_EPILOG[role],
         context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
     )
 
