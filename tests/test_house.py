@@ -52,7 +52,7 @@ DOORS = {
     "platformdirs": {"paths"},
     "orjson": {"records", "trace", "cli", "cache"},
     "blake3": {"hashing", "stamps", "records"},
-    "sqlite3": {"stamps", "cache"},
+    "sqlite3": {"stamps", "cache", "environment"},
 }
 
 

@@ -157,6 +157,7 @@ def as_fields(identifier: str, job: Job) -> dict[str, Any]:
         "branch": job.code.branch,
         "reproduces": job.reproduces,
         "tags": job.tags,
+        "trackers": [each.model_dump(mode="json", exclude_none=True) for each in job.trackers],
         "hints": [{"side": hint.side, "ref": hint.ref, "seen": False} for hint in job.hints],
         "incomplete": len(job.incomplete),
         "output_count": len(job.outputs) + sum(shard.count for shard in job.output_shards),

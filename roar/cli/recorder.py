@@ -24,6 +24,7 @@ from roar.records.summary import (
     printable,
     subject,
     tag_words,
+    tracker_words,
 )
 from roar.trace import report as reports
 from roar.trace.start import ended, wait_for_end
@@ -131,6 +132,9 @@ def lines(identifier: str, job: Job, style: Style) -> list[str]:
         text.append(f"  {style.bold('tag')}  {tag_words(job)}")
     text += _side("in ", job.inputs, job.input_shards, style) + _declared("in ", "input", job, style)
     text += _side("out", job.outputs, job.output_shards, style) + _declared("out", "output", job, style)
+    text += [f"  {style.bold('via')}  {tracker_words(each)}" for each in job.trackers[:_MOST]]
+    if len(job.trackers) > _MOST:
+        text.append(f"  {style.bold('via')}  … and {len(job.trackers) - _MOST} more (roar show {identifier})")
     if job.code.overlay:
         text.append(style.dim(f"  kept with the record: {_kept(job)}"))
     text += [style.dim(line) for line in _left_out(job)]

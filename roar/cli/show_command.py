@@ -16,7 +16,15 @@ from roar.errors import UsageError
 from roar.git.repository import discover
 from roar.records.about import Withdrawal
 from roar.records.job import File, Job
-from roar.records.summary import command_line, duration, left_out_words, outcome, printable, tag_words
+from roar.records.summary import (
+    command_line,
+    duration,
+    left_out_words,
+    outcome,
+    printable,
+    tag_words,
+    tracker_words,
+)
 from roar.verbs.repetitions import Repeated
 from roar.verbs.resolve import SHORT_HASH, resolve
 from roar.verbs.show import ArtifactShown, GroupShown, JobShown, Present, show
@@ -100,6 +108,8 @@ def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     yield from _files("Outputs", found.outputs, {}, style, most)
     yield from _declared("output", job, style)
     yield ""
+    for tracker in job.trackers:
+        yield from present.folded("Tracker  ", tracker_words(tracker))
     for metrics in job.metrics:
         yield from present.folded("Metrics  ", f"{printable(metrics.path)}: {present.metric_words(metrics)}")
     yield from _surroundings(job, style)

@@ -265,6 +265,16 @@ class Environment(NamedTuple):
     ] = True
 
 
+class Analyzers(NamedTuple):
+    """Who else keeps a book about a job, or ran it."""
+
+    enabled: Annotated[
+        bool,
+        Help("Record the runs of W&B, MLflow, Neptune, TensorBoard and DVC, notebooks, torchrun, Slurm and Ray.",
+             shared=True),
+    ] = True  # fmt: skip
+
+
 class Redact(NamedTuple):
     """What is taken out of command lines, variables, URLs and kept files before anything is written."""
 
@@ -337,6 +347,7 @@ class Settings(NamedTuple):
     overlay: Overlay = Overlay()
     tracer: Tracer = Tracer()
     environment: Environment = Environment()
+    analyzers: Analyzers = Analyzers()
     redact: Redact = Redact()
     sync: Sync = Sync()
     receive: Receive = Receive()

@@ -213,6 +213,22 @@ class Incomplete(Part):
     count: Count = 1
 
 
+class Tracker(Part):
+    """Who else keeps a book about the job (W&B, MLflow) or ran it (Jupyter, Slurm), by its own files or words."""
+
+    tool: Text
+    id: Text | None = None
+    """Of the run, as the tool itself names it."""
+    project: Text | None = None
+    url: Text | None = None
+    mode: Text | None = None
+    """``online`` or ``offline``, where that is known."""
+    path: Text | None = None
+    """The run's folder or file, or the notebook; relative to the work tree when inside."""
+    more: dict[str, Text] = Field(default_factory=dict)
+    """What else it says of the run, by name: ``rank``, ``array_task``."""
+
+
 class Tracer(Part):
     """What watched the job."""
 
@@ -248,6 +264,7 @@ class Job(Record):
     peak_bytes: Count = 0
     temporaries: Count = 0
     metrics: list[Metrics] = Field(default_factory=list)
+    trackers: list[Tracker] = Field(default_factory=list)
     left_out: list[LeftOut] = Field(default_factory=list)
     not_found: list[Text] = Field(default_factory=list)
     """Paths inside the repository that the job looked for in vain."""

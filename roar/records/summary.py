@@ -6,7 +6,7 @@ import posixpath
 import re
 import shlex
 
-from roar.records.job import Command, Job, LeftOut, Shard
+from roar.records.job import Command, Job, LeftOut, Shard, Tracker
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
@@ -56,6 +56,15 @@ def duration(nanoseconds: int) -> str:
 def tag_words(job: Job) -> str:
     """The tags on one line: ``epochs=10, note=first try``."""
     return ", ".join(f"{printable(key)}={printable(value)}" for key, value in sorted(job.tags.items()))
+
+
+def tracker_words(tracker: Tracker) -> str:
+    """``wandb 6snwouh2, project digits, offline, in wandb/offline-run-...``."""
+    parts = [f"{tracker.tool} {tracker.id}" if tracker.id else tracker.tool]
+    parts += [f"project {tracker.project}"] if tracker.project else []
+    parts += [f"{name.replace('_', ' ')} {value}" for name, value in sorted(tracker.more.items())]
+    parts += [part for part in (tracker.mode, tracker.url or (f"in {tracker.path}" if tracker.path else None)) if part]
+    return printable(", ".join(parts))
 
 
 def output_words(job: Job, most: int = 3) -> str:

@@ -42,7 +42,7 @@ from roar.records.summary import UNLISTED_ADDRESSES, UNLISTED_LOOKUPS, UNLISTED_
 from roar.stamps import Stamps
 from roar.trace.report import Report
 from roar.trace.scope import Scope
-from roar.verbs import metrics, overlay, sessions
+from roar.verbs import metrics, overlay, sessions, tracked
 from roar.verbs.observe import Observed, relative_to, vain_lookups
 
 _INTERPRETER = re.compile(r"(python|pypy|ruby|perl|node|julia|lua|php|Rscript|ba|da|z|k|fi)?(sh$|[0-9.]*$)")
@@ -150,6 +150,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         home = os.path.realpath(os.path.expanduser("~"))
         git_dirs = (repo.git_dir, repo.common_dir, os.path.join(root, ".git"))
         scope = Scope(root, git_dirs, package_folders, home, wanted.filters)
+        booked = tracked.trackers(run.environ, report, pythons) if wanted.analyzers.enabled else []
         seen = Observed(report, scope, stamps)
     finally:
         stamps.close()
@@ -178,6 +179,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
             umask=report.start.get("umask"),
         ),
         "metrics": metrics.of_outputs(root, seen.outputs),
+        "trackers": tracked.cleaned(booked, root, wanted.redact),
         "left_out": seen.left_out,
         "not_found": vain,
         "incomplete": seen.incomplete + kept.incomplete + blind + gaps,
