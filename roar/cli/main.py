@@ -42,7 +42,7 @@ TABLE = {
     "Share and keep": {
         "config": "List, explain and change settings",
         "env": "Keep environment variables for recorded commands",
-        "init": "Let plain git show and fetch the records (writes git config only)",
+        "init": "Let plain git show and fetch the records (writes git config)",
         "sync": "Fetch and push the records",
         "remote": "Try whether a remote takes the records",
         "compact": "Put records together: fewer objects here, fewer refs for everybody",
