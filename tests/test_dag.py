@@ -345,6 +345,15 @@ STEP  STATE  RUNS  NEEDS  COMMAND
     assert ask("dag", "--stale-only") == "\nsession SESSION: 4 steps, 0 stale\n"
 
 
+def test_only_the_newest_of_many_runs_are_listed(bench: Bench, ask: Ask) -> None:
+    for _ in range(22):
+        bench.run("train", "conf=c", "model=m")
+    text = ask("dag", "--expanded")
+    assert text.count("2025-01-01 12:") == 20
+    assert text.endswith("      and 2 older runs (--json)\n")
+    assert len(ask.json("dag", "--expanded")["nodes"][0]["runs"]) == 22
+
+
 def test_a_narrow_terminal_and_no_colour(bench: Bench, tree: Path) -> None:
     built(bench)
     bench.run("python evaluate.py " + "x" * 80, "model=m", "metrics.json=k")

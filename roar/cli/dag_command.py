@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,12 +22,13 @@ from roar.verbs.steps import session_asked
 
 _MOST_REASONS = 4
 _MOST_NEEDS = 6
+_MOST_RUNS = 20
 
 
 @click.command(
     "dag", epilog="\b\nExamples:\n  git roar dag\n  git roar dag --stale-only --show-artifacts\n  git roar dag --json"
 )
-@click.option("--expanded", is_flag=True, help="List every run of each step; * marks those whose files are there.")
+@click.option("--expanded", is_flag=True, help="List the runs of each step; * marks those whose files are there.")
 @click.option("--show-artifacts", "artifacts", is_flag=True, help="List the data that each step reads and writes.")
 @click.option("--stale-only", is_flag=True, help="Only the steps that are stale.")
 @click.option("--no-color", is_flag=True, help="Without colours.")
@@ -43,7 +45,8 @@ def command(*, expanded: bool, artifacts: bool, stale_only: bool, no_color: bool
     repo = discover()
     with present.opened_index(repo) as index:
         session = session_asked(index, repo)
-        found = dag(index, repo, session, expanded=expanded) if session else None
+        runs = 0 if not expanded else sys.maxsize if as_json else _MOST_RUNS
+        found = dag(index, repo, session, runs=runs) if session else None
     shown = [node for node in found.nodes if not stale_only or node.state.state == "stale"] if found else []
     if as_json:
         write_json(_fields(found, shown))
@@ -90,6 +93,9 @@ def _details(node: Node, style: Style, *, artifacts: bool) -> Iterator[str]:
         mark = "*" if identifier in node.state.step.stands else " "  # as git branch marks what is there
         words = f"{present.painted_outcome(outcome(job), style)}  {duration(job.duration_ns)}"
         yield f"    {mark} {style.yellow(present.short_id(identifier))}  {present.when(job.started_ns)}  {words}"
+    older = len(node.state.step.jobs) - len(node.runs)
+    if node.runs and older:
+        yield f"      and {present.count(older, 'older run')} (--json)"
     if artifacts:
         data = [use for use in node.state.inputs if not use.code]
         rows = [

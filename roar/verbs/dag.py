@@ -12,7 +12,7 @@ from roar.verbs.steps import Number
 
 
 class Node(NamedTuple):
-    """A step with its latest job; ``runs`` are all of its jobs when they are asked for, oldest first."""
+    """A step with its latest job; ``runs`` are the newest of its jobs, as many as were asked for, oldest first."""
 
     state: State
     job: Job
@@ -43,16 +43,16 @@ class Dag(NamedTuple):
         return sum(node.state.state == "stale" for node in self.nodes)
 
 
-def dag(index: Index, repo: Repository, session: str, *, expanded: bool = False) -> Dag:
-    """The pipeline of a session, ``expanded`` with every run of each step.
+def dag(index: Index, repo: Repository, session: str, *, runs: int = 0) -> Dag:
+    """The pipeline of a session, with so many of the newest runs of each step.
 
     Raises ``RoarError`` where there is no work tree to compare it with.
     """
     found = states(index, repo, session)
-    jobs = index.load_jobs(job for state in found for job in (state.step.jobs if expanded else [state.step.job]))
+    newest = {state.step.number: state.step.jobs[-runs:] if runs else [] for state in found}
+    jobs = index.load_jobs(job for state in found for job in [*newest[state.step.number], state.step.job])
     nodes = [
-        Node(state, jobs[state.step.job], {job: jobs[job] for job in state.step.jobs} if expanded else {})
-        for state in found
+        Node(state, jobs[state.step.job], {job: jobs[job] for job in newest[state.step.number]}) for state in found
     ]
     return Dag(session, nodes, _flows(found), len(index.withdrawn(session)))
 
