@@ -117,17 +117,18 @@ def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
 
 def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
     job = found.job
-    yield f"When     {present.when(job.started_ns)}, by {printable(job.user)}"
+    yield from present.folded("When     ", f"{present.when(job.started_ns)}, by {printable(job.user)}")
     host = job.environment.machine.hostname
     place = printable(job.command.cwd) or "the top of the work tree"
-    yield f"Where    {place}" + (f", on {printable(host)}" if host else "")
-    yield f"Code     {present.code_state(job)}"
+    yield from present.folded("Where    ", place + (f", on {printable(host)}" if host else ""))
+    yield from present.folded("Code     ", present.code_state(job))
     for file in job.code.overlay:
         digits = f"{(file.hash or '')[:SHORT_HASH]:{SHORT_HASH}}"
         yield f"             {file.state:<9}  {style.cyan(digits)}  {printable(file.path)}"
     if job.session:
         name = f" ({printable(job.command.name)})" if job.command.name else ""
-        yield f"Step     {f'@{found.step}' if found.step else 'none'}{name} of session {job.session}"
+        step = f"@{found.step}" if found.step else "none"
+        yield from present.folded("Step     ", f"{step}{name} of session {job.session}")
     if job.tags:
         yield from present.folded("Tags     ", tag_words(job))
     if job.role != "run":
@@ -138,7 +139,8 @@ def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
         shown = ", ".join(found.reproduced_by[:3])
         more = len(found.reproduced_by) - 3
         result = f": {_repeated(found.repeated)}" if found.repeated.times else ""
-        yield f"Again    was run again by {shown}" + (f" and {more} more" if more > 0 else "") + result
+        others = f" and {more} more" if more > 0 else ""
+        yield from present.folded("Again    ", f"was run again by {shown}{others}{result}")
 
 
 def _repeated(again: Repeated) -> str:
