@@ -9,7 +9,6 @@ begin with the mark is marked itself, so every byte string makes the round trip.
 from __future__ import annotations
 
 import os
-import re
 
 MARK = "//bytes/"
 OPEN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -34,6 +33,8 @@ def to_bytes(text: str) -> bytes:
     if not text.startswith(MARK):
         return text.encode()
     spelled = text[len(MARK) :].encode()
+    import re  # not needed before the start of a command
+
     raw = re.sub(rb"%([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), spelled)
     if to_text(raw) != text:
         raise ValueError(f"not the spelling of any byte string: {text!r}")

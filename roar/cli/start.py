@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import time
-from typing import NamedTuple
 
 from roar import log
 from roar.cli import boundary
@@ -150,15 +149,24 @@ def _is_step(word: str) -> bool:
     return word[:1] == "@" and word[1:].removeprefix("B").isdigit()
 
 
-class Asked(NamedTuple):
-    """What options say of the command to start."""
+class Asked:
+    """What options say of the command to start. ``hints`` are pairs of side (``input``, ``output``) and reference."""
 
-    cwd: str
-    variables: dict[str, str]
-    timeout: float | None
-    tags: tuple[tuple[str, str], ...]
-    hints: tuple[tuple[str, str], ...]
-    """Side (``input`` or ``output``) and reference."""
+    __slots__ = ("cwd", "hints", "tags", "timeout", "variables")
+
+    def __init__(
+        self,
+        cwd: str,
+        variables: dict[str, str],
+        timeout: float | None,
+        tags: tuple[tuple[str, str], ...],
+        hints: tuple[tuple[str, str], ...],
+    ) -> None:
+        self.cwd = cwd
+        self.variables = variables
+        self.timeout = timeout
+        self.tags = tags
+        self.hints = hints
 
 
 def _asked(options: Options) -> Asked:

@@ -10,14 +10,13 @@ wrong type is an error that names its place.
 from __future__ import annotations
 
 import os
-import re
 from stat import S_ISREG
-from typing import TYPE_CHECKING, NamedTuple
 
 from roar.errors import ConfigError
 from roar.git import program
 from roar.git.repository import Repository
 
+TYPE_CHECKING = False  # as in typing, which takes 4 ms to import, and this stands before the start of a command
 if TYPE_CHECKING:
     from roar.config.model import Key, Settings
 
@@ -28,28 +27,38 @@ _MOST_BYTES = 1 << 16
 _PATTERN = ["--null", "--show-scope", "--show-origin", "--get-regexp", r"^roar\."]
 
 
-class Entry(NamedTuple):
-    """One value, where it was found. Weaker ones come first."""
+class Entry:
+    """One value, where it was found. Weaker ones come first.
 
-    name: str
-    """As git gives it, without ``roar.``; of an environment variable its name."""
-    value: str
-    scope: str
-    """``shared`` (.roarconfig), ``environment``, or one of git's."""
-    file: str = ""
-    """"" for values of the command line and the environment."""
+    ``name`` is as git gives it, without ``roar.``; of an environment variable its name. ``scope`` is ``shared``
+    (.roarconfig), ``environment``, or one of git's; ``file`` is "" for values of the command line and the environment.
+    """
+
+    __slots__ = ("file", "name", "scope", "value")
+
+    def __init__(self, name: str, value: str, scope: str, file: str = "") -> None:
+        self.name = name
+        self.value = value
+        self.scope = scope
+        self.file = file
 
 
-class Configuration(NamedTuple):
-    """What is set."""
+class Configuration:
+    """What is set.
 
-    settings: Settings
-    variables: dict[str, str]
-    """Environment variables for every recorded command (``roar env``)."""
-    ignored: list[str]
-    """Settings of ``.roarconfig`` that may not stand there."""
-    given: dict[str, list[Entry]]
-    """The values that count, by name of setting in lower case."""
+    ``variables`` are environment variables for every recorded command (``roar env``); ``ignored`` are settings of
+    ``.roarconfig`` that may not stand there; ``given`` are the values that count, by name of setting in lower case.
+    """
+
+    __slots__ = ("given", "ignored", "settings", "variables")
+
+    def __init__(
+        self, settings: Settings, variables: dict[str, str], ignored: list[str], given: dict[str, list[Entry]]
+    ) -> None:
+        self.settings = settings
+        self.variables = variables
+        self.ignored = ignored
+        self.given = given
 
 
 def gather(repo: Repository | None) -> list[Entry]:
@@ -115,6 +124,8 @@ def understood(entries: list[Entry]) -> Configuration:
 
 def variable_of(entry: Entry) -> str | None:
     """The environment variable that an entry gives to recorded commands; None for other entries."""
+    import re
+
     found = re.fullmatch(r"env\.([A-Za-z_][A-Za-z0-9_]*)\.value", entry.name)
     return found[1] if found else None
 
@@ -165,6 +176,8 @@ _ASSIGNED = r"\s*([A-Za-z][A-Za-z0-9-]*)\s*(?:$|[=#;])"
 
 def _line(entry: Entry) -> int | None:
     """The line of the file that sets this value, the last of several. git tells the file only."""
+    import re
+
     try:
         with open(entry.file, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().splitlines()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Callable, Mapping
 
@@ -127,6 +126,8 @@ def matching(repo: Repository, prefix: str, suffix: str) -> list[str]:
         found = set(listing(repo, prefix))
     else:
         packed = _slurp(os.path.join(repo.common_dir, "packed-refs")) or b""
+        import re  # not needed before the start of a command
+
         pattern = re.escape(os.fsencode(prefix)) + b"[^/\n]+" + re.escape(os.fsencode(suffix))
         found = {os.fsdecode(name) for name in re.findall(b" (" + pattern + b")\n", packed)}
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-
 from roar.git import program
 from roar.git.repository import Repository
 from roar.paths import hostname
@@ -34,6 +32,8 @@ def identity(repo: Repository) -> str:
     words = variables(repo).get("GIT_AUTHOR_IDENT", "").rsplit(" ", 2)
     if len(words) == 3 and not words[0].startswith("<"):
         return words[0]
+    import getpass
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
