@@ -26,6 +26,10 @@ class History(NamedTuple):
 
 def history(index: Index, wanted: Wanted, limit: int | None = None, *, withdrawn: bool = False) -> History:
     """The newest jobs that are as wanted, at most ``limit``; with those that were withdrawn when asked for."""
+    if limit is not None and wanted == Wanted():  # then the newest are found without a look at all others
+        gone = set(index.withdrawn())
+        newest = index.load_jobs(index.jobs(limit=limit, withdrawn=withdrawn))
+        return History(list(newest.items()), index.count_jobs() + (len(gone) if withdrawn else 0), gone)
     found = index.search(wanted)
     taken_back = {job for job, is_withdrawn in found if is_withdrawn}
     shown = [job for job, is_withdrawn in found if withdrawn or not is_withdrawn]
