@@ -312,7 +312,7 @@ def test_a_child_process_reads_what_we_would_and_may_be_killed(
 ) -> None:
     make.bulk(repo, make.pipelines(20))
     tips = list(read.tips(repo).values())
-    here = list(extract.batches(repo, tips, []))
-    assert list(extract.beside(repo, tips, [])) == here
+    here = list(extract.batches(repo, read.since(repo, tips)))
+    assert list(extract.beside(repo, tips)) == here
     monkeypatch.setattr(extract, "_write_all", lambda fd, source: os.kill(os.getpid(), signal.SIGKILL))
-    assert list(extract.beside(repo, tips, [])) == here
+    assert list(extract.beside(repo, tips)) == here

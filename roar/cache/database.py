@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from sqlite3 import Connection, DatabaseError
 from typing import Any, TypeVar
 
+from roar.git import locks
+
 log = logging.getLogger(__name__)
 
-VERSION = 7
+VERSION = 8
 """Of the tables, and part of the file's name: an older roar beside this one keeps its own index."""
 APPLICATION_ID = 0x726F6172
 """Tells our database from another one of that name: "roar"."""
@@ -46,6 +48,8 @@ class Database:
         while True:
             try:
                 if self._connection is None:
+                    if self.path is not None and not os.path.exists(self.path):
+                        _make(self.path, self._fill)
                     self._connection = connect(self.path)
                     self._fill(self._connection)
                 return work(self._connection)
@@ -73,38 +77,68 @@ class Database:
             self.path = None
 
 
+def _make(path: str, fill: Callable[[Connection], None]) -> None:
+    """Fill a new file under another name, and rename it when it is whole. Raises ``DatabaseError``.
+
+    So it needs no log of what to undo, which would be as large as the file, and nobody sees half of it.
+    """
+    new = path + ".new"
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with locks.exclusive(path + ".lock", WAIT_SECONDS):
+            if os.path.exists(path):
+                return
+            delete(new)
+            with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+                for setting in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-65536"):
+                    connection.execute(f"PRAGMA {setting}")
+                _create(connection)
+                fill(connection)
+            _settle(new)
+            delete(path)  # its log, if that was left alone
+            os.rename(new, path)
+    except OSError as error:
+        raise sqlite3.OperationalError(f"unable to open: {error}") from error
+    except locks.HeldError as error:
+        raise sqlite3.OperationalError(f"locked: {error.message}") from error
+
+
+def _settle(path: str) -> None:
+    fd = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def connect(path: str | None) -> Connection:
-    """A connection to the database, with its tables. Raises ``DatabaseError``."""
-    if path is not None:
-        with contextlib.suppress(OSError):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+    """A connection to the database of a file, or to a new one in memory, with its tables. Raises ``DatabaseError``."""
     connection = sqlite3.connect(path or ":memory:", timeout=WAIT_SECONDS, isolation_level=None)
     try:
-        _prepare(connection)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        if path is None:
+            _create(connection)
+        else:
+            _check(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: Connection) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    if _is_ours(connection):
-        return
+def _create(connection: Connection) -> None:
+    from roar.cache import schema
+
     with transaction(connection):
-        if not _is_ours(connection):
-            if value(connection, "SELECT count(*) FROM sqlite_master"):
-                raise DatabaseError("it belongs to another program")
-            from roar.cache import schema
-
-            for statement in schema.tables():
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        for statement in schema.tables():
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
 
 
-def _is_ours(connection: Connection) -> bool:
-    return bool(value(connection, "PRAGMA application_id") == APPLICATION_ID)
+def _check(connection: Connection) -> None:
+    if value(connection, "PRAGMA application_id") != APPLICATION_ID:
+        raise DatabaseError("it is not whole, or belongs to another program")
 
 
 def rows(connection: Connection, statement: str, values: Mapping[str, Any]) -> list[Any]:

@@ -29,17 +29,19 @@ from roar.records.summary import command_line
 AT_ONCE = 1000
 """Records handed on together."""
 
-Batch = tuple[list[tuple[str, tuple[Any, ...], list[Any], list[Any], list[Any]]], list[tuple[str, str]]]
-"""Records as (id, the rest of the row, files, what it corrects, what it names); what could not be read, and why."""
+Batch = tuple[list[tuple[str, tuple[Any, ...], list[Any], list[Any], list[Any]]], list[tuple[str, str, bool]]]
+"""Records as (id, the rest of the row, files, what it corrects, what it names); what could not be read, why, and
+whether that will last."""
 
 
-def batches(repo: Repository, tips: Iterable[str], known: Iterable[str]) -> Iterator[Batch]:
-    """Every record of these tips that is not in a known one. Raises ``GitError`` after what git could read."""
+def batches(repo: Repository, items: Iterable[Stored | Broken]) -> Iterator[Batch]:
+    """All of these records. Raises ``GitError`` after what git could read."""
+    decoder = codec.Decoder()
     with Reader(repo) as reader:
         batch: Batch = ([], [])
         try:
-            for item in read.since(repo, tips, known):
-                _take(batch, reader, item)
+            for item in items:
+                _take(batch, decoder, reader, item)
                 if len(batch[0]) >= AT_ONCE:
                     yield batch
                     batch = ([], [])
@@ -49,16 +51,16 @@ def batches(repo: Repository, tips: Iterable[str], known: Iterable[str]) -> Iter
         yield batch
 
 
-def beside(repo: Repository, tips: Iterable[str], known: Iterable[str]) -> Iterator[Batch]:
-    """The same from a child process, so that two cores share the work."""
+def beside(repo: Repository, tips: Iterable[str]) -> Iterator[Batch]:
+    """Every record that can be reached from these tips, read by a child process, so that two cores share the work."""
     if not hasattr(os, "fork") or (os.cpu_count() or 1) < 2:
-        yield from batches(repo, tips, known)
+        yield from batches(repo, read.since(repo, tips))
         return
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(out)
-        _write_all(into, lambda: batches(repo, tips, known))
+        _write_all(into, lambda: batches(repo, read.since(repo, tips)))
     os.close(into)
     try:
         with os.fdopen(out, "rb", buffering=1 << 20) as pipe:
@@ -69,7 +71,7 @@ def beside(repo: Repository, tips: Iterable[str], known: Iterable[str]) -> Itera
             os.kill(child, signal.SIGKILL)  # it has ended, or nobody wants its answer
         os.waitpid(child, 0)
     if message is None:  # it was killed: what it gave is met a second time, which does no harm
-        yield from batches(repo, tips, known)
+        yield from batches(repo, read.since(repo, tips))
     elif message:
         raise GitError(message)
 
@@ -97,18 +99,18 @@ def _next(pipe: Any) -> Any:
         return None
 
 
-def _take(batch: Batch, reader: Reader, item: Stored | Broken) -> None:
+def _take(batch: Batch, decoder: codec.Decoder, reader: Reader, item: Stored | Broken) -> None:
     records, broken = batch
     if isinstance(item, Broken):
-        broken.append((item.commit, item.reason))
+        broken.append((item.commit, item.reason, item.lasting))
         return
     try:
-        record = codec.decode(item.body)
+        record = decoder.decode(item.body)
     except RecordError as error:
-        broken.append((item.commit, error.message))
+        broken.append((item.commit, error.message, True))
         return
     if record.kind not in codec.KINDS:
-        broken.append((item.commit, f"records of kind {record.kind!r} are not known to this roar"))
+        broken.append((item.commit, f"records of kind {record.kind!r} are not known to this roar", True))
         return
     identifier = codec.identify(record, item.body)
     uses: list[Any] = []
@@ -116,7 +118,7 @@ def _take(batch: Batch, reader: Reader, item: Stored | Broken) -> None:
         try:
             uses = list(_uses(reader, item, record))
         except (RecordError, GitError) as error:
-            broken.append((item.commit, error.message))
+            broken.append((item.commit, error.message, False))
             uses = list(_listed(record, record.inputs, record.outputs))
     corrects = [(target, record.kind) for target in _corrects(record)]
     records.append((identifier, _row(item, record), uses, corrects, _names(record)))

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterable
-from sqlite3 import Connection
+from sqlite3 import Connection, DatabaseError
 from typing import Any, Literal, NamedTuple
 
 from roar.cache import build, database, extract, search
@@ -449,6 +450,14 @@ def open_index(repo: Repository) -> Index:
 def path_of(repo: Repository) -> str:
     """Where the index's file is, or would be."""
     return os.path.join(repo.own_dir, f"index-{database.VERSION}.db")
+
+
+def forgive(repo: Repository) -> None:
+    """Let the next question try again to read what could not be read, whenever that was tried last."""
+    path = path_of(repo)
+    if os.path.exists(path):
+        with contextlib.suppress(DatabaseError), contextlib.closing(database.connect(path)) as connection:
+            connection.execute("UPDATE broken SET tried = 0 WHERE tried IS NOT NULL")
 
 
 def _bring_in(repo: Repository) -> None:

@@ -46,6 +46,18 @@ records = Table(
     Column("length", Integer, nullable=False),
 )
 
+copies = Table(
+    "copies",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("oid", Text, primary_key=True),
+    Column("blob", Text, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("length", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Where else a record is: folded into an archive, on the chain before it was sealed. As in ``records``."""
+
 paths = Table(
     "paths", metadata, Column("row", Integer, primary_key=True), Column("text", Text, nullable=False, unique=True)
 )
@@ -88,8 +100,10 @@ namings = Table(
 broken = Table(
     "broken",
     metadata,
-    Column("oid", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("oid", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
+    Column("tried", Integer),  # when it was last read, in seconds since the epoch; absent: it will never be readable
+    sqlite_with_rowid=False,
 )
 """Journal commits, and tips, that hold no record this version can read."""
 

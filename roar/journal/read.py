@@ -49,6 +49,8 @@ class Broken(NamedTuple):
 
     commit: str
     reason: str
+    lasting: bool = True
+    """False when git could not give it: it may be there another time."""
 
 
 def tips(repo: Repository) -> dict[str, str]:
@@ -63,24 +65,34 @@ def since(repo: Repository, new: Iterable[str], known: Iterable[str] = ()) -> It
     Raises ``GitError`` when git cannot walk the chains.
     """
     wanted = sorted(set(new) - set(known))
-    if not wanted:
-        return
-    names = "".join(f"{oid}\n" for oid in wanted) + "".join(f"^{oid}\n" for oid in sorted(set(known)))
-    walk = [*repo.args(), "-c", "log.showSignature=false", "log", "--stdin", "--ignore-missing"]
-    walk.append(f"--format=%T:{RECORD.decode()} %H")
+    if wanted:
+        yield from _read(repo, [], [*wanted, *(f"^{oid}" for oid in sorted(set(known)))])
+
+
+def of_commits(repo: Repository, commits: Iterable[str]) -> Iterator[Stored | Broken]:
+    """Every record of these commits alone. Raises ``GitError`` when git cannot read a commit."""
+    wanted = sorted(commits)
+    if wanted:
+        yield from _read(repo, ["--no-walk=unsorted"], wanted)
+
+
+def _read(repo: Repository, walk: list[str], commits: list[str]) -> Iterator[Stored | Broken]:
+    names = "".join(f"{oid}\n" for oid in commits).encode()
+    asked = ["log", "--stdin", "--ignore-missing", *walk]
+    words = [*repo.args(), "-c", "log.showSignature=false", *asked, f"--format=%T:{RECORD.decode()} %H"]
     batch = [*repo.args(), "cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"]
     env = repo.environment()
     pipe = subprocess.PIPE
     here = repo.git_dir
     with (
-        subprocess.Popen(["git", *walk], stdin=pipe, stdout=pipe, stderr=pipe, cwd=here, env=env) as log,
+        subprocess.Popen(["git", *words], stdin=pipe, stdout=pipe, stderr=pipe, cwd=here, env=env) as log,
         subprocess.Popen(
             ["git", *batch], stdin=log.stdout, stdout=pipe, stderr=subprocess.DEVNULL, cwd=here, env=env
         ) as cat,
     ):
         assert log.stdin and log.stdout and log.stderr
         log.stdout.close()
-        log.stdin.write(names.encode())
+        log.stdin.write(names)
         log.stdin.close()
         read: set[str] = set()
         for item in _bodies(cat):
@@ -89,7 +101,8 @@ def since(repo: Repository, new: Iterable[str], known: Iterable[str] = ()) -> It
         trouble = log.stderr.read()
     if log.returncode and not cat.returncode:  # else it only lost its reader
         raise GitError(f"the journal cannot be walked: {program.last_line(trouble)}", "git fsck")
-    yield from _one_by_one(repo, names, read)
+    left = repo.ask(*asked, "--format=%H %T", stdin=names).decode()
+    yield from _one_by_one(repo, [line.split() for line in left.splitlines() if line.partition(" ")[0] not in read])
 
 
 def _bodies(cat: subprocess.Popen[bytes]) -> Iterator[Stored | Broken]:
@@ -116,16 +129,14 @@ def _skip(stream: IO[bytes], size: int) -> None:
         size -= len(piece)
 
 
-def _one_by_one(repo: Repository, names: str, read: set[str]) -> Iterator[Stored | Broken]:
+def _one_by_one(repo: Repository, left: list[list[str]]) -> Iterator[Stored | Broken]:
     """The commits that the quick way gave nothing for: sealed segments, damaged and foreign objects."""
-    out = repo.ask("log", "--stdin", "--ignore-missing", "--format=%H %T", stdin=names.encode()).decode()
-    left = [line.split() for line in out.splitlines() if line.partition(" ")[0] not in read]
     with Reader(repo) as reader:
         for commit, tree in left:
             try:
                 yield from of_commit(reader, commit, tree)
             except GitError as error:
-                yield Broken(commit, error.message)
+                yield Broken(commit, error.message, lasting=False)
 
 
 def of_commit(reader: Reader, commit: str, tree: str) -> Iterator[Stored | Broken]:

@@ -7,6 +7,8 @@ written are never rewritten: readers keep the bytes they found, whatever their v
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -16,7 +18,7 @@ from pydantic import ValidationError
 from roar.errors import NewerFormatError, RecordError
 from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.ids import record_id
-from roar.records.job import Job, Session
+from roar.records.job import Environment, Job, Session
 from roar.records.model import FORMAT, Part, Record
 from roar.records.named import Collection, Label
 
@@ -85,6 +87,63 @@ def decode(body: bytes) -> Record:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"{where}: {first['msg']} ({error.error_count()} in all)") from error
+
+
+class Decoder:
+    """Decodes many records as ``decode`` does, and faster: the part that most share is parsed and checked once.
+
+    That part is the environment, half of a record's bytes. Where its bytes were met before, a mark that no record can
+    guess stands for them while the rest is parsed; whatever looks odd is left to ``decode``.
+    """
+
+    _MOST = 1000
+    """Environments remembered; a clone meets few."""
+    _LONGEST = 1 << 16
+
+    def __init__(self) -> None:
+        self._mark = os.urandom(16).hex()
+        self._known: dict[bytes, Environment] = {}
+
+    def decode(self, body: bytes) -> Record:
+        """The record in these bytes. Raises as ``decode`` does."""
+        start = body.find(_ENVIRONMENT) + len(_ENVIRONMENT)
+        end = body.find(_NEXT, start)
+        if start < len(_ENVIRONMENT) or not 0 < end - start <= self._LONGEST or len(body) > MAX_BYTES:
+            return decode(body)
+        part = body[start:end]
+        known = self._known.get(part)
+        if known is None:
+            record = decode(body)
+            if isinstance(record, Job) and self._marked(body, start, end) is not None:
+                self._remember(part)
+            return record
+        data = self._marked(body, start, end)
+        if data is not None:
+            data["environment"] = known
+            with contextlib.suppress(ValidationError):
+                return Job.model_validate(data)
+        return decode(body)
+
+    def _marked(self, body: bytes, start: int, end: int) -> dict[str, Any] | None:
+        """A job with the mark in place of these bytes; None unless they are all of its environment."""
+        try:
+            data: Any = orjson.loads(b'%b"%b"%b' % (body[:start], self._mark.encode(), body[end:]))
+        except orjson.JSONDecodeError:
+            return None
+        if not isinstance(data, dict) or data.get("environment") != self._mark:
+            return None
+        return data if data.get("kind") == "job" and data.get("format") == FORMAT else None
+
+    def _remember(self, part: bytes) -> None:
+        with contextlib.suppress(orjson.JSONDecodeError, ValidationError):
+            if len(self._known) >= self._MOST:
+                self._known.clear()
+            self._known[part] = Environment.model_validate(orjson.loads(part))
+
+
+_ENVIRONMENT = b'"environment":'
+_NEXT = b',"exit":'
+"""The field behind it in canonical bytes; no string of JSON can hold that, for its quotes would be escaped."""
 
 
 def encode_lines(parts: Iterable[Part]) -> bytes:

@@ -39,11 +39,19 @@ def sync(repo: Repository, remote: str | None, *, fetch: bool = True, push: bool
     if any(ref.startswith(f"{REMOTES}{name}/archive/") for ref in fetched):
         folded.let_go(repo, name, there)
     noted.spell(repo)
+    if fetch:
+        _forgive(repo)
     sealed = seal(repo) if fetch and push else 0
     moved, refused = transport.push_records(repo, name, there, quiet=quiet) if push else ([], {})
     if any(why.endswith(_BEHIND) for why in refused.values()) and _renamed(repo, refused):
         moved, refused = transport.push_records(repo, name, there, quiet=quiet)
     return Synced(name, sealed, fetched, moved, refused)
+
+
+def _forgive(repo: Repository) -> None:
+    from roar.cache.index import forgive
+
+    forgive(repo)
 
 
 def place(repo: Repository) -> str:
