@@ -17,7 +17,8 @@ from roar.stamps import Stamps
 from roar.verbs import interpreters, rebuild_env, translate
 from roar.verbs.confined import Confined
 from roar.verbs.inputs import Sources
-from roar.verbs.plan import Asked, Chosen, Plan, plan
+from roar.verbs.plan import Asked, Chosen, Plan
+from roar.verbs.planning import plan
 
 
 def chosen(name: str, values: dict[str, Any], overlay: dict[str, str] | None = None) -> Chosen:

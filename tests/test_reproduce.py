@@ -121,9 +121,9 @@ def test_a_fresh_clone_makes_it_again(pipeline: Path, git: Git, sealed: Path) ->
 def test_by_hash_job_and_step(pipeline: Path, git: Git) -> None:
     here = Roar(pipeline)
     (pipeline / "sorted.csv").write_text("spoilt\n")
-    assert here("reproduce", "-y", make.digest("2\n")[:6]).stdout.count(b"identical") == 3
-    assert here("reproduce", "-y", jobs(pipeline)[1][0]).stdout.count(b"identical") == 2
-    assert here("reproduce", "-y", "@1").stdout.count(b"identical") == 1
+    assert here("reproduce", "-y", "--force", make.digest("2\n")[:6]).stdout.count(b"identical") == 3
+    assert here("reproduce", "-y", "--force", jobs(pipeline)[1][0]).stdout.count(b"identical") == 2
+    assert here("reproduce", "-y", "--force", "@1").stdout.count(b"identical") == 1
     assert (pipeline / "sorted.csv").read_text() == "spoilt\n"
     # a hash means its first run, not a run of that again
     assert {job.reproduces for job in reproductions(pipeline)} == {identifier for identifier, _ in jobs(pipeline)[:3]}
@@ -186,16 +186,16 @@ def test_random_output_differs(tree: Path, roar: Roar, git: Git) -> None:
     commit(tree, git)
     roar("run", "-q", "sh", "-c", "od -N 8 -t x1 /dev/urandom > noise && echo fixed > fixed")
     roar("run", "-q", "sh", "-c", "cat noise fixed > both")
-    done = roar("reproduce", "-y", "--json", "both", code=3)
+    done = roar("reproduce", "-y", "--force", "--json", "both", code=3)
     assert verdicts(done) == {"noise": "differs", "fixed": "identical", "both": "differs"}
-    done = roar("reproduce", "-y", "both", code=3)
+    done = roar("reproduce", "-y", "--force", "both", code=3)
     last = done.stdout.decode().splitlines()[-1]
     assert last.startswith("differs    both  ") and ", now " in last
     said = done.stderr.decode().splitlines()
     assert [line for line in said if line.startswith("  2 of 2 steps ran, ")]
     more = "roar reproduce both --times 3 tells chance from another environment"
     assert said[-1] == f"(next: roar reproduce both --keep, to compare; {more})"
-    kept = roar("reproduce", "-y", "--keep", "both", code=3).stderr.decode().splitlines()
+    kept = roar("reproduce", "-y", "--force", "--keep", "both", code=3).stderr.decode().splitlines()
     assert kept[-1].startswith("(next: compare with /") and kept[-1].endswith(more + ")")
 
 
@@ -257,7 +257,7 @@ def test_a_step_that_fails_stops_what_needs_it(tree: Path, roar: Roar, git: Git)
     roar("run", "-q", "sh", "-c", "echo b > b")
     roar("run", "-q", "sh", "-c", "cat a b > c")
     broken.touch()
-    done = roar("reproduce", "-y", "--json", "c", code=1)
+    done = roar("reproduce", "-y", "--force", "--json", "c", code=1)
     assert verdicts(done) == {"a": "identical", "b": "identical", "c": "not run"}
     assert json.loads(done.stdout)["failed"] == [
         {"step": 1, "reason": "it ended with 1; the record says it ended with 0"}
@@ -340,7 +340,7 @@ def test_each_step_at_its_own_commit(tree: Path, roar: Roar, git: Git) -> None:
     first, second = (job for _, job in jobs(tree))
     assert first.code.commit != second.code.commit
     clone = shared(tree, git)
-    done = Roar(clone)("reproduce", "-y", "--json", "two.out")
+    done = Roar(clone)("reproduce", "-y", "--force", "--json", "two.out")
     assert verdicts(done) == {"one.out": "identical", "listing": "identical", "two.out": "identical"}
     assert [job.code.commit for job in reproductions(clone)] == [first.code.commit, second.code.commit]
 
@@ -353,7 +353,7 @@ def test_a_version_that_was_written_over(tree: Path, roar: Roar, git: Git) -> No
     roar("run", "-q", "sh", "-c", "echo 2 >> x")
     (tree / "x").rename(tree / "y")
     roar("run", "-q", "sh", "-c", "cat y before > both")
-    assert set(verdicts(roar("reproduce", "-y", "--json", "both")).values()) == {"identical"}
+    assert set(verdicts(roar("reproduce", "-y", "--force", "--json", "both")).values()) == {"identical"}
 
 
 @needs_tracer
@@ -376,13 +376,13 @@ def test_names_of_any_bytes_and_folders(tree: Path, roar: Roar, git: Git) -> Non
     script = "mkdir -p 'o\"ut'; printf x > \"$(printf 'caf\\351')\"; printf y > 'o\"ut/new\nline'"
     roar("run", "-q", "sh", "-c", script, cwd=tree / "deep er")
     roar("run", "-q", "sh", "-c", "cat deep*/caf* deep*/o*/* > all")
-    done = roar("reproduce", "-y", "--json", "all")
+    done = roar("reproduce", "-y", "--force", "--json", "all")
     assert verdicts(done) == {
         "//bytes/deep er/caf%E9": "identical",
         'deep er/o"ut/new\nline': "identical",
         "all": "identical",
     }
-    assert b"\\n" in roar("reproduce", "-y", "all").stdout
+    assert b"\\n" in roar("reproduce", "-y", "--force", "all").stdout
 
 
 @needs_tracer

@@ -66,7 +66,7 @@ def test_an_archive_with_other_times_is_equivalent(tree: Path, roar: Roar, git: 
 def test_where_and_why_it_differs(tree: Path, roar: Roar, git: Git) -> None:
     by_chance(tree, git, roar, 'echo "always $N" > a.txt; echo "{\\"n\\": $N}" > n.json\n')
     roar("run", "-q", "sh", "-c", "cat a.txt > b.txt")
-    done = roar("reproduce", "-y", "b.txt", code=3)
+    done = roar("reproduce", "-y", "--force", "b.txt", code=3)
     assert b": byte " in done.stdout
     said = done.stderr.decode()
     assert "@1 what was not the same, the likeliest reason first:\n  1. chance: a seed, the time or the order" in said

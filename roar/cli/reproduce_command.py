@@ -25,6 +25,7 @@ from roar.records.summary import command_line, printable
 from roar.verbs import reproduce
 from roar.verbs.equivalence import rule
 from roar.verbs.plan import Plan, Step
+from roar.verbs.planning import Part
 from roar.verbs.prepare import Wish, prepare
 from roar.verbs.rebuild_env import Mode
 from roar.verbs.reproduce import Audience, Manner, Outcome
@@ -60,6 +61,13 @@ Examples:
 @click.option(
     "--times", type=click.IntRange(1, 100), default=1, help="Run it so often; tells chance from another environment."
 )
+@click.option("--from", "first", metavar="@N", help="Run step N of the plan and what depends on it.")
+@click.option("--to", "last", metavar="@N", help="Run step N of the plan and what it depends on.")
+@click.option("--step", "only", multiple=True, metavar="@N", help="Run this step of the plan alone. May be repeated.")
+@click.option("--force", is_flag=True, help="Run steps, too, whose outputs are here already, byte for byte.")
+@click.option(
+    "-j", "at_once", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run so many steps side by side."
+)
 @click.option("--keep", is_flag=True, help="Keep the work area and say where it is.")
 @click.option("--html", metavar="FILE", help="Write the outcome as one HTML page, too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the plan, or the outcome, as one JSON object.")
@@ -72,23 +80,36 @@ def command(  # noqa: PLR0913  one for each option
     given: tuple[str, ...],
     rules: tuple[str, ...],
     times: int,
+    first: str | None,
+    last: str | None,
+    only: tuple[str, ...],
+    force: bool,
+    at_once: int,
     keep: bool,
     html: str | None,
     as_json: bool,
 ) -> int:
     """Run again what led to a file, in a place of its own, and compare what comes out.
 
-    X is a file's hash (four digits or more), a path, a job, or a step @N. Exit status: 0 identical, or equivalent by
-    a comparison that is named; 3 something differs or is missing; 1 it could not be run.
+    X is a file's hash (four digits or more), a path, a job, or a step @N. Steps that lead to it and whose outputs are
+    here already, byte for byte, are not run without --force. Exit status: 0 identical, or equivalent by a comparison
+    that is named; 3 something differs or is missing; 1 it could not be run.
     """
     repo = discover()
     style = Style.of(2, settings().output.color)
-    manner = Manner(tuple(map(rule, rules)), _places(given), times, keep)
+    manner = Manner(tuple(map(rule, rules)), _places(given), times, at_once, keep)
+    part = Part(
+        _number(first) if first else None,
+        _number(last) if last else None,
+        tuple(map(_number, only)),
+        force or times > 1,
+        at_once > 1,
+    )
 
     def say(line: str) -> None:
         click.echo(style.dim(f"  {line}"), err=True)
 
-    made = prepare(repo, Wish(name, os.getcwd(), manner.given, mode), say)
+    made = prepare(repo, Wish(name, os.getcwd(), manner.given, mode, part), say)
     if not (as_json and (only_plan or yes)):
         for line in plan_lines(made, present.style() if only_plan else style):
             click.echo(line, err=not only_plan)
@@ -136,6 +157,13 @@ def _write_page(path: str, lines: Iterable[str]) -> None:
             file.writelines(line + "\n" for line in lines)
     except OSError as error:
         raise RoarError(f"cannot write {printable(path)}: {error.strerror}") from error
+
+
+def _number(step: str) -> int:
+    """The number of a step of the plan."""
+    if not re.fullmatch(r"@?[1-9][0-9]{0,8}", step):
+        raise UsageError(f"{printable(step)} is no step of a plan, such as @2", "roar reproduce X --plan")
+    return int(step.lstrip("@"))
 
 
 def _places(given: Iterable[str]) -> dict[str, str]:

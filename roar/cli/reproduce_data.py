@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from roar.paths import from_fs
 from roar.records.job import File
 from roar.verbs.plan import Plan, Step
 from roar.verbs.reproduce import Outcome
@@ -15,6 +16,7 @@ def plan_data(made: Plan) -> dict[str, Any]:
         "asked": {"name": made.asked.name, "job": made.asked.job, "hash": made.asked.content},
         "can_start": not made.stops,
         "steps": [_step_data(step) for step in made.steps],
+        "left_out": [{"number": step.number, "job": step.identifier, "reason": step.reason} for step in made.left_out],
         "stops": [
             {
                 "step": stop.step,
@@ -41,7 +43,8 @@ def _step_data(step: Step) -> dict[str, Any]:
         "overlay": [entry.path for entry, _ in step.lay],
         "after": sorted(step.waits_for),
         "inputs": [
-            {**_file_data(file), "from": source.kind, "place": source.place or None} for file, source in step.needs
+            {**_file_data(file), "from": source.kind, "place": from_fs(source.place) or None}
+            for file, source in step.needs
         ],
         "outputs": [_file_data(file) for file in step.outputs],
         "remarks": step.remarks,

@@ -12,7 +12,7 @@ from roar.cli.present import count
 from roar.cli.say import Style
 from roar.records.job import File
 from roar.records.summary import command_line, duration, printable
-from roar.verbs.plan import Need, Plan, Step, Stop
+from roar.verbs.plan import Need, Plan, Reason, Step, Stop
 from roar.verbs.rebuild_env import Planned
 from roar.verbs.repeated import WORDS
 from roar.verbs.reproduce import Outcome
@@ -27,12 +27,36 @@ _SHORT = 12
 
 def plan_lines(made: Plan, style: Style) -> list[str]:
     """The plan for people."""
-    text = [f"{style.bold('reproduce')} {printable(made.asked.name)}: {count(len(made.steps), 'step')}"]
+    whole = len(made.steps) + len(made.left_out)
+    some = f"{len(made.steps)} of " if made.left_out else ""
+    text = [f"{style.bold('reproduce')} {printable(made.asked.name)}: {some}{count(whole, 'step')}"]
     for step in made.steps:
         text += ["", *_step_lines(made, step, style)]
+    text += ["", *_left_out_lines(made, style)] if made.left_out else []
     text.append("")
     for stop in made.stops:
         text += _stop_lines(stop, style)
+    return text
+
+
+_REASONS: dict[Reason, str] = {
+    "here": "its outputs are here, byte for byte (--force runs it)",
+    "made before": "made before it was interrupted",
+    "not needed": "nothing that runs needs it (--force runs it)",
+    "not chosen": "left out as you said",
+}
+
+
+def _left_out_lines(made: Plan, style: Style) -> list[str]:
+    """The steps that do not run; many of a kind are counted."""
+    text = []
+    for reason, why in _REASONS.items():
+        steps = [step for step in made.left_out if step.reason == reason]
+        for step in steps[:_MOST]:
+            text.append(f"{style.bold(f'@{step.number}')}  {command_line(step.job.command, 60)}")
+            text.append(f"    {style.dim('not run')} {why}")
+        if len(steps) > _MOST:
+            text.append(style.dim(f"and {len(steps) - _MOST} more: {why}"))
     return text
 
 
@@ -80,6 +104,7 @@ def _need(need: Need, style: Style) -> str:
         "commit": "in the commit",
         "overlay": "kept with the record",
         "work tree": "in the work tree",
+        "made before": "made before it was interrupted",
         "given": f"from {printable(source.place)}",
         "missing": "missing",
     }
@@ -121,7 +146,7 @@ def tell(made: Plan, outcome: Outcome, style: Style) -> None:
         click.echo(style.dim(f"  kept: {outcome.area}"), err=True)
     time = sum(ran.job.duration_ns for ran in outcome.ran.values() if ran.job)
     often = f", {outcome.times} times" if outcome.times > 1 else ""
-    ran = f"  {len(outcome.ran)} of {count(len(made.steps), 'step')} ran{often}, {duration(time)}"
+    ran = f"  {len(outcome.ran)} of {count(len(made.steps) + len(made.left_out), 'step')} ran{often}, {duration(time)}"
     click.echo(style.dim(ran), err=True)
     for verdict in sorted(outcome.verdicts, key=lambda v: (v.asked, v.step)):
         click.echo(verdict_line(verdict, paint))
@@ -134,7 +159,7 @@ def tell(made: Plan, outcome: Outcome, style: Style) -> None:
 
 def verdict_line(verdict: Verdict, style: Style) -> str:
     """One file: ``differs  metrics.json  652d912c3c19, now 0b1e1983fa9c: accuracy is 0.9, recorded 0.8``."""
-    paints = {"identical": style.green, "equivalent": style.green, "unknown": style.dim}
+    paints = {"identical": style.green, "equivalent": style.green, "unknown": style.dim, "taken": style.dim}
     good = paints.get(verdict.state, style.red)
     recorded = style.cyan((verdict.file.hash or "unknown")[:_SHORT])
     line = f"{good(verdict.state.ljust(9))}  {printable(verdict.file.path)}  {recorded}"

@@ -33,7 +33,8 @@ def lines(made: Plan, outcome: Outcome) -> Iterator[str]:
     yield f"<title>{escape(heading)}</title>\n<style>{style}</style>\n</head>\n<body>\n<h1>{escape(heading)}</h1>"
     often = f", {outcome.times} times" if outcome.times > 1 else ""
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    yield f'<p class="lead">{_summary(outcome)}: {len(outcome.ran)} of {len(made.steps)} steps ran{often}, {when}</p>'
+    ran = f"{len(outcome.ran)} of {len(made.steps) + len(made.left_out)} steps ran{often}"
+    yield f'<p class="lead">{_summary(outcome)}: {ran}, {when}</p>'
     yield from _files(outcome)
     yield "<h2>Steps</h2>"
     for step in made.steps:

@@ -6,7 +6,7 @@ Whatever is found was read and hashed: a record's word is not taken for it. Abso
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from roar.git import transport, worktree
@@ -18,12 +18,13 @@ from roar.records.job import File
 from roar.records.summary import printable
 from roar.stamps import Stamps
 
-Kind = Literal["step", "commit", "overlay", "work tree", "given", "in place", "unknown", "missing"]
+Kind = Literal["step", "commit", "overlay", "work tree", "made before", "given", "in place", "unknown", "missing"]
 """How an input is had:
 
 ``step``: made by an earlier step of the plan · ``commit``: checked out · ``overlay``: kept beside the record ·
-``work tree``: copied from the user's · ``given``: copied from where ``--input`` says · ``in place``: outside of the
-repository, and there · ``unknown``: the record does not know the content · ``missing``: nowhere.
+``work tree``: copied from the user's · ``made before``: copied from what an interrupted reproduction has made ·
+``given``: copied from where ``--input`` says · ``in place``: outside of the repository, and there · ``unknown``: the
+record does not know the content · ``missing``: nowhere.
 """
 
 
@@ -48,13 +49,22 @@ class Sources:
     """What is here: the repository's blobs, the user's work tree, and files that the user named."""
 
     def __init__(
-        self, repo: Repository, given: Mapping[str, str], known_paths: Callable[[str], list[str]], stamps: Stamps
+        self,
+        repo: Repository,
+        given: Mapping[str, str],
+        known_paths: Callable[[str], list[str]],
+        stamps: Stamps,
+        made: str | None = None,
     ) -> None:
-        """``given`` maps a hash, or its beginning, to a path; ``known_paths`` a hash to the paths it was seen at."""
+        """``given`` maps a hash, or its beginning, to a path; ``known_paths`` a hash to the paths it was seen at.
+
+        ``made`` is a folder of files that are named by their hash.
+        """
         self._repo = repo
         self._given = given
         self._known_paths = known_paths
         self._stamps = stamps
+        self._made = made
         self._reader = Reader(repo)
 
     def close(self) -> None:
@@ -91,6 +101,18 @@ class Sources:
             return self._outside(file, file.hash)
         return self._inside(file, file.hash)
 
+    def here(self, file: File) -> Kind | None:
+        """How an output is had without being made: under its own name, or made before; None when it is not."""
+        if file.hash is None:
+            return None
+        if is_outside(file.path):
+            return "in place" if self._hash(fs(file.path), file.size) == file.hash else None
+        top = self._repo.work_tree
+        if top is not None and self._hash(os.path.join(top, fs(file.path)), file.size) == file.hash:
+            return "work tree"
+        before = os.path.join(self._made, file.hash) if self._made else ""
+        return "made before" if before and self._hash(before, file.size) == file.hash else None
+
     def _is_blob(self, file: File, blob: str) -> bool:
         if file.blob == blob:  # through a filter its bytes may be others: looked at again once checked out
             return True
@@ -101,14 +123,22 @@ class Sources:
         top = self._repo.work_tree
         note = ""
         if top is not None:
-            for path in dict.fromkeys([file.path, *self._known_paths(content)]):
+            for path in self._paths(file, content):
                 place = os.path.join(top, fs(path)) if is_safe_relative(path) else ""
                 found = self._hash(place, file.size) if place else None
                 if found == content:
                     return Source("work tree", place)
                 if found is not None and path == file.path:
                     note = "it has other content here"
+        before = os.path.join(self._made, content) if self._made else ""
+        if before and self._hash(before, file.size) == content:
+            return Source("made before", before)
         return self._given_file(content) or Source("missing", note=note)
+
+    def _paths(self, file: File, content: str) -> Iterator[str]:
+        """Where a content may lie in the work tree: first under its own name, without asking for the others."""
+        yield file.path
+        yield from (path for path in self._known_paths(content) if path != file.path)
 
     def _outside(self, file: File, content: str) -> Source:
         found = self._hash(fs(file.path), None)

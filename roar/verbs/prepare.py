@@ -17,21 +17,25 @@ from roar.lineage import upstream
 from roar.paths import fs
 from roar.records.summary import command_line, printable
 from roar.stamps import Stamps
-from roar.verbs import rebuild_env
+from roar.verbs import rebuild_env, resume
 from roar.verbs.inputs import Sources, is_outside
-from roar.verbs.plan import Asked, Chosen, Plan, Stop, plan
+from roar.verbs.plan import Asked, Chosen, Plan, Stop
+from roar.verbs.planning import ALL, Part, plan
 from roar.verbs.rebuild_env import Mode, Progress
 from roar.verbs.resolve import resolve
 from roar.verbs.sync import own_notes, place
 
 
 class Wish(NamedTuple):
-    """What to make again, as typed in the folder ``cwd``; where inputs are, by hash; how environments are had."""
+    """What to make again, as typed in the folder ``cwd``; where inputs are, by hash; how environments are had; which
+    part of it.
+    """
 
     text: str
     cwd: str
     given: Mapping[str, str]
     mode: Mode
+    part: Part = ALL
 
 
 def prepare(repo: Repository, wish: Wish, say: Progress) -> Plan:
@@ -72,14 +76,15 @@ def _prepare(repo: Repository, wish: Wish) -> Plan:
     with open_index(repo) as index:
         asked = find(index, repo, wish.text, wish.cwd)
         chosen = [_chosen(index, job) for job in upstream(index, [asked.job]).jobs]
-        sources = Sources(repo, wish.given, lambda content: [use.path for use in index.names(content)], stamps)
+        made_in = None if wish.part.force else resume.folder(repo, asked, wish.mode)
+        sources = Sources(repo, wish.given, lambda content: [use.path for use in index.names(content)], stamps, made_in)
         try:
-            made = plan(asked, chosen, sources, lambda content: last_seen(index, content))
+            made = plan(asked, chosen, sources, lambda content: last_seen(index, content), wish.part)
         finally:
             sources.close()
             stamps.close()
     _check_given(made, wish.given)
-    return _with_environments(made, wish.mode, repo.work_tree)
+    return _with_environments(made, wish.mode, repo.work_tree)._replace(made_in=made_in)
 
 
 def _check_given(made: Plan, given: Mapping[str, str]) -> None:

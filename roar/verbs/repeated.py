@@ -20,7 +20,7 @@ WORDS: dict[Steadiness, str] = {
     "follows": "made something else because its inputs were others",
     "other here": "makes the same each time, but not what was recorded: something around it is another",
 }
-_WORST: tuple[State, ...] = ("identical", "unknown", "equivalent", "differs", "missing", "not run")
+_WORST: tuple[State, ...] = ("taken", "identical", "unknown", "equivalent", "differs", "missing", "not run")
 
 
 def merged(rounds: Sequence[Iterable[Verdict]]) -> list[Verdict]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from roar.cache.index import open_index
@@ -21,15 +20,19 @@ from roar.records.job import File
 from roar.records.summary import printable
 from roar.stamps import Stamps
 from roar.trace.start import tracer_path
-from roar.verbs import rebuild_env, rerun, sessions, workspace
+from roar.verbs import rebuild_env, rerun, resume, sessions, workspace
 from roar.verbs.equivalence import Rule
 from roar.verbs.inputs import Sources, is_outside
+from roar.verbs.interrupts import held, interruptible
 from roar.verbs.plan import Plan, Step
 from roar.verbs.rebuild_env import Progress
 from roar.verbs.repeated import Steadiness, merged, steadiness
 from roar.verbs.translate import Tools
 from roar.verbs.verdict import Cause, State, Verdict, by_metrics, causes, judged
 from roar.verbs.workspace import Workspace
+
+_GLANCE_SECONDS = 0.02
+"""How long one command is waited for when several run."""
 
 
 class Outcome(NamedTuple):
@@ -56,12 +59,12 @@ class Outcome(NamedTuple):
     @property
     def identical(self) -> bool:
         """True when everything that could be compared has the same bytes."""
-        return all(v.state in ("identical", "unknown") for v in self.verdicts)
+        return all(v.state in ("identical", "unknown", "taken") for v in self.verdicts)
 
     @property
     def equivalent(self) -> bool:
         """True when everything that could be compared is identical or equivalent."""
-        return all(v.state in ("identical", "equivalent", "unknown") for v in self.verdicts)
+        return all(v.state in ("identical", "equivalent", "unknown", "taken") for v in self.verdicts)
 
 
 class Audience(NamedTuple):
@@ -76,11 +79,14 @@ class Audience(NamedTuple):
 
 
 class Manner(NamedTuple):
-    """How to reproduce: what is compared how beside the bytes, where copies of files are by hash, how often."""
+    """How to reproduce: what is compared how beside the bytes, where copies of files are by hash, how often, and how
+    many steps at once, when the plan keeps them apart.
+    """
 
-    rules: tuple[Rule, ...] = ()
-    given: Mapping[str, str] = {}
+    rules: tuple[Rule, ...]
+    given: Mapping[str, str]
     times: int = 1
+    at_once: int = 1
     keep: bool = False
 
 
@@ -89,7 +95,7 @@ def reproduce(made: Plan, repo: Repository, audience: Audience, manner: Manner) 
     the outcome.
     """
     tracer_path()  # where there is none, nothing needs to be built
-    with _interruptible(), _Recorded(repo, manner.given) as recorded:
+    with interruptible(), _Recorded(repo, manner.given) as recorded:
         session = _Session(repo)
         rounds = []
         for number in range(1, manner.times + 1):
@@ -97,6 +103,8 @@ def reproduce(made: Plan, repo: Repository, audience: Audience, manner: Manner) 
                 audience.say(f"{number} of {manner.times}")
             rounds.append(_once(made, repo, audience, manner, (session, recorded)))
     whole = rounds[-1] if manner.times == 1 else _merged(made, rounds)
+    if whole.complete and made.made_in:
+        resume.forget(made.made_in)
     return whole._replace(causes=_causes(repo, made, whole))
 
 
@@ -107,15 +115,23 @@ def _once(
     with workspace.opened(repo, keep=manner.keep) as area:
         runner = _Runner(made, area, audience, manner, shared)
         runner.build_shared()
-        for step in made.steps:
-            if not step.waits_for & set(runner.stopped):
-                audience.begun(step)
-                runner.run(step)
-            else:
-                runner.skip(step)
+        runner.run_all()
         remarks = list(dict.fromkeys(runner.remarks))
         kept = area.top if manner.keep else None
-        return Outcome(runner.verdicts, runner.ran, runner.failed, remarks, {}, {}, 1, kept)
+        verdicts = sorted(_taken(made) + runner.verdicts, key=lambda verdict: verdict.step)
+        return Outcome(verdicts, runner.ran, runner.failed, remarks, {}, {}, 1, kept)
+
+
+def _taken(made: Plan) -> list[Verdict]:
+    """Of the steps that do not run, what is as it was recorded."""
+    note = "made before it was interrupted"
+    return [
+        Verdict(step.number, file, "taken", file.hash, asked=False)
+        if step.reason == "here"
+        else Verdict(step.number, file, "identical", file.hash, asked=False, note=note)
+        for step in made.left_out
+        for file in step.outputs
+    ]
 
 
 def _merged(made: Plan, rounds: list[Outcome]) -> Outcome:
@@ -198,31 +214,90 @@ class _Runner:
         self._manner = manner
         self._session, self._recorded = shared
         self._stage = rerun.Stage(area, area.user)
+        self._waiting = list(made.steps)
+        self._running: list[rerun.Running] = []
 
     def build_shared(self) -> None:
         """Build the environments that do not depend on files of the area, before anything runs."""
         for step in self._plan.steps:
             if not any(env.recipe and env.recipe.projects for env in step.environments):
-                self._tools(step)
+                self._tools(step, self._area)
 
-    def run(self, step: Step) -> None:
-        """Run one step and compare what it made."""
+    def run_all(self) -> None:
+        """Run what can be run. Whatever ends it, no command outlives it."""
         try:
-            self._stage.lay_out(step)
-            tools = self._tools(step)
-            ran = rerun.run(step, self._area, tools, self._session.identifier(), self._audience.output)
+            while self._waiting or self._running:
+                step = next((step for step in self._waiting if self._may_start(step)), None)
+                if step is None:
+                    self._finish(self._ended())
+                    continue
+                self._waiting.remove(step)
+                if step.waits_for & self.stopped:
+                    self.skip(step)
+                else:
+                    self._audience.begun(step)
+                    self._start(step)
+        finally:
+            for running in self._running:
+                running.stop()
+
+    def _may_start(self, step: Step) -> bool:
+        """True when nothing that runs, or is yet to run, has to come first."""
+        if len(self._running) >= (self._manner.at_once if self._plan.apart else 1):
+            return False
+        before = [running.step for running in self._running]
+        before += [other for other in self._waiting if other.number < step.number]
+        if any(other.number in step.waits_for or other.job.role == "build" for other in before):
+            return False
+        # outside of the repository all share the same files
+        shares = any(is_outside(file.path) for one in (step, *before) for file in (*one.outputs, *one.elsewhere))
+        return not (before and shares)
+
+    def _ended(self) -> rerun.Running:
+        """The first that has ended."""
+        while True:
+            for running in self._running:
+                if running.has_ended(None if len(self._running) == 1 else _GLANCE_SECONDS):
+                    return running
+
+    def _start(self, step: Step) -> None:
+        area, stage = self._area, self._stage
+        try:
+            if self._plan.apart:
+                area = self._area.another(f".step-{step.number}")
+                stage = rerun.Stage(area, area.user)
+            stage.lay_out(step)
+            tools = self._tools(step, area)
+            with held():
+                self._running.append(rerun.Running(step, area, tools, self._audience.output))
         except (RoarError, OSError) as error:
-            hint = error.hint if isinstance(error, RoarError) else None
-            self.failed[step.number] = f"{error} (next: {hint})" if hint else str(error)
-            self.skip(step)
+            self._failed_to_run(step, error)
+
+    def _finish(self, running: rerun.Running) -> None:
+        """Compare what a step has made."""
+        step, area = running.step, running.area
+        self._running.remove(running)
+        try:
+            ran = running.recorded(self._session.identifier())
+        except (RoarError, OSError) as error:
+            self._failed_to_run(step, error)
             return
         self.ran[step.number] = ran
         self.remarks += [f"@{step.number}: {remark}" for remark in [*step.remarks, *ran.remarks]]
         if not rerun.same_end(ran.exit, step.job.exit):
             self.failed[step.number] = f"{rerun.end_words(ran.exit)}; the record says {rerun.end_words(step.job.exit)}"
             self.stopped.add(step.number)
-        self.verdicts += [self._verdict(step, file) for file in step.outputs]
-        rerun.set_aside(step, self._area)
+        verdicts = [self._verdict(step, file, area) for file in step.outputs]
+        self.verdicts += verdicts
+        rerun.set_aside(step, area)
+        if self._plan.made_in and step.number not in self.failed and (self._waiting or self._running):
+            with contextlib.suppress(OSError):  # it would only have saved time
+                resume.keep(self._plan.made_in, verdicts, area.files)
+
+    def _failed_to_run(self, step: Step, error: RoarError | OSError) -> None:
+        hint = error.hint if isinstance(error, RoarError) else None
+        self.failed[step.number] = f"{error} (next: {hint})" if hint else str(error)
+        self.skip(step)
 
     def skip(self, step: Step) -> None:
         """Leave one step out, because what it needs could not be made."""
@@ -230,32 +305,31 @@ class _Runner:
         asked = self._plan.is_asked
         self.verdicts += [Verdict(step.number, file, "not run", None, asked(step, file)) for file in step.outputs]
 
-    def _tools(self, step: Step) -> list[Tools]:
-        built = [
-            rebuild_env.tools(env, self._area.top, self._area.folder, self._audience.say) for env in step.environments
-        ]
+    def _tools(self, step: Step, area: Workspace) -> list[Tools]:
+        built = [rebuild_env.tools(env, area.top, area.folder, self._audience.say) for env in step.environments]
         self.remarks += [f"@{step.number}: {remark}" for _, remarks in built for remark in remarks]
         return [tool for tool, _ in built]
 
-    def _verdict(self, step: Step, file: File) -> Verdict:
+    def _verdict(self, step: Step, file: File, area: Workspace) -> Verdict:
         asked = self._plan.is_asked(step, file)
         if file.hash is None:
             return Verdict(step.number, file, "unknown", None, asked)
-        found = _digest_outside(fs(file.path)) if is_outside(file.path) else self._area.files.digest(file.path)
+        found = _digest_outside(fs(file.path)) if is_outside(file.path) else area.files.digest(file.path)
         state: State = "missing" if found is None else "identical" if found == file.hash else "differs"
         verdict = Verdict(step.number, file, state, found, asked)
-        return verdict if state != "differs" else self._looked_at(step, verdict)
+        if state != "differs":
+            return verdict
+        place = fs(file.path) if is_outside(file.path) else area.files.name(file.path)
+        return self._looked_at(step, verdict, place)
 
-    def _looked_at(self, step: Step, verdict: Verdict) -> Verdict:
+    def _looked_at(self, step: Step, verdict: Verdict, place: str) -> Verdict:
         """A verdict on other bytes, with where they differ or what holds all the same."""
-        file = verdict.file
-        found = fs(file.path) if is_outside(file.path) else self._area.files.name(file.path)
-        if os.path.islink(found):
-            return verdict._replace(where=printable(f"it leads to {os.readlink(found)}"))
+        if os.path.islink(place):
+            return verdict._replace(where=printable(f"it leads to {os.readlink(place)}"))
         again = self.ran[step.number].job
         if again is not None:
             verdict = by_metrics(verdict, step.job, again)
-        return judged(verdict, self._recorded.copy_of(file), found, self._manner.rules)
+        return judged(verdict, self._recorded.copy_of(verdict.file), place, self._manner.rules)
 
 
 def _digest_outside(path: str) -> str | None:
@@ -263,20 +337,3 @@ def _digest_outside(path: str) -> str | None:
         return digest_file(path).hash
     except OSError:
         return None
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Inside the block a request to end, or a closed terminal, is an interrupt: everything is cleared away first."""
-
-    def interrupt(number: int, frame: object) -> None:
-        del number, frame
-        raise KeyboardInterrupt
-
-    names = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(name, interrupt) for name in names]
-    try:
-        yield
-    finally:
-        for name, handler in zip(names, before, strict=True):
-            signal.signal(name, handler)

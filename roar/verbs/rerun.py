@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from stat import S_ISLNK
 from typing import NamedTuple
 
 from roar.config.read import load
@@ -18,9 +19,9 @@ from roar.paths import fs, is_safe_relative
 from roar.records.job import Command, Exit, Job
 from roar.records.summary import printable
 from roar.trace import report as reports
-from roar.trace.report import Report
 from roar.trace.start import open_report, tracer_path, tracer_words
 from roar.verbs import translate
+from roar.verbs.confined import Confined
 from roar.verbs.inputs import is_outside
 from roar.verbs.plan import Need, Step
 from roar.verbs.record import Run, record
@@ -61,7 +62,7 @@ class Stage:
         self._lay(step)
         self._laid = overlay
         for move in step.moves:
-            area.files.copy(move.path, os.path.join(area.spare.top, _spare(move.step, move.place)), 0o644)
+            _again(area.files, move.path, os.path.join(area.spare.top, _spare(move.step, move.place)))
         read = {need.file.path for need in step.needs}
         outputs = {file.path for file in step.outputs if not is_outside(file.path)}
         for path in outputs - read:  # what lies there already must not pass for what the step is going to write
@@ -90,7 +91,7 @@ def _put(need: Need, area: Workspace) -> None:
             area.files.copy(file.asked, source.place, file.mode, file.hash)
         return
     if source.kind not in ("step", "unknown") and area.files.digest(path) != file.hash:
-        if source.kind in ("work tree", "given"):
+        if source.kind in ("work tree", "made before", "given"):
             area.files.copy(path, source.place, file.mode, file.hash)
         else:
             area.restore([fs(path)])
@@ -119,51 +120,104 @@ def set_aside(step: Step, area: Workspace) -> None:
     for place in step.set_aside:
         path = fs(place) if is_outside(place) else area.files.name(place)
         with contextlib.suppress(FileNotFoundError):  # not made: that is the verdict's matter
-            area.spare.copy(_spare(step.number, place), path, 0o644)
+            _again(area.spare, _spare(step.number, place), path)
+
+
+def _again(files: Confined, path: str, source: str) -> None:
+    """Put a copy of a file, or of a link, to a path, with its permissions. Raises ``FileNotFoundError``."""
+    mode = os.lstat(source).st_mode
+    if S_ISLNK(mode):
+        files.link(path, os.fsencode(os.readlink(source)))
+    else:
+        files.copy(path, source, mode)
 
 
 def _spare(step: int, place: str) -> str:
     return f"{step}-{digest_bytes(place.encode())[:32]}"
 
 
-def run(step: Step, area: Workspace, tools: list[translate.Tools], session: str, output: int) -> Ran:
-    """Run the step's command in the area under the tracer, its output to a descriptor, and record that.
+class Running:
+    """A step's command under the tracer, its output to a descriptor.
 
-    Raises ``RoarError`` when it cannot be started or recorded. When interrupted, the command is ended first.
+    It gets a session of its own: no terminal, and no signal of it, reaches it. Raises ``RoarError`` or ``OSError`` when
+    it cannot be started.
     """
-    command = step.job.command
-    configuration = load(area.user)  # not what the recorded commit shares, which may be wrong by now
-    argv = translate.words(command, area.top, tools)
-    environ = translate.variables(step.job, area.top, tools)
-    cwd = area.files.folder(command.cwd)
-    _link_environments(area, tools)
-    environ["PWD"] = cwd
-    with _streams(command, area, output) as streams:
-        words = [*tracer_words(configuration.settings.tracer), "--", *argv]
-        report = _trace(words, cwd, environ, step.job.environment.umask, streams)
-    if not report.started:
-        why = report.end.get("error") or "it cannot be executed"
-        raise RoarError(f"@{step.number} could not be started: {printable(str(why))}")
-    ended = Exit(code=report.end.get("exit_code"), signal=report.end.get("signal"))
-    what = Run(
-        area.repository(),
-        argv,
-        cwd,
-        None,  # no branch: the area's HEAD is detached
-        None if step.without_commit else step.job.code.commit,
-        environ,
-        role=step.job.role,
-        session=session,
-        reproduces=step.identifier,
-        configuration=configuration,
-        command=command,  # as it was recorded: the words that ran hold places of this machine
-    )
-    remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, environ)]
-    try:
-        recorded = record(what, report)
-        return Ran(ended, recorded.id, recorded.job, remarks)
-    except SavedAsideError as error:
-        return Ran(ended, None, None, [*remarks, error.message])
+
+    def __init__(self, step: Step, area: Workspace, tools: list[translate.Tools], output: int) -> None:
+        command = step.job.command
+        self.step = step
+        self.area = area
+        self._configuration = load(area.user)  # not what the recorded commit shares, which may be wrong by now
+        self._argv = translate.words(command, area.top, tools)
+        self._environ = translate.variables(step.job, area.top, tools)
+        self._cwd = area.files.folder(command.cwd)
+        _link_environments(area, tools)
+        self._environ["PWD"] = self._cwd
+        umask = step.job.environment.umask
+        tracer, self._report = tracer_path(), open_report()
+        words = [*tracer_words(self._configuration.settings.tracer), "--", *self._argv]
+        try:
+            with _streams(command, area, output) as streams:
+                self._process = subprocess.Popen(
+                    [tracer, "--report-fd", str(self._report), *words],
+                    cwd=self._cwd,
+                    env=self._environ,
+                    stdin=streams[0],
+                    stdout=streams[1],
+                    stderr=streams[2],
+                    pass_fds=(self._report,),
+                    start_new_session=True,
+                    umask=-1 if umask is None else umask & 0o777,
+                )
+        except BaseException:
+            os.close(self._report)
+            raise
+
+    def has_ended(self, seconds: float | None) -> bool:
+        """Whether it ends within so many seconds; None: wait for its end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode is not None
+
+    def stop(self) -> None:
+        """End it: it is asked to first, then made to."""
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, name)
+            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # who asks twice waits no longer
+                self._process.wait(_PATIENCE_SECONDS)
+                break
+        os.close(self._report)
+
+    def recorded(self, session: str) -> Ran:
+        """Record what it did, once it has ended. Raises ``RoarError`` when it never began or cannot be recorded."""
+        with os.fdopen(self._report, "rb") as file:
+            file.seek(0)
+            report = reports.read(file)
+        step = self.step
+        if not report.started:
+            why = report.end.get("error") or "it cannot be executed"
+            raise RoarError(f"@{step.number} could not be started: {printable(str(why))}")
+        ended = Exit(code=report.end.get("exit_code"), signal=report.end.get("signal"))
+        what = Run(
+            self.area.repository(),
+            self._argv,
+            self._cwd,
+            None,  # no branch: the area's HEAD is detached
+            None if step.without_commit else step.job.code.commit,
+            self._environ,
+            role=step.job.role,
+            session=session,
+            reproduces=step.identifier,
+            configuration=self._configuration,
+            command=step.job.command,  # as it was recorded: the words that ran hold places of this machine
+        )
+        remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, self._environ)]
+        try:
+            recorded = record(what, report)
+            return Ran(ended, recorded.id, recorded.job, remarks)
+        except SavedAsideError as error:
+            return Ran(ended, None, None, [*remarks, error.message])
 
 
 def _link_environments(area: Workspace, tools: list[translate.Tools]) -> None:
@@ -189,50 +243,6 @@ def _streams(command: Command, area: Workspace, output: int) -> Iterator[list[in
     finally:
         for fd in opened.values():
             os.close(fd)
-
-
-def _trace(words: list[str], cwd: str, environ: dict[str, str], umask: int | None, streams: list[int]) -> Report:
-    """The report of the command in the tracer's ``words``.
-
-    It gets a session of its own: no terminal, and no signal of it, reaches it.
-    """
-    tracer = tracer_path()
-    report = open_report()
-    try:
-        with _ended_with_us(
-            subprocess.Popen(
-                [tracer, "--report-fd", str(report), *words],
-                cwd=cwd,
-                env=environ,
-                stdin=streams[0],
-                stdout=streams[1],
-                stderr=streams[2],
-                pass_fds=(report,),
-                start_new_session=True,
-                umask=-1 if umask is None else umask & 0o777,
-            )
-        ) as process:
-            process.wait()
-        with os.fdopen(os.dup(report), "rb") as file:
-            file.seek(0)
-            return reports.read(file)
-    finally:
-        os.close(report)
-
-
-@contextlib.contextmanager
-def _ended_with_us(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does not outlive the block: asked to end first, then made to."""
-    try:
-        yield process
-    except BaseException:
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, name)
-            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # who asks twice waits no longer
-                process.wait(_PATIENCE_SECONDS)
-                break
-        raise
 
 
 def same_end(now: Exit, before: Exit) -> bool:

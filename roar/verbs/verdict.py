@@ -15,9 +15,9 @@ from roar.verbs.equivalence import Rule, choose, first_difference
 from roar.verbs.likeness import IncomparableError, first_offset
 from roar.verbs.translate import OF_PLACE
 
-State = Literal["identical", "equivalent", "differs", "missing", "unknown", "not run"]
+State = Literal["identical", "equivalent", "differs", "missing", "unknown", "taken", "not run"]
 """``equivalent``: the bytes differ and a comparison that is named holds. ``unknown``: the record has nothing to
-compare with."""
+compare with. ``taken``: it was not made, since it is here already, byte for byte."""
 
 
 class Verdict(NamedTuple):

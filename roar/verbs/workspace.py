@@ -16,6 +16,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 
 from roar.errors import GitError, RoarError
@@ -27,6 +28,9 @@ from roar.verbs.confined import Confined
 
 _LOCK = ".lock"
 _KEPT = ".kept"
+MADE = "made-"
+"""What folders begin with that hold what interrupted reproductions have made (``verbs.resume``)."""
+_MADE_SECONDS = 7 * 24 * 3600
 _CONFIG = (
     "core.hooksPath=/dev/null",  # the user's hooks are for the user's checkout
     "core.splitIndex=false",  # would put a shared index into the user's git directory
@@ -38,15 +42,14 @@ _CONFIG = (
 class Workspace:
     """A work area. ``files`` are those of its work tree, ``spare`` those set aside between steps.
 
-    ``user`` is the user's repository.
+    ``user`` is the user's repository. Areas of several steps that run side by side share what is ``spare``.
     """
 
-    def __init__(self, repo: Repository, folder: str, name: str) -> None:
+    def __init__(self, repo: Repository, folder: str, name: str, spare: str) -> None:
         self.user = repo
         self.folder = folder
         top = os.path.join(folder, name)
-        spare = os.path.join(folder, ".spare")
-        os.mkdir(spare)
+        os.makedirs(spare, exist_ok=True)
         _own_git(repo, top)
         self.files = Confined(top)
         self.spare = Confined(spare)
@@ -57,6 +60,12 @@ class Workspace:
     def top(self) -> str:
         """The area's work tree."""
         return self.files.top
+
+    def another(self, name: str) -> Workspace:
+        """A second area in a folder ``name`` beside this one's files. It goes when this one does."""
+        folder = os.path.join(self.folder, name)
+        os.mkdir(folder)
+        return Workspace(self.user, folder, os.path.basename(self.top), self.spare.top)
 
     def repository(self) -> Repository:
         """The user's repository with the area as its work tree, for recording what ran there."""
@@ -128,11 +137,11 @@ class Workspace:
 @contextlib.contextmanager
 def opened(repo: Repository, *, keep: bool = False) -> Iterator[Workspace]:
     """A new work area, removed at the end of the block however it ends, unless it is to be kept."""
-    parent = _place(repo)
+    parent = place(repo)
     folder, lock = _claim(parent)
     try:
         name = os.path.basename(repo.work_tree or repo.common_dir).lstrip(".") or "project"
-        yield Workspace(repo, folder, name)
+        yield Workspace(repo, folder, name, os.path.join(folder, ".spare"))
     finally:
         if keep:
             os.close(os.open(os.path.join(folder, _KEPT), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
@@ -141,8 +150,11 @@ def opened(repo: Repository, *, keep: bool = False) -> Iterator[Workspace]:
         os.close(lock)
 
 
-def _place(repo: Repository) -> str:
-    """The folder of all work areas: in the cache folder, unless that lies in the user's own work tree."""
+def place(repo: Repository) -> str:
+    """The folder of all work areas: in the cache folder, unless that lies in the user's own work tree.
+
+    Raises ``RoarError``.
+    """
     outside = os.path.realpath(os.path.join(cache_folder(), "reproduce"))
     if repo.work_tree and below(from_fs(outside), os.path.realpath(repo.work_tree)) is not None:
         outside = os.path.realpath(os.path.join(tempfile.gettempdir(), f"roar-{os.getuid()}"))
@@ -168,6 +180,10 @@ def _claim(parent: str) -> tuple[str, int]:
 
 
 def _sweep(folder: str) -> None:
+    if os.path.basename(folder).startswith(MADE):
+        if os.stat(folder).st_mtime < time.time() - _MADE_SECONDS:
+            _remove(folder)
+        return
     if not os.path.isdir(folder) or os.path.exists(os.path.join(folder, _KEPT)):
         return
     lock = _try_lock(folder)

@@ -1,0 +1,38 @@
+"""What no record of roar's own would hold. Records may come from anybody, so a step that names a path outside of its
+place, or what no command line can hold, is refused before anything is looked at.
+"""
+
+from __future__ import annotations
+
+from roar.paths import fs, is_safe_relative
+from roar.records.summary import printable
+from roar.verbs.inputs import is_outside
+from roar.verbs.plan import Chosen, Stop
+
+
+def refusals(lineage: list[Chosen]) -> list[Stop]:
+    """A stop for each thing that is refused; none for records that may be run."""
+    stops = []
+    for number, chosen in enumerate(lineage, 1):
+        command, files = chosen.job.command, [*chosen.inputs, *chosen.outputs]
+        if not command.argv or not all(map(_can_be_a_word, command.argv)):
+            stops.append(Stop(number, "its record holds no command that can be run"))
+        if any("[redacted:" in word for word in command.argv):
+            stops.append(Stop(number, "its command holds a secret, which was not recorded"))
+        if is_outside(command.cwd):
+            stops.append(Stop(number, f"it ran outside of its repository, in {printable(command.cwd)}"))
+        elif command.cwd and not is_safe_relative(command.cwd):
+            stops.append(Stop(number, f"its record names a folder that leaves the work area: {printable(command.cwd)}"))
+        names = [f.path for f in files if not is_outside(f.path)]
+        names += [entry.path for entry in chosen.job.code.overlay]
+        wrong = [name for name in names if not is_safe_relative(name)]
+        if wrong:
+            stops.append(Stop(number, f"its record names a path that leaves the work area: {printable(wrong[0])}"))
+    return stops
+
+
+def _can_be_a_word(word: str) -> bool:
+    try:
+        return "\0" not in fs(word)
+    except ValueError:
+        return False
