@@ -122,6 +122,8 @@ def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
     place = printable(job.command.cwd) or "the top of the work tree"
     yield from present.folded("Where    ", place + (f", on {printable(host)}" if host else ""))
     yield from present.folded("Code     ", present.code_state(job))
+    for each in job.code.submodules:
+        yield f"             submodule  {style.cyan(each.commit[:SHORT_HASH])}  {printable(each.path)}"
     for file in job.code.overlay:
         digits = f"{(file.hash or '')[:SHORT_HASH]:{SHORT_HASH}}"
         yield f"             {file.state:<9}  {style.cyan(digits)}  {printable(file.path)}"

@@ -94,6 +94,16 @@ class OverlayFile(Part):
     mode: Count = 0o100644
 
 
+class Submodule(Part):
+    """A submodule that the job read a file of, checked out at ``commit``."""
+
+    path: Text
+    """Its folder, relative to the work tree."""
+    commit: GitId
+    remote: Text | None = None
+    """URL of its branch's remote, without credentials."""
+
+
 class Code(Part):
     """The state of the code: ``commit`` with the overlay laid over it is what the job ran."""
 
@@ -104,6 +114,8 @@ class Code(Part):
     remote: Text | None = None
     """URL of the branch's remote, without credentials."""
     overlay: list[OverlayFile] = Field(default_factory=list)
+    submodules: list[Submodule] = Field(default_factory=list)
+    """The overlay is laid over their commits, too."""
 
 
 class Package(Part):

@@ -7,6 +7,7 @@ Data files are not copied: they are inputs by hash.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from roar.config.globs import Globs
 from roar.config.model import Overlay as Limits
@@ -15,10 +16,11 @@ from roar.git import worktree
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
-from roar.paths import fs, is_safe_relative, to_bytes
-from roar.records.job import File, Incomplete, OverlayFile
+from roar.paths import from_fs, fs, is_safe_relative, to_bytes
+from roar.records.job import File, Incomplete, OverlayFile, Submodule
 from roar.redact import find_secrets, is_secret_path
 from roar.verbs.observe import Observed
+from roar.verbs.submodules import Finder, Nested, described
 
 _EXAMPLES = 3
 
@@ -41,12 +43,14 @@ class Overlay:
     """What is laid over the commit: entries for the record, bytes for its tree, blob ids of clean inputs."""
 
     def __init__(self, wanted: Wanted, root: str) -> None:
+        self._wanted = wanted
         self.limits, self._rules = wanted
         self._root = root
         self._exclude = Globs(self.limits.exclude, root)
         self.entries: list[OverlayFile] = []
         self.tree: dict[bytes, bytes] = {}
         self.blobs: dict[str, str] = {}
+        self.submodules: list[Submodule] = []
         self._lacking: dict[str, list[str]] = {}
         self._total = 0
 
@@ -80,6 +84,29 @@ class Overlay:
             item = {"path": path, "state": state, "hash": digest_bytes(data), "size": len(data), "mode": mode}
             self.entries.append(OverlayFile.model_validate(item))
 
+    def within(self, root: str) -> Overlay:
+        """One for a submodule with this work tree, to be taken in when it is complete."""
+        inner = Overlay(self._wanted, root)
+        inner._total = self._total
+        return inner
+
+    def take_in(self, inner: Overlay, folder: str) -> None:
+        """Add what a submodule's overlay holds. ``folder`` is an ``os`` path."""
+
+        def outer(path: str) -> str:
+            return from_fs(f"{folder}/{fs(path)}")
+
+        self._total = inner._total
+        self.entries += [entry.model_copy(update={"path": outer(entry.path)}) for entry in inner.entries]
+        for entry in inner.entries:
+            self.tree[b"files/" + to_bytes(outer(entry.path))] = inner.tree[b"files/" + to_bytes(entry.path)]
+        for why, paths in inner._lacking.items():
+            self._lacking.setdefault(why, []).extend(map(outer, paths))
+
+    def describe(self, found: Iterable[Nested]) -> None:
+        """Name the submodules that the job read files of."""
+        self.submodules = described(found, self._rules)
+
     def lacks(self, path: str, why: str) -> None:
         """Say that a file belongs to the overlay and is not in it."""
         self._lacking.setdefault(why, []).append(path)
@@ -96,10 +123,14 @@ def build(
     inside = {f.path: f for f in seen.inputs if not f.path.startswith("/")}
     tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
     untracked, tracked_here = [], []
+    finder, nested = Finder(repo), dict[Nested, list[File]]()
     with Reader(repo) as reader:
         for path, file in inside.items():
             blob = tracked.get(fs(path))
-            if blob is None:
+            other = finder.around(fs(path)) if blob is None else None
+            if other is not None:
+                nested.setdefault(other, []).append(file)
+            elif blob is None:
                 untracked.append(file)
             elif path in seen.on_disk:
                 tracked_here.append((file, blob))
@@ -111,8 +142,11 @@ def build(
     for path in vain:
         if fs(path) in tracked:
             overlay.entries.append(OverlayFile(path=path, state="deleted"))
-    asked_for = seen.executed | {f.path for f in untracked if _name(f.path) in scripts}
+    asked_for = seen.executed | {path for path in inside if path not in overlay.blobs and _name(path) in scripts}
     _untracked(repo, overlay, [f for f in untracked if f.path in seen.on_disk], asked_for)
+    for each, files in nested.items():
+        _nested(repo, overlay, each, [f for f in files if f.path in seen.on_disk], asked_for)
+    overlay.describe(nested)
     overlay.entries.sort(key=lambda e: e.path)
     return overlay
 
@@ -140,6 +174,23 @@ def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]]) 
             overlay.add(file.path, "modified", data, file.mode)
 
 
+def _nested(repo: Repository, overlay: Overlay, nested: Nested, files: list[File], asked_for: set[str]) -> None:
+    """Sort the files of a submodule as its own commit has them. Those of another repository are only named."""
+    if nested.repo is None or nested.commit is None:
+        for file in files:
+            if _is_code(file.path) or (file.path in asked_for and b"\0" not in (_bytes(repo, file.path) or b"\0")):
+                overlay.lacks(file.path, "in another repository")
+        return
+    inner = overlay.within(nested.repo.require_work_tree())
+    names = {fs(f.path)[len(nested.folder) + 1 :]: f for f in files}
+    blobs = worktree.blobs_at(nested.repo, nested.commit, list(names))
+    own = {name: file.model_copy(update={"path": from_fs(name)}) for name, file in names.items()}
+    _tracked(nested.repo, inner, [(own[name], blob) for name, blob in blobs.items()])
+    others = [file for name, file in own.items() if name not in blobs]
+    _untracked(nested.repo, inner, others, {from_fs(name) for name, file in names.items() if file.path in asked_for})
+    overlay.take_in(inner, nested.folder)
+
+
 def _untracked(repo: Repository, overlay: Overlay, files: list[File], asked_for: set[str]) -> None:
     """Keep what is code or configuration; of code, say what is not kept. Programs in machine code are data."""
     telling = [f for f in files if f.path in asked_for or _is_code(f.path) or _is_configuration(f.path)]
@@ -151,8 +202,6 @@ def _untracked(repo: Repository, overlay: Overlay, files: list[File], asked_for:
             continue
         if fs(file.path) in ignored:
             reason = "ignored by git"
-        elif _in_other_repository(repo, fs(file.path)):
-            reason = "in a submodule or another repository"
         elif data is None:
             reason = f"not in the commit, and larger than {_size(overlay.limits.max_untracked_size)}"
         elif digest_bytes(data) != file.hash:
@@ -182,17 +231,6 @@ def _is_code(path: str) -> bool:
 def _is_configuration(path: str) -> bool:
     stem, suffix = os.path.splitext(_name(path).lower())
     return stem in NAMES or suffix in CONFIGURATION_SUFFIXES
-
-
-def _in_other_repository(repo: Repository, path: str) -> bool:
-    """True when the path lies in a submodule or another repository inside the work tree."""
-    folder = os.path.dirname(path)
-    top = repo.require_work_tree()
-    while folder:
-        if os.path.lexists(os.path.join(top, folder, ".git")):
-            return True
-        folder = os.path.dirname(folder)
-    return False
 
 
 def _bytes(repo: Repository, path: str) -> bytes | None:

@@ -255,6 +255,7 @@ def _code(run: Run, kept: overlay.Overlay, rules: Redact) -> Code:
         branch=from_fs(run.branch) if run.branch else None,
         remote=from_fs(redact.redact_url(remote, rules)) if remote else None,
         overlay=kept.entries,
+        submodules=kept.submodules,
     )
 
 

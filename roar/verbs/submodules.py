@@ -1,0 +1,88 @@
+"""Which submodule a file lies in, and at which commit that is.
+
+Only what this repository itself has checked out counts: a folder whose ``.git`` leads into our own ``modules``. Git is
+never started in any other repository that happens to lie in the work tree, for its configuration may name programs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from roar import redact
+from roar.config.model import Redact
+from roar.errors import NotARepositoryError
+from roar.git import refs, settings
+from roar.git.repository import Repository, discover
+from roar.paths import below, from_fs
+from roar.records.job import Submodule
+
+
+class Nested(NamedTuple):
+    """A repository inside the work tree; ``repo`` and ``commit`` are None where it is not a submodule of ours."""
+
+    folder: str
+    """An ``os`` path, relative to the work tree."""
+    repo: Repository | None
+    commit: str | None
+
+
+class Finder:
+    """Finds the innermost repository that holds a path of a work tree, the work tree's own excepted."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._top = repo.require_work_tree()
+        self._known: dict[str, Nested | None] = {"": None}
+
+    def around(self, path: str) -> Nested | None:
+        """The nested repository that holds a file. ``path`` is an ``os`` path relative to the work tree."""
+        folder = os.path.dirname(path)
+        new = []
+        while folder not in self._known:
+            new.append(folder)
+            folder = os.path.dirname(folder)
+        found = self._known[folder]
+        for below_it in reversed(new):
+            if os.path.lexists(os.path.join(self._top, below_it, ".git")):
+                found = self._nested(below_it)
+            self._known[below_it] = found
+        return found
+
+    def _nested(self, folder: str) -> Nested:
+        if os.path.isfile(os.path.join(self._top, folder, ".git")) and self._leads_to_ours(folder):
+            try:
+                inner = discover(os.path.join(self._top, folder))
+            except NotARepositoryError:
+                return Nested(folder, None, None)
+            commit = refs.head(inner)[1]
+            if commit is not None and inner.work_tree is not None:
+                return Nested(folder, inner, commit)
+        return Nested(folder, None, None)
+
+    def _leads_to_ours(self, folder: str) -> bool:
+        """True when the ``.git`` file of a folder names a git directory below ours (gitrepository-layout(5))."""
+        place = os.path.join(self._top, folder)
+        try:
+            with open(os.path.join(place, ".git"), "rb") as file:
+                kind, _, target = file.read(1 << 16).partition(b": ")
+        except OSError:
+            return False
+        inner = os.path.realpath(os.path.join(place, os.fsdecode(target.strip())))
+        ours = {os.path.realpath(self._repo.common_dir), os.path.realpath(self._repo.git_dir)}
+        return kind == b"gitdir" and any(below(inner, os.path.join(top, "modules")) for top in ours)
+
+
+def described(found: Iterable[Nested], rules: Redact) -> list[Submodule]:
+    """Submodules as a record names them."""
+    return [
+        Submodule(path=from_fs(each.folder), commit=each.commit, remote=_remote(each.repo, rules))
+        for each in sorted(found, key=lambda nested: nested.folder)
+        if each.repo is not None and each.commit is not None
+    ]
+
+
+def _remote(repo: Repository, rules: Redact) -> str | None:
+    url = settings.branch_remote(settings.values(repo), refs.head(repo)[0])
+    return from_fs(redact.redact_url(url, rules)) if url else None
