@@ -153,6 +153,7 @@ def test_ids_as_people_type_them() -> None:
 
 def test_summaries_never_let_a_terminal_obey() -> None:
     assert printable("a\x1b[31mb\nc") == "a\\x1b[31mb\\nc"
+    assert printable("model\u202egpj.exe") == "model\\x202egpj.exe"  # would be shown as modelexe.jpg
     assert shlex.split(command_line(Command(argv=["sh", "-c", "a 'b'"]))) == ["sh", "-c", "a 'b'"]
     redirects = [Redirect(fd=0, path="data/in.txt"), Redirect(fd=2, path="sub/log", append=True)]
     assert command_line(Command(argv=["sort"], cwd="sub", redirects=redirects)) == "sort < ../data/in.txt 2>> log"

@@ -8,12 +8,15 @@ import shlex
 
 from roar.records.job import Command, Job, LeftOut, Shard, Tracker
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
 
 
 def printable(text: str) -> str:
-    r"""The text with every control character shown as ``\\xNN``, so that no terminal obeys it."""
+    r"""The text with every control character shown as ``\\xNN``, so that no terminal obeys it.
+
+    Those that change the direction of writing are among them: they would make a name look like another.
+    """
     return _UNPRINTABLE.sub(lambda m: "\\n" if m[0] == "\n" else f"\\x{ord(m[0]):02x}", text)
 
 
