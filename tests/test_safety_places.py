@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Git, Roar
+from conftest import Git, Roar, needs_tracer
 from test_journal import draft, ids
 
 from roar.git import gclock, locks, refs
@@ -349,3 +349,15 @@ def test_a_repository_of_somebody_else(tree: Path, roar: Roar, git: Git, sealed:
     git(tree.parent, "config", "--global", "safe.directory", str(tree))
     roar("run", "-q", "true")
     assert len(ids(discover(str(tree)))) == 2
+
+
+@needs_tracer
+def test_names_that_mean_dot_git_elsewhere_do_not_reach_a_tree(tree: Path, git: Git, roar: Roar) -> None:
+    names = ["git~1", "a/GIT~1", ".g\u200cit", "b\\.git"]
+    for name in names:
+        (tree / name).mkdir(parents=True)
+        (tree / name / "x.py").write_text("1\n")
+    roar("run", "cat", *(f"{name}/x.py" for name in names))
+    (chain,) = read.tips(discover(str(tree)))
+    assert "files/" not in git(tree, "ls-tree", "-r", "--name-only", chain)
+    git(tree, "fsck", "--strict")

@@ -100,3 +100,11 @@ def test_nothing_to_verify(tree: Path, roar: Roar) -> None:
     assert roar("verify").stdout == b"0 records\n"
     (tree / "x").write_text("x")
     assert b"no recorded job" in roar("verify", "x", code=1).stderr
+
+
+@needs_tracer
+def test_a_user_who_has_git_log_show_signatures(key: Path, tree: Path, git: Git, roar: Roar) -> None:
+    roar("run", "sh", "-c", "echo 1 > a")
+    git(tree, "config", "log.showSignature", "true")
+    assert states(roar) == ["signed", "signed"]
+    roar("fsck")

@@ -118,7 +118,7 @@ def ask(
     """The output of ``git ARGS``. Raises ``GitError`` with git's own last line when it fails."""
     done = call(args, cwd=cwd, stdin=stdin, env=env)
     if done.returncode:
-        verb = next((word for word in args if not word.startswith("--")), "")
+        verb = next((word for word in args if not word.startswith("-") and "=" not in word), "")
         raise GitError(f"git {verb}: {last_line(done.stderr)}")
     return done.stdout
 

@@ -73,7 +73,7 @@ class Repository:
 
     def args(self) -> list[str]:
         """The first words of a git command on this repository."""
-        words = [f"--git-dir={self.git_dir}"]
+        words = ["-c", "log.showSignature=false", f"--git-dir={self.git_dir}"]  # it would mix its words into answers
         return [*words, f"--work-tree={self.work_tree}"] if self.work_tree else words
 
     def ask(self, *args: str, stdin: bytes | None = None) -> bytes:

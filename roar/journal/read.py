@@ -79,7 +79,7 @@ def of_commits(repo: Repository, commits: Iterable[str]) -> Iterator[Stored | Br
 def _read(repo: Repository, walk: list[str], commits: list[str]) -> Iterator[Stored | Broken]:
     names = "".join(f"{oid}\n" for oid in commits).encode()
     asked = ["log", "--stdin", "--ignore-missing", *walk]
-    words = [*repo.args(), "-c", "log.showSignature=false", *asked, f"--format=%T:{RECORD.decode()} %H"]
+    words = [*repo.args(), *asked, f"--format=%T:{RECORD.decode()} %H"]
     batch = [*repo.args(), "cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"]
     env = repo.environment()
     pipe = subprocess.PIPE

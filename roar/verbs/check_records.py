@@ -227,7 +227,7 @@ def named_by(record: Record) -> Iterable[str]:
 
 def _walk(repo: Repository, tips: list[str]) -> tuple[dict[str, Link], bool]:
     """The commits of some chains, and whether git came to the end of them."""
-    words = [*repo.args(), "-c", "log.showSignature=false", "log", "--stdin"]
+    words = [*repo.args(), "log", "--stdin"]
     form = "--format=%H%x00%P%x00%(trailers:key=Roar-Id,valueonly,separator=%x20)"
     done = program.call([*words, form], cwd=repo.git_dir, stdin="".join(f"{tip}\n" for tip in tips).encode())
     links = {}
