@@ -244,6 +244,15 @@ def test_a_server_takes_what_roar_writes(guarded: Path, roar: Roar, repo: Reposi
     assert git(guarded, "fsck", "--strict") == ""
 
 
+def test_replaced_objects_do_not_deceive_the_server(guarded: Path, roar: Roar, repo: Repository, git: Git) -> None:
+    tree = roar.folder
+    job_on(repo, git(tree, "rev-parse", "HEAD"))
+    good, bad = git(tree, "for-each-ref", "--format=%(objectname)", "refs/roar/jobs/"), git(tree, "rev-parse", "main")
+    git(tree, "push", "-q", "origin", f"{good}:refs/replace/{bad}")
+    assert "its tree holds no record" in on(tree, "push", "origin", f"{bad}:refs/roar/jobs/2026/abc", code=1)
+    assert git(guarded, "for-each-ref", "refs/roar/") == ""
+
+
 def record_commit(folder: Path, body: bytes, message: str = "roar: x", *parents: str) -> str:
     """The id of a commit whose tree is a ``record.json`` with this body."""
 
