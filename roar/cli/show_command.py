@@ -30,6 +30,8 @@ from roar.verbs.resolve import SHORT_HASH, resolve
 from roar.verbs.show import ArtifactShown, GroupShown, JobShown, Present, show
 
 _MOST_FILES = 12
+_MOST_OF_A_POINTER = 19
+"""Characters: ``sha256:`` and twelve digits."""
 
 
 @click.command(
@@ -180,6 +182,8 @@ def _origin(file: File, origins: dict[str, str]) -> str:
         return f"unknown: {printable(file.unknown or 'no reason given')}"
     if file.path in origins:
         return origins[file.path]
+    if file.pointer is not None:
+        return f"{file.pointer.tool} {printable(file.pointer.oid[:_MOST_OF_A_POINTER])}"
     return "in git" if file.blob is not None else file.change or ""
 
 

@@ -6,6 +6,7 @@ Paths are ``os`` path strings relative to the top of the work tree, with ``/``.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from typing import NamedTuple
 
 from roar.errors import GitError
@@ -29,6 +30,16 @@ def blobs_at(repo: Repository, commit: str, paths: list[str]) -> dict[str, str]:
         if line:
             found[path] = line.split(b"\t")[0].split(b" ")[2].decode()
     return found
+
+
+def sizes(repo: Repository, blobs: Collection[str]) -> dict[str, int]:
+    """The size in bytes of each of these blobs. Raises ``GitError``."""
+    if not blobs:
+        return {}
+    names = "".join(f"{blob}\n" for blob in blobs).encode()
+    out = repo.ask("cat-file", "--buffer", "--batch-check=%(objectname) %(objectsize)", stdin=names).decode()
+    pairs = (line.split(" ") for line in out.splitlines())
+    return {blob: int(size) for blob, size in pairs if size.isdigit()}
 
 
 def blob_id(repo: Repository, data: bytes) -> str:

@@ -9,6 +9,14 @@ from pydantic import Field
 from roar.records.model import Blake3, Count, GitId, Nanoseconds, Part, Record, RecordId, Text
 
 
+class Pointer(Part):
+    """What git keeps in the place of a large file."""
+
+    tool: Literal["git-lfs", "git-annex", "dvc"]
+    oid: Text
+    """As the tool spells it: ``sha256:...``, an annex key, ``md5:...`` (of the folder when it ends in ``.dir``)."""
+
+
 class File(Part):
     """A file as a job met it.
 
@@ -28,6 +36,8 @@ class File(Part):
     asked: Text | None = None
     """The name used by the command, when a symbolic link led from it to ``path``."""
     unknown: Text | None = None
+    pointer: Pointer | None = None
+    """Inputs only."""
 
 
 class Shard(Part):

@@ -13,10 +13,11 @@ from stat import S_ISLNK, S_ISREG
 
 from roar.hashing import digest_file, digest_link
 from roar.paths import below, from_fs, fs
-from roar.records.job import File, Incomplete, LeftOut
+from roar.records.job import File, Incomplete, LeftOut, Pointer
 from roar.stamps import Stamps
 from roar.trace.report import Report, SeenFile, Stat
 from roar.trace.scope import Scope
+from roar.verbs.pointers import annexed
 
 CLOCK_TICK_NS = 20_000_000
 """Two writes closer than this may leave the same time stamp: a kernel tick is 1 to 10 ms."""
@@ -38,6 +39,8 @@ class Observed:
         """Inputs whose content is still there."""
         self.executed: set[str] = set()
         self.incomplete: list[Incomplete] = []
+        self.annexed: dict[str, Pointer] = {}
+        """Inputs whose content git-annex keeps; they are named by the link that leads there."""
         self._scope = scope
         self._stamps = stamps
         self._began_ns: int = report.start.get("time_ns", 0)
@@ -67,6 +70,10 @@ class Observed:
         relative = self._scope.inside(path)
         reads, writes = self._is_input(file), self._is_output(file)
         state = file.get("before") or file.get("after")
+        pointer = annexed(path) if file.get("asked") else None
+        if pointer is not None:  # named as in the work tree: what lies in the git directory has no name for people
+            relative = self._scope.inside(os.path.join(self._scope.root, fs(self._asked(file) or "")))
+            path = os.path.join(self._scope.root, relative or "")
         reason = self._scope.left_out(path, state["size"] if state else 0)
         reason = reason or _no_artifact(file, inside=relative is not None)
         if reason is not None:
@@ -76,6 +83,8 @@ class Observed:
         name = from_fs(path if relative is None else relative)
         if file.get("executed"):
             self.executed.add(name)
+        if pointer is not None:
+            self.annexed[name] = pointer
         if reads:
             self._add_input(file, name)
         if writes:

@@ -54,6 +54,8 @@ class Overlay:
         self.entries: list[OverlayFile] = []
         self.tree: dict[bytes, bytes] = {}
         self.blobs: dict[str, str] = {}
+        self.filtered: list[str] = []
+        """Those of them whose content is another than the blob's."""
         self.submodules: list[Submodule] = []
         self._lacking: dict[str, list[str]] = {}
         self._total = 0
@@ -124,7 +126,7 @@ def build(
     ``vain`` are paths it looked for and did not find, ``scripts`` names that its programs were given first.
     """
     overlay = Overlay(wanted, repo.require_work_tree())
-    inside = {f.path: f for f in seen.inputs if not f.path.startswith("/")}
+    inside = {f.path: f for f in seen.inputs if not f.path.startswith("/") and f.path not in seen.annexed}
     tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
     untracked, tracked_here = [], []
     finder, nested = Finder(repo), dict[Nested, list[File]]()
@@ -168,6 +170,7 @@ def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]]) 
     for file, blob, data in modified:
         if stored.get(fs(file.path)) == blob:
             overlay.blobs[file.path] = blob
+            overlay.filtered.append(file.path)
         elif data is None:
             overlay.lacks(
                 file.path, f"differs from the commit and is larger than {_size(overlay.limits.max_modified_size)}"

@@ -42,7 +42,7 @@ from roar.records.summary import UNLISTED_ADDRESSES, UNLISTED_LOOKUPS, UNLISTED_
 from roar.stamps import Stamps
 from roar.trace.report import Report
 from roar.trace.scope import Scope
-from roar.verbs import metrics, overlay, sessions, tracked
+from roar.verbs import metrics, overlay, pointers, sessions, tracked
 from roar.verbs.observe import Observed, relative_to, vain_lookups
 
 _INTERPRETER = re.compile(r"(python|pypy|ruby|perl|node|julia|lua|php|Rscript|ba|da|z|k|fi)?(sh$|[0-9.]*$)")
@@ -158,6 +158,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     limits = wanted.overlay._replace(enabled=wanted.overlay.enabled and not run.without_overlay)
     kept = overlay.build(repo, run.commit, seen, vain, _scripts(report), (limits, wanted.redact))
     inputs = [f.model_copy(update={"blob": kept.blobs[f.path]}) if f.path in kept.blobs else f for f in seen.inputs]
+    inputs = pointers.with_pointers(repo, inputs, seen.annexed, {path: kept.blobs[path] for path in kept.filtered})
     extra = (*wanted.environment.variables, *run.set_variables)
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, extra), wanted.redact)
     command, hidden_words = command_of(run, wanted.redact)

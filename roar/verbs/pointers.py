@@ -1,0 +1,91 @@
+"""Large files of which git keeps a pointer: the pointers of git-lfs, git-annex and DVC, beside the recorded content."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from roar.git import worktree
+from roar.git.objects import Reader
+from roar.git.repository import Repository
+from roar.paths import OPEN, fs
+from roar.records.job import File, Pointer
+
+MAX_BYTES = 1024
+"""No pointer is larger; git-lfs says so of its own (docs/spec.md there)."""
+ANNEX = "/annex/objects/"
+_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:[^\n]*\n)*?oid (sha256:[0-9a-f]{64})\n")
+_ANNEX = re.compile(rb"/annex/objects/([^/\s]+)\s")
+_DVC = re.compile(r"^outs:\n- md5: ([0-9a-f]{32}(?:\.dir)?)$(?:\n  [a-z]+: .*)*?\n  path: (.*)$", re.MULTILINE)
+
+
+def in_git(blob: bytes) -> Pointer | None:
+    """The pointer that a blob is, when a filter puts the content in its place."""
+    if lfs := _LFS.match(blob):
+        return Pointer(tool="git-lfs", oid=lfs[1].decode())
+    if annex := _ANNEX.match(blob):
+        return Pointer(tool="git-annex", oid=annex[1].decode("utf-8", "replace"))
+    return None
+
+
+def annexed(path: str) -> Pointer | None:
+    """The key of an annexed file that a link in the work tree leads to. ``path`` is where its content lies."""
+    return Pointer(tool="git-annex", oid=path.rpartition("/")[2]) if "/.git" + ANNEX in path else None
+
+
+def with_pointers(
+    repo: Repository, inputs: list[File], known: dict[str, Pointer], filtered: dict[str, str]
+) -> list[File]:
+    """The inputs with the pointers that there are: ``known`` ones, those of ``filtered`` blobs, and DVC's."""
+    found = dict(known)
+    small = {blob for blob, size in worktree.sizes(repo, filtered.values()).items() if size <= MAX_BYTES}
+    with Reader(repo) as reader:
+        for path, blob in filtered.items():
+            if blob in small and (pointer := in_git(reader.body(blob, "blob"))):
+                found[path] = pointer
+    dvc = Dvc(repo.require_work_tree())
+    for file in inputs:
+        if file.blob is None and file.path not in found and (pointer := dvc.pointer(file)):
+            found[file.path] = pointer
+    if not found:
+        return inputs
+    return [f.model_copy(update={"pointer": found[f.path]}) if f.path in found else f for f in inputs]
+
+
+class Dvc:
+    """Finds the ``.dvc`` file of what DVC keeps. ``top`` is the work tree."""
+
+    def __init__(self, top: str) -> None:
+        self._top = top
+        self._repositories: dict[str, bool] = {}
+        self._folders: dict[str, Pointer | None] = {"": None}
+
+    def pointer(self, file: File) -> Pointer | None:
+        """That of a file, or of a folder around it. Whether the content is still that of the pointer is not checked."""
+        path = fs(file.path)
+        folder = os.path.dirname(path)
+        if os.path.isabs(path) or not self._in_repository(folder):
+            return None
+        return self._read(path) or self._of_folder(folder)
+
+    def _in_repository(self, folder: str) -> bool:
+        if folder not in self._repositories:
+            here = os.path.isdir(os.path.join(self._top, folder, ".dvc"))
+            self._repositories[folder] = here or (bool(folder) and self._in_repository(os.path.dirname(folder)))
+        return self._repositories[folder]
+
+    def _of_folder(self, folder: str) -> Pointer | None:
+        if folder not in self._folders:
+            self._folders[folder] = self._read(folder) or self._of_folder(os.path.dirname(folder))
+        return self._folders[folder]
+
+    def _read(self, path: str) -> Pointer | None:
+        try:
+            fd = os.open(os.path.join(self._top, path + ".dvc"), os.O_RDONLY | OPEN | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            return None
+        with os.fdopen(fd, "rb") as file:
+            text = file.read(MAX_BYTES).decode("utf-8", "replace")
+        found = _DVC.search(text)
+        named = found is not None and found[2].strip("'\"") == os.path.basename(path)
+        return Pointer(tool="dvc", oid=f"md5:{found[1]}") if found and named else None
