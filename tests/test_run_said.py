@@ -121,6 +121,9 @@ def test_what_cannot_run_again_is_refused(roar: Roar, pipeline: Path, git: Git) 
     roar("run", "-q", "true", cwd=pipeline / "sub")
     (pipeline / "sub").rmdir()
     assert b"the folder of @4 is gone: sub" in roar("run", "@4", code=125).stderr
+    (pipeline / "clean").unlink()
+    (pipeline / "clean").mkdir()
+    assert b"/clean: Is a directory" in roar("run", "-q", "@1", code=125).stderr
 
 
 def test_what_somebody_else_recorded_is_not_run_unasked(roar: Roar, pipeline: Path, git: Git, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 
 from roar.cli import boundary
+from roar.errors import RoarError
 from roar.git.repository import discover
 from roar.paths import OPEN, from_fs
 from roar.records.summary import printable
@@ -43,7 +44,10 @@ def _redirect(redirects: list[tuple[int, str, bool]]) -> None:
             continue
         if path not in opened:
             how = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
-            opened[path] = os.open(path, OPEN | (how if fd else os.O_RDONLY), 0o666)
+            try:
+                opened[path] = os.open(path, OPEN | (how if fd else os.O_RDONLY), 0o666)
+            except OSError as error:
+                raise RoarError(f"cannot open {printable(from_fs(path))}: {error.strerror}", "roar run CMD") from error
         os.dup2(opened[path], fd)
     for each in opened.values():
         os.close(each)
