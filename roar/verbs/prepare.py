@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import time
@@ -15,6 +16,7 @@ from roar.git.repository import Repository
 from roar.journal import REMOTES
 from roar.lineage import upstream
 from roar.paths import fs
+from roar.records.job import Job
 from roar.records.summary import command_line, printable
 from roar.stamps import Stamps
 from roar.verbs import rebuild_env, resume
@@ -75,11 +77,15 @@ def _prepare(repo: Repository, wish: Wish) -> Plan:
     stamps = Stamps(repo.own_dir)
     with open_index(repo) as index:
         asked = find(index, repo, wish.text, wish.cwd)
-        chosen = [_chosen(index, job) for job in upstream(index, [asked.job]).jobs]
+        records = index.load_jobs(upstream(index, [asked.job]).jobs)
+        chosen = [_chosen(index, identifier, job) for identifier, job in records.items()]
+        # many steps read the same files
+        paths = functools.cache(lambda content: [use.path for use in index.names(content)])
+        seen = functools.cache(lambda content: last_seen(index, content))
         made_in = None if wish.part.force else resume.folder(repo, asked, wish.mode)
-        sources = Sources(repo, wish.given, lambda content: [use.path for use in index.names(content)], stamps, made_in)
+        sources = Sources(repo, wish.given, paths, stamps, made_in)
         try:
-            made = plan(asked, chosen, sources, lambda content: last_seen(index, content), wish.part)
+            made = plan(asked, chosen, sources, seen, wish.part)
         finally:
             sources.close()
             stamps.close()
@@ -124,8 +130,7 @@ def find(index: Index, repo: Repository, text: str, cwd: str) -> Asked:
     return Asked(text, best, target.id)
 
 
-def _chosen(index: Index, identifier: str) -> Chosen:
-    job = index.load_job(identifier)
+def _chosen(index: Index, identifier: str, job: Job) -> Chosen:
     sharded = job.input_shards or job.output_shards
     inputs, outputs = index.files(identifier) if sharded else (job.inputs, job.outputs)
     return Chosen(identifier, job, inputs, outputs, index.overlay(identifier) if job.code.overlay else {})
