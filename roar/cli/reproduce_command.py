@@ -17,7 +17,7 @@ from roar.cli.configured import settings
 from roar.cli.present import count
 from roar.cli.reproduce_data import outcome_data, plan_data
 from roar.cli.reproduce_words import plan_lines, tell
-from roar.cli.say import Style
+from roar.cli.say import Counter, Style
 from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
 from roar.export import verdict_page
 from roar.git.repository import discover
@@ -29,6 +29,7 @@ from roar.verbs.planning import Part
 from roar.verbs.prepare import Wish, prepare
 from roar.verbs.rebuild_env import Mode
 from roar.verbs.reproduce import Audience, Manner, Outcome
+from roar.verbs.vouched import unsigned
 
 _EPILOG = """\b
 Examples:
@@ -68,6 +69,8 @@ Examples:
 @click.option(
     "-j", "at_once", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run so many steps side by side."
 )
+@click.option("--require-signed", is_flag=True, help="Run nothing unless all records are signed by who git trusts.")
+@click.option("--sandbox", "sandboxed", is_flag=True, help="No network, no writing outside of the work area (bwrap).")
 @click.option("--keep", is_flag=True, help="Keep the work area and say where it is.")
 @click.option("--html", metavar="FILE", help="Write the outcome as one HTML page, too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the plan, or the outcome, as one JSON object.")
@@ -85,6 +88,8 @@ def command(  # noqa: PLR0913  one for each option
     only: tuple[str, ...],
     force: bool,
     at_once: int,
+    require_signed: bool,
+    sandboxed: bool,
     keep: bool,
     html: str | None,
     as_json: bool,
@@ -97,7 +102,7 @@ def command(  # noqa: PLR0913  one for each option
     """
     repo = discover()
     style = Style.of(2, settings().output.color)
-    manner = Manner(tuple(map(rule, rules)), _places(given), times, at_once, keep)
+    manner = Manner(tuple(map(rule, rules)), _places(given), times, at_once, keep, sandboxed)
     part = Part(
         _number(first) if first else None,
         _number(last) if last else None,
@@ -110,6 +115,9 @@ def command(  # noqa: PLR0913  one for each option
         click.echo(style.dim(f"  {line}"), err=True)
 
     made = prepare(repo, Wish(name, os.getcwd(), manner.given, mode, part), say)
+    if require_signed:
+        with Counter("signatures checked") as counter:
+            made = made._replace(stops=made.stops + unsigned(repo, made, counter.show))
     if not (as_json and (only_plan or yes)):
         for line in plan_lines(made, present.style() if only_plan else style):
             click.echo(line, err=not only_plan)

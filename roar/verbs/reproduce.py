@@ -20,7 +20,7 @@ from roar.records.job import File
 from roar.records.summary import printable
 from roar.stamps import Stamps
 from roar.trace.start import tracer_path
-from roar.verbs import rebuild_env, rerun, resume, sessions, workspace
+from roar.verbs import rebuild_env, rerun, resume, sandbox, sessions, workspace
 from roar.verbs.equivalence import Rule
 from roar.verbs.inputs import Sources, is_outside
 from roar.verbs.interrupts import held, interruptible
@@ -88,6 +88,7 @@ class Manner(NamedTuple):
     times: int = 1
     at_once: int = 1
     keep: bool = False
+    sandboxed: bool = False
 
 
 def reproduce(made: Plan, repo: Repository, audience: Audience, manner: Manner) -> Outcome:
@@ -113,6 +114,8 @@ def _once(
 ) -> Outcome:
     """All steps, once, in a work area of their own."""
     with workspace.opened(repo, keep=manner.keep) as area:
+        if manner.sandboxed:
+            sandbox.check(area.folder)
         runner = _Runner(made, area, audience, manner, shared)
         runner.build_shared()
         runner.run_all()
@@ -269,7 +272,9 @@ class _Runner:
             stage.lay_out(step)
             tools = self._tools(step, area)
             with held():
-                self._running.append(rerun.Running(step, area, tools, self._audience.output))
+                self._running.append(
+                    rerun.Running(step, area, tools, self._audience.output, sandboxed=self._manner.sandboxed)
+                )
         except (RoarError, OSError) as error:
             self._failed_to_run(step, error)
 

@@ -20,7 +20,7 @@ from roar.records.job import Command, Exit, Job
 from roar.records.summary import printable
 from roar.trace import report as reports
 from roar.trace.start import open_report, tracer_path, tracer_words
-from roar.verbs import translate
+from roar.verbs import sandbox, translate
 from roar.verbs.confined import Confined
 from roar.verbs.inputs import is_outside
 from roar.verbs.plan import Need, Step
@@ -143,7 +143,9 @@ class Running:
     it cannot be started.
     """
 
-    def __init__(self, step: Step, area: Workspace, tools: list[translate.Tools], output: int) -> None:
+    def __init__(
+        self, step: Step, area: Workspace, tools: list[translate.Tools], output: int, *, sandboxed: bool
+    ) -> None:
         command = step.job.command
         self.step = step
         self.area = area
@@ -155,11 +157,14 @@ class Running:
         self._environ["PWD"] = self._cwd
         umask = step.job.environment.umask
         tracer, self._report = tracer_path(), open_report()
-        words = [*tracer_words(self._configuration.settings.tracer), "--", *self._argv]
+        words = [tracer, "--report-fd", str(self._report), *tracer_words(self._configuration.settings.tracer), "--"]
+        around = sandbox.words(area.folder, self._cwd) if sandboxed else []
+        if sandboxed:
+            self._environ["TMPDIR"] = sandbox.temporary(area.folder)
         try:
             with _streams(command, area, output) as streams:
                 self._process = subprocess.Popen(
-                    [tracer, "--report-fd", str(self._report), *words],
+                    [*around, *words, *self._argv],
                     cwd=self._cwd,
                     env=self._environ,
                     stdin=streams[0],
