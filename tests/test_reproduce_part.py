@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import make
 import pytest
-from conftest import Git, Roar, needs_tracer
+from conftest import ROOT, Git, Roar, needs_tracer
 from test_reproduce import areas, commit, reproductions, shared, state, verdicts, wait_for
 
 from roar.git.repository import Repository, discover
@@ -211,9 +212,17 @@ def test_apart_everything_is_moved(repo: Repository) -> None:
 
 
 def test_a_plan_over_a_thousand_jobs(tree: Path, roar: Roar) -> None:
-    """What its time is, ``docs/reproduction.md`` says."""
     repo = discover(str(tree))
     ids = make.bulk(repo, make.pipelines(1000))
     roar("log", "-n", "1")
     found = json.loads(roar("reproduce", "--plan", "--json", "--env", "current", ids[-1], code=1).stdout)
     assert len(found["steps"]) > 400 and {stop["path"] for stop in found["stops"]} >= {"params.json"}
+
+
+def test_the_matrix_names_tests_that_are_there() -> None:
+    text = (ROOT / "docs/reproduction.md").read_text().partition("## Matrix")[2]
+    files = {"R": "reproduce", "V": "reproduce_verdict", "P": "reproduce_part", "S": "reproduce_safely", "L": "plan"}
+    named = re.findall(r"\b([RVPSL]) `(\w+)`", text)
+    assert len(named) > 30
+    for letter, name in named:
+        assert f"def test_{name}(" in (ROOT / f"tests/test_{files[letter]}.py").read_text(), name
