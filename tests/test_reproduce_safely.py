@@ -58,9 +58,7 @@ def test_in_the_sandbox_nothing_outside_is_written_and_no_network_is_there(tree:
 
 
 @needs_tracer
-def test_without_bubblewrap_one_sentence_says_so(
-    tree: Path, roar: Roar, git: Git, sealed: Path, tmp_path: Path
-) -> None:
+def test_without_bubblewrap_it_says_so(tree: Path, roar: Roar, git: Git, sealed: Path, tmp_path: Path) -> None:
     commit(tree, git)
     roar("run", "-q", "sh", "-c", "echo 1 > one")
     bare = tmp_path / "bin"
