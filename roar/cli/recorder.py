@@ -79,10 +79,14 @@ def _say_what_is_stale(run: Run, recorded: tuple[str, Job] | None) -> bool:
 
 
 def _reads_data(job: Job) -> bool:
-    """True when a step may have made what a job read. Others need no index to be opened."""
+    """True when a step may have made what a job read. Others need no index to be opened.
+
+    Nor do jobs of many files: to bring those into the index takes longer than to record them. Of one that runs for
+    more than a moment it was said while it ran.
+    """
     kept = {file.path for file in job.code.overlay}
     made = (f.blob is None and f.path not in kept and not f.path.startswith("/") for f in job.inputs)
-    return bool(job.input_shards) or any(made)
+    return not (job.input_shards or job.output_shards) and any(made)
 
 
 def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from roar.cache.index import Index, open_index
+from roar.cache.index import Index, open_index, path_of
 from roar.config.model import Redact
 from roar.git.repository import Repository
 from roar.hashing import digest_file, digest_link
@@ -63,7 +63,7 @@ def of_job(index: Index, repo: Repository, session: str, job: str) -> Outdated |
 def of_run(run: Run) -> Outdated | None:
     """``of_step`` for the step that a command which was just started is one of; None when it has not run before."""
     session = run.session or sessions.active(run.repo)
-    if session is None:
+    if session is None or not _index_is_there(run.repo):
         return None
     rules = run.configuration.settings.redact if run.configuration else Redact()
     with open_index(run.repo) as index:
@@ -71,9 +71,14 @@ def of_run(run: Run) -> Outdated | None:
         return of_step(index, run.repo, session, job) if job else None
 
 
+def _index_is_there(repo: Repository) -> bool:
+    """To make one takes as long as there are records, which no run should wait for; the next question does."""
+    return os.path.exists(path_of(repo))
+
+
 def of_recorded(repo: Repository, identifier: str, job: Job) -> Outdated | None:
     """``of_job`` for a job that was just recorded."""
-    if job.session is None:
+    if job.session is None or not _index_is_there(repo):
         return None
     with open_index(repo) as index:
         return of_job(index, repo, job.session, identifier)
