@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,27 @@ def test_only_what_is_quiet_and_wholly_in_the_archive_is_removed(
     left = [ref.split("/")[2] for ref in refs_of(hub, git)]
     assert left == ["archive", "jobs", "jobs"]
     assert b"folded" in roar("compact", "--quiet-for", "0").stdout
+
+
+@pytest.mark.parametrize(
+    "beside", ["040000 tree {tree}\t.git", "160000 commit {commit}\tsub", "120000 blob {blob}\tlink"]
+)
+def test_what_a_careful_host_refuses_is_not_folded(
+    beside: str, hub: Path, git: Git, roar: Roar, repo: Repository
+) -> None:
+    make.bulk_of_many(discover(str(hub)), ci(1))
+    chain = "refs/roar/jobs/2025/ci-1"
+    found = {"tree": f"{chain}^{{tree}}", "commit": "main", "blob": f"{chain}:record.json"}
+    ids = {name: git(hub, "rev-parse", what) for name, what in found.items()}
+    lines = [f"100644 blob {ids['blob']}\trecord.json", f"040000 tree {ids['tree']}\tfiles", beside.format(**ids)]
+    body = "".join(f"{line}\n" for line in lines).encode()
+    tree = subprocess.run(["git", "mktree"], cwd=hub, input=body, capture_output=True, check=True).stdout.decode()
+    message = git(hub, "log", "-1", "--format=%B", chain)
+    git(hub, "update-ref", chain, git(hub, "commit-tree", tree.strip(), "-m", message))
+    said = json.loads(roar("compact", "--prune-remote", "origin", "--json").stdout)
+    assert (said["chains"], said["folded"], said["removed"]) == (1, 0, [])
+    assert refs_of(hub, git, "refs/roar/jobs/2025/") == [chain]
+    assert refs_of(roar.folder, git, "refs/roar/archive") == []
 
 
 def test_a_folded_writer_goes_on_without_bringing_all_back(hub: Path, git: Git, roar: Roar, repo: Repository) -> None:

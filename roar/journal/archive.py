@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from roar.errors import GitError, RecordError
-from roar.git import gclock, locks, objects, refs, settings
-from roar.git.objects import Reader
+from roar.git import gclock, locks, objects, refs, settings, worktree
+from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
 from roar.journal import ARCHIVE, JOBS, KEPT, RECORD, read, segments
 from roar.journal.append import head_date
@@ -25,6 +25,8 @@ from roar.records.about import Tombstone
 
 _PATIENCE_SECONDS = 30.0
 """How long a running gc is waited for."""
+_Entry = tuple[bytes, bytes, str]
+"""Mode, name and id, in a tree."""
 
 
 def identifiers(repo: Repository, tips: Iterable[str]) -> set[str]:
@@ -67,10 +69,14 @@ def fold(repo: Repository, tips: Iterable[str], known: set[str]) -> Iterator[int
     repo.make_own_dir()
     waiting: dict[tuple[int, int], list[Item]] = {}
     sizes: dict[tuple[int, int], int] = {}
+    ordinary: set[str] = set()
     with Reader(repo) as reader:
         for stored in read.since(repo, tips):
             identifier = _identify(stored)
             if isinstance(stored, read.Broken) or identifier is None or identifier in known:
+                continue
+            around = _ordinary_beside(reader, stored, ordinary)
+            if around is None:
                 continue
             known.add(identifier)
             month = time.gmtime(ids.clock_of(identifier) // 1000)[:2]
@@ -80,7 +86,7 @@ def fold(repo: Repository, tips: Iterable[str], known: set[str]) -> Iterator[int
                 yield len(held)
                 held = waiting[month] = []
                 size = len(stored.body) + 1
-            held.append(Item(identifier, stored.body, beside(reader, stored)))
+            held.append(Item(identifier, stored.body, around))
             sizes[month] = size
         for month, held in sorted(waiting.items()):
             _add(repo, reader, month, held)
@@ -92,6 +98,34 @@ def beside(reader: Reader, stored: read.Stored) -> list[tuple[bytes, bytes, str]
     if stored.folder is None:
         return []
     return [entry for entry in reader.tree(read.tree_beside(stored.place)) if entry[1] != RECORD]
+
+
+def _ordinary_beside(reader: Reader, stored: read.Stored, known: set[str]) -> list[_Entry] | None:
+    """What lies beside a record; None when it is damaged, or is such as git-fsck(1) finds fault with.
+
+    A careful host would refuse all that we push with it. Such a record stays in the chain it is in, and so does that.
+    """
+    try:
+        entries = beside(reader, stored)
+        return entries if _is_ordinary(reader, entries, known) else None
+    except GitError:
+        return None
+
+
+def _is_ordinary(reader: Reader, entries: Sequence[_Entry], known: set[str], depth: int = 0) -> bool:
+    """Whether a tree has plain files and folders only, under good names, in order. ``known`` are trees that do."""
+    names = [name + b"/" * (mode == TREE_MODE) for mode, name, _ in entries]
+    if depth > objects.MAX_DEPTH or names != sorted(set(names)):
+        return False
+    for mode, name, oid in entries:
+        odd = name in (b"", b".", b"..") or b"/" in name or worktree.is_refused(name)
+        if odd or mode not in (TREE_MODE, FILE_MODE, b"100755"):
+            return False
+        if mode == TREE_MODE and oid not in known:
+            if not _is_ordinary(reader, reader.tree(oid), known, depth + 1):
+                return False
+            known.add(oid)
+    return True
 
 
 def _add(repo: Repository, reader: Reader, month: tuple[int, int], items: list[Item]) -> None:

@@ -7,7 +7,6 @@ Data files are not copied: they are inputs by hash.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 
 from roar.config.globs import Globs
@@ -24,9 +23,6 @@ from roar.verbs.observe import Observed
 from roar.verbs.submodules import Finder, Nested, described
 
 _EXAMPLES = 3
-_GIT_NAME = re.compile(r"[/\\](\.git|git~)")
-_NOT_SEEN = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
-"""Characters that HFS+ takes no notice of in names, as git knows them (utf8.c, ``next_hfs_char``)."""
 
 _CODE = (
     "py pyi pyx ipynb r rmd qmd jl m sh bash zsh fish pl rb lua js mjs ts tsx java scala kt go rs c h cc cpp cxx hh "
@@ -82,7 +78,7 @@ class Overlay:
             self.lacks(path, "looks like a secret")
         elif self._total + len(data) > self.limits.max_total_size:
             self.lacks(path, f"more than {_size(self.limits.max_total_size)} in all")
-        elif not is_safe_relative(path) or _refused_by_git(path):
+        elif not is_safe_relative(path) or worktree.is_refused(to_bytes(path)):
             self.lacks(path, "git refuses such a name")
         else:
             self._total += len(data)
@@ -238,11 +234,6 @@ def _is_code(path: str) -> bool:
 def _is_configuration(path: str) -> bool:
     stem, suffix = os.path.splitext(_name(path).lower())
     return stem in NAMES or suffix in CONFIGURATION_SUFFIXES
-
-
-def _refused_by_git(path: str) -> bool:
-    """True for names that mean ``.git`` to some system: git-fsck(1) and careful hosts refuse them (``hasDotgit``)."""
-    return bool(_GIT_NAME.search("/" + to_bytes(path).decode("utf-8", "replace").translate(_NOT_SEEN).lower()))
 
 
 def _bytes(repo: Repository, path: str) -> bytes | None:
