@@ -22,7 +22,7 @@ from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
 from roar.export import verdict_page
 from roar.git.repository import discover
 from roar.records.summary import command_line, printable
-from roar.verbs import reproduce
+from roar.verbs import reproduce, script
 from roar.verbs.equivalence import rule
 from roar.verbs.plan import Plan, Step
 from roar.verbs.planning import Part
@@ -72,6 +72,8 @@ Examples:
 @click.option("--require-signed", is_flag=True, help="Run nothing unless all records are signed by who git trusts.")
 @click.option("--sandbox", "sandboxed", is_flag=True, help="No network, no writing outside of the work area (bwrap).")
 @click.option("--keep", is_flag=True, help="Keep the work area and say where it is.")
+@click.option("--script", "script_file", metavar="FILE", help="Write a shell script of the plan instead of running it.")
+@click.option("--export-requirements", "pins", metavar="FILE", help="Write the packages, pinned; run nothing.")
 @click.option("--html", metavar="FILE", help="Write the outcome as one HTML page, too.")
 @click.option("--json", "as_json", is_flag=True, help="Write the plan, or the outcome, as one JSON object.")
 def command(  # noqa: PLR0913  one for each option
@@ -91,6 +93,8 @@ def command(  # noqa: PLR0913  one for each option
     require_signed: bool,
     sandboxed: bool,
     keep: bool,
+    script_file: str | None,
+    pins: str | None,
     html: str | None,
     as_json: bool,
 ) -> int:
@@ -107,8 +111,8 @@ def command(  # noqa: PLR0913  one for each option
         _number(first) if first else None,
         _number(last) if last else None,
         tuple(map(_number, only)),
-        force or times > 1,
-        at_once > 1,
+        force or times > 1 or bool(script_file or pins),
+        at_once > 1 or bool(script_file),
     )
 
     def say(line: str) -> None:
@@ -125,7 +129,11 @@ def command(  # noqa: PLR0913  one for each option
         click.echo(orjson.dumps(plan_data(made)))
     if made.stops:
         raise RoarError(*_first_stop(made))
-    if only_plan:
+    if script_file:
+        _write(script_file, script.script(made, repo))
+    if pins:
+        _write(pins, script.requirements(made))
+    if only_plan or script_file or pins:
         return EXIT_OK
     _agree(made, name, yes=yes)
 
@@ -139,7 +147,7 @@ def command(  # noqa: PLR0913  one for each option
     else:
         tell(made, outcome, style)
     if html:
-        _write_page(html, verdict_page.lines(made, outcome))
+        _write(html, verdict_page.lines(made, outcome))
     return _end(name, outcome, times)
 
 
@@ -159,9 +167,9 @@ def _end(name: str, outcome: Outcome, times: int) -> int:
     return EXIT_NO
 
 
-def _write_page(path: str, lines: Iterable[str]) -> None:
+def _write(path: str, lines: Iterable[str]) -> None:
     try:
-        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+        with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(line + "\n" for line in lines)
     except OSError as error:
         raise RoarError(f"cannot write {printable(path)}: {error.strerror}") from error
