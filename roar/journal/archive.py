@@ -198,7 +198,8 @@ def go_on(repo: Repository, gone: Gone) -> None:
                     return
                 parent = objects.write(repo, "commit", objects.on_parent(body, parent))
             kept = f"{KEPT}jobs/{gone.ref.removeprefix(JOBS).partition('/')[0]}/{gone.tip[:16]}"
-            refs.compare_and_swap(repo, kept, gone.tip, refs.read(repo, kept))
+            if not refs.compare_and_swap(repo, kept, gone.tip, refs.read(repo, kept)):
+                return
             if parent is None:
                 refs.delete(repo, {gone.ref: tip})
             else:
