@@ -38,6 +38,8 @@ ORDER_ON_A_FLOOR = [
     "journal",
     "environment",
     "lineage",
+    "redact",
+    "store",
     "verbs",
     "draw",
     "export",
@@ -53,6 +55,8 @@ DOORS = {
     "orjson": {"records", "trace", "cli", "cache"},
     "blake3": {"hashing", "stamps", "records"},
     "sqlite3": {"stamps", "cache", "environment"},
+    "fsspec": {"store"},
+    "sshfs": {"store"},
 }
 
 

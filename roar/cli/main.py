@@ -46,6 +46,8 @@ TABLE = {
         "sync": "Fetch and push the records",
         "remote": "Try whether a remote takes the records",
         "compact": "Put records together: fewer objects here, fewer refs for everybody",
+        "put": "Keep the bytes of files in the store, by hash",
+        "get": "Bring files back from the store, or from an address",
         "recover": "Bring records that were saved aside into git",
         "fsck": "Check records, notes, spool and index, and mend what is derived",
         "verify": "Check ids and signatures of the records",

@@ -13,7 +13,7 @@ from roar.cli import boundary
 from roar.cli.say import Style, patience
 from roar.config.model import Output
 from roar.config.read import SHARED_FILE
-from roar.errors import ConfigError, SavedAsideError
+from roar.errors import ConfigError, RoarError, SavedAsideError
 from roar.records.job import File, Job, Shard
 from roar.records.summary import (
     command_line,
@@ -114,6 +114,8 @@ def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
     elif not (manner.quiet or output.quiet) or job.incomplete:
         for line in lines(identifier, job, Style.of(2, output.color)):
             boundary.say(line)
+    if run.store or configured.settings.store.policy == "outputs":
+        _store(run, configured.settings.store.url, identifier, job, quiet=manner.quiet or output.quiet)
     if manner.look and _reads_data(job):
         _say_what_is_stale(run, (identifier, job))
     if unsigned:
@@ -122,6 +124,27 @@ def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
         names = ", ".join(dict.fromkeys(configured.ignored))
         boundary.say(f"roar: ignored in {SHARED_FILE}: {names} (next: roar config set {configured.ignored[0]} VALUE)")
     return 0
+
+
+def _store(run: Run, url: str, identifier: str, job: Job, *, quiet: bool) -> None:
+    """Put the outputs into the store. What goes wrong is said; the run and its record stand."""
+    from roar.cli.storing import Meter
+    from roar.verbs import stored
+
+    try:
+        store = stored.store_at(None, url, run.repo.require_work_tree(), write=True)
+        items = stored.outputs(run.repo, identifier, job)
+        with Meter("stored", items) as meter:
+            done = stored.put(store, items, meter.tell)
+    except (RoarError, OSError) as error:
+        boundary.say(f"roar: the outputs are not in the store: {error} (next: roar put {identifier[:12]})")
+        return
+    failed = [each.why for each in done if each.why]
+    if failed:
+        what = f"{len(failed)} of {len(done)} outputs are not in the store: {failed[0]}"
+        boundary.say(f"roar: {what} (next: roar put {identifier[:12]})")
+    elif done and not quiet:
+        boundary.say(f"  {len(done)} output{'s' * (len(done) > 1)} in {store.name}")
 
 
 def lines(identifier: str, job: Job, style: Style) -> list[str]:

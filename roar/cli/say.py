@@ -41,7 +41,7 @@ class Counter:
     def __enter__(self) -> Counter:
         return self
 
-    def show(self, number: int) -> None:
+    def show(self, number: int | str) -> None:
         """Say how far the work has come."""
         if self._on and time.monotonic() - self._began > self._FIRST_SECONDS:
             self._shown = True

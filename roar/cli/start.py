@@ -33,6 +33,7 @@ OPTIONS = (
     ("env", ("--env",), "NAME=VALUE...", "Set an environment variable of the command, and record it (repeatable)."),
     ("cwd", ("--cwd",), "DIR", "Start the command in DIR. The record goes to the repository here."),
     ("timeout", ("--timeout",), "SECONDS", "Send the command SIGTERM after so long, and SIGKILL 10 s later."),
+    ("store", ("--store",), FLAG, "Put the outputs into the store afterwards, as `roar put` does."),
     ("no_overlay", ("--no-overlay",), FLAG, "Keep no copies of uncommitted code; the record says what it lacks."),
 )
 _LONGEST_TAG, _LONGEST_REF = 256, 4096
@@ -92,6 +93,8 @@ def go(role: str, options: Options, argv: list[str]) -> int:
         repo.require_work_tree()
         configured = _configured(repo)
         tracer = configured.settings.tracer if configured else None
+        if "store" in options and not (configured and configured.settings.store.url):
+            raise UsageError("--store: no store is set", "roar config set store.url /path/of/a/folder")
         variables = {**(configured.variables if configured else {}), **plan.variables}
         branch, commit = refs.head(repo)
         os.chdir(plan.cwd)
@@ -129,6 +132,7 @@ def go(role: str, options: Options, argv: list[str]) -> int:
                     without_overlay="no_overlay" in options,
                     tags=plan.tags,
                     hints=plan.hints,
+                    store="store" in options,
                 )
                 manner = Manner("quiet" in options, "json" in options, look=not is_step)
                 return record_run(state, report, done, manner, plan.timeout)

@@ -144,6 +144,12 @@ def _branch(text: str) -> str:
     return name
 
 
+def _address(text: str) -> str:
+    if "\0" in text or "\n" in text or text.startswith("-"):
+        raise ValueError(text)
+    return text
+
+
 def _choice(words: tuple[str, ...]) -> Kind:
     def parse(text: str) -> str:
         if text.lower() not in words:
@@ -312,6 +318,20 @@ class Sync(NamedTuple):
     ] = ""
 
 
+class Store(NamedTuple):
+    """Where the bytes of files are kept by hash (docs/store.md)."""
+
+    url: Annotated[
+        str,
+        Kind("a folder, or an address such as s3://bucket/prefix", _address),
+        Help("The store: a folder, s3://, gs://, az://, ssh://, or https:// to read from only."),
+    ] = ""
+    policy: Annotated[
+        Literal["asked", "outputs"],
+        Help("What a recorded run puts into the store: nothing unless --store asks for it, or always its outputs."),
+    ] = "asked"
+
+
 class Receive(NamedTuple):
     """What a server lets in, whose pre-receive hook is `git-hooks/pre-receive`."""
 
@@ -350,6 +370,7 @@ class Settings(NamedTuple):
     analyzers: Analyzers = Analyzers()
     redact: Redact = Redact()
     sync: Sync = Sync()
+    store: Store = Store()
     receive: Receive = Receive()
     logging: Logging = Logging()
     sign: Sign = Sign()

@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from roar.config.read import load
+from roar.errors import RoarError
 from roar.git import transport, worktree
 from roar.git.objects import Reader
 from roar.git.repository import Repository
@@ -17,14 +19,16 @@ from roar.paths import fs, is_safe_relative
 from roar.records.job import File
 from roar.records.summary import printable
 from roar.stamps import Stamps
+from roar.store.place import opened
 
 Kind = Literal["step", "commit", "overlay", "work tree", "made before", "given", "in place", "unknown", "missing"]
 """How an input is had:
 
 ``step``: made by an earlier step of the plan · ``commit``: checked out · ``overlay``: kept beside the record ·
 ``work tree``: copied from the user's · ``made before``: copied from what an interrupted reproduction has made ·
-``given``: copied from where ``--input`` says · ``in place``: outside of the repository, and there · ``unknown``: the
-record does not know the content · ``missing``: nowhere.
+``given``: copied from where ``--input`` says, or from the store when that is a folder · ``in place``: outside of the
+repository, and there · ``unknown``: the record does not know the content · ``missing``: nowhere, or in a store from
+which it is to be fetched first.
 """
 
 
@@ -65,6 +69,7 @@ class Sources:
         self._known_paths = known_paths
         self._stamps = stamps
         self._made = made
+        self._settings = load(repo).settings
         self._reader = Reader(repo)
 
     def close(self) -> None:
@@ -133,7 +138,7 @@ class Sources:
         before = os.path.join(self._made, content) if self._made else ""
         if before and self._hash(before, file.size) == content:
             return Source("made before", before)
-        return self._given_file(content) or Source("missing", note=note)
+        return self._given_file(content) or self._stored(content) or Source("missing", note=note)
 
     def _paths(self, file: File, content: str) -> Iterator[str]:
         """Where a content may lie in the work tree: first under its own name, without asking for the others."""
@@ -144,7 +149,7 @@ class Sources:
         found = self._hash(fs(file.path), None)
         if found == content:
             return Source("in place", fs(file.path))
-        given = self._given_file(content)
+        given = self._given_file(content) or self._stored(content)
         if given is not None and file.asked and is_safe_relative(file.asked):
             return given  # a link in the work tree led to it: a copy in the link's place does as well
         return Source("missing", note="it has other content here" if found else "")
@@ -158,6 +163,24 @@ class Sources:
                 state = "has other content" if found else "cannot be read" if os.path.exists(place) else "is not there"
                 return Source("missing", note=f"{printable(place)} {state}")
         return None
+
+    def _stored(self, content: str) -> Source | None:
+        """What the user's store has of it. A plan is no reason to fetch gigabytes: the user is told how."""
+        url = self._settings.store.url
+        if not url:
+            return None
+        try:
+            store = opened(url, self._repo.work_tree or self._repo.own_dir)
+            if not store.has(content, None):
+                return None
+        except RoarError as error:
+            return Source("missing", note=printable(str(error)))
+        place = store.place(content)
+        if not os.path.isabs(place):
+            return Source("missing", note=f"it is in {store.name}, to be fetched first: roar get {content[:12]}")
+        if self._hash(place, None) != content:
+            return Source("missing", note=f"the store's copy is damaged: {place}")
+        return Source("given", place)
 
     def _hash(self, place: str, size: int | None) -> str | None:
         """The BLAKE3 of a regular file; None when there is none, "" when its size alone says that it is another."""

@@ -79,6 +79,8 @@ class Run(NamedTuple):
     """What the user said of the run, by key."""
     hints: tuple[tuple[str, str], ...] = ()
     """What the user said it read (``input``) and wrote (``output``) beside the files that are seen."""
+    store: bool = False
+    """Whether its outputs are to go into the store, whatever the settings say."""
     ended_after_s: float | None = None
     """When roar ended the command because it took longer."""
 
