@@ -115,7 +115,9 @@ def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
         for line in lines(identifier, job, Style.of(2, output.color)):
             boundary.say(line)
     if run.store or configured.settings.store.policy == "outputs":
-        _store(run, configured.settings.store.url, identifier, job, quiet=manner.quiet or output.quiet)
+        _store(
+            run, configured.settings.store.url, identifier, job, quiet=manner.quiet or manner.as_json or output.quiet
+        )
     if manner.look and _reads_data(job):
         _say_what_is_stale(run, (identifier, job))
     if unsigned:
