@@ -404,3 +404,20 @@ def test_a_mirror_push_from_a_clone_deletes_what_others_pushed_and_they_bring_it
     assert refs_of(hub, git, "refs/notes/")  # and it spreads what belongs to the clone alone
     Roar(hub.parent / "a")("sync")
     assert theirs in git(hub, "log", "--format=%B", "--glob=refs/roar/jobs/*")
+
+
+def test_a_name_on_the_remote_that_hinders_ours_stops_no_sync(
+    hub: Path, roar: Roar, repo: Repository, git: Git, tmp_path: Path
+) -> None:
+    """Somebody puts a ref ``jobs/2025`` where chains lie below ``jobs/2025/``: their records are not lost here."""
+    theirs = make.on_chain(repo, "x", make.draft(make.fields("train"), make.START // 1_000_000, "x"))
+    git(roar.folder, "push", "-q", "origin", "refs/roar/*")
+    git(roar.folder, "update-ref", "-d", "refs/roar/jobs/2025/x")
+    roar("sync")
+    tip = git(hub, "rev-parse", "refs/roar/jobs/2025/x")
+    git(hub, "update-ref", "-d", "refs/roar/jobs/2025/x")
+    git(hub, "update-ref", "refs/roar/jobs/2025", tip)
+    for _ in range(2):
+        roar("sync")
+        assert theirs[0][:12] in roar("log", "--oneline").stdout.decode()
+    git(roar.folder, "fsck", "--strict")

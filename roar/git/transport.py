@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from roar.errors import GitError, UsageError
@@ -75,17 +75,48 @@ def fetch_records(repo: Repository, remote: str, own_notes: str, place: str = OU
     Raises ``GitError`` with git's reason when the remote cannot be reached.
     """
     before = refs.listing(repo, f"refs/roar-remote/{remote}/")
-    words = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"]
-    # A mirror's own refspec would set our chains back to what the remote has of them; a partial clone's filter would
-    # leave out the records themselves, to be fetched one by one.
-    words += ["--refmap=", "--no-filter"]
-    words += [f"--negotiation-tip={ref}" for ref in list(before)[-8:]]
-    words += ["--quiet"] if quiet else ["--progress"]
-    done = _talk(repo, [*words, "--end-of-options", remote, *refspecs(remote, own_notes, place)], quiet=quiet)
+    done = _fetch(repo, remote, own_notes, place, quiet=quiet)
+    if done.returncode and _move_what_is_in_the_way(repo, remote, place):
+        done = _fetch(repo, remote, own_notes, place, quiet=quiet)
     if done.returncode:
         raise GitError(f"cannot fetch from {remote}: {_reason(done.stderr)}", f"git fetch {remote}")
     after = refs.listing(repo, f"refs/roar-remote/{remote}/")
     return [ref for ref, oid in after.items() if before.get(ref) != oid]
+
+
+def _fetch(repo: Repository, remote: str, own_notes: str, place: str, *, quiet: bool) -> program.Done:
+    words = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"]
+    # A mirror's own refspec would set our chains back to what the remote has of them; a partial clone's filter would
+    # leave out the records themselves, to be fetched one by one.
+    words += ["--refmap=", "--no-filter"]
+    known = list(refs.listing(repo, f"refs/roar-remote/{remote}/"))
+    words += [f"--negotiation-tip={ref}" for ref in known[-8:]]
+    words += ["--quiet"] if quiet else ["--progress"]
+    return _talk(repo, [*words, "--end-of-options", remote, *refspecs(remote, own_notes, place)], quiet=quiet)
+
+
+def _move_what_is_in_the_way(repo: Repository, remote: str, place: str) -> bool:
+    """Rename our copies of refs that are gone on a remote and whose names hinder new ones there: ``a`` and ``a/b``.
+
+    They may be the last to hold their records.
+    """
+    copies = f"refs/roar-remote/{remote}/"
+    there = {copies + ref.removeprefix(OURS) for ref in remote_refs(repo, remote, f"{OURS}*", place)}
+    ours = refs.listing(repo, copies)
+    hindering = [ref for ref in ours.keys() - there if ref in _folders(there) or _folders([ref]) & there]
+    lines = []
+    for ref in hindering:
+        kind = ref.removeprefix(copies).partition("/")[0]
+        lines.append(
+            f"create refs/roar-remote/gone/{remote}/{kind}/{ours[ref]} {ours[ref]}\ndelete {ref} {ours[ref]}\n"
+        )
+    repo.ask("update-ref", "--no-deref", "--stdin", stdin="".join(lines).encode())
+    return bool(hindering)
+
+
+def _folders(names: Iterable[str]) -> set[str]:
+    """The names above some names."""
+    return {name[:at] for name in names for at, letter in enumerate(name) if letter == "/"}
 
 
 def push_records(repo: Repository, remote: str, place: str = OURS, *, quiet: bool = True) -> Pushed:

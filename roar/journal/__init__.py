@@ -4,7 +4,7 @@
     refs/roar/notes/<writer>          this clone's notes
     refs/roar/archive/<yyyy>/<writer> records of many writers, folded together by this clone
     refs/roar-remote/<remote>/...     what others have
-    refs/roar-kept/...                chains of this clone that a remote has folded
+    refs/roar-folded/...                chains of this clone that a remote has folded
     refs/roar-keep/<writer>           commits that records name and no branch holds; of this clone alone
 
 A record's commit holds a tree with ``record.json`` and what belongs to it: ``files/`` (the overlay), ``in/`` and
@@ -17,7 +17,7 @@ JOBS = "refs/roar/jobs/"
 NOTES = "refs/roar/notes/"
 ARCHIVE = "refs/roar/archive/"
 REMOTES = "refs/roar-remote/"
-KEPT = "refs/roar-kept/"
+FOLDED = "refs/roar-folded/"
 KEEP = "refs/roar-keep/"
 PUSHED = "refs/roar-pushed/"
 CHECK = "refs/roar/check/"

@@ -16,7 +16,7 @@ from roar.errors import GitError, RecordError
 from roar.git import gclock, locks, objects, refs, settings, worktree
 from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
-from roar.journal import ARCHIVE, JOBS, KEPT, RECORD, read, segments
+from roar.journal import ARCHIVE, FOLDED, JOBS, RECORD, read, segments
 from roar.journal.append import head_date
 from roar.journal.segments import Item
 from roar.journal.writer import writer_name
@@ -197,7 +197,7 @@ def go_on(repo: Repository, gone: Gone) -> None:
                 if objects.Commit(body).signed:  # a signature is of the commit with its parents
                     return
                 parent = objects.write(repo, "commit", objects.on_parent(body, parent))
-            kept = f"{KEPT}jobs/{gone.ref.removeprefix(JOBS).partition('/')[0]}/{gone.tip[:16]}"
+            kept = f"{FOLDED}jobs/{gone.ref.removeprefix(JOBS).partition('/')[0]}/{gone.tip[:16]}"
             if not refs.compare_and_swap(repo, kept, gone.tip, refs.read(repo, kept)):
                 return
             if parent is None:

@@ -13,7 +13,7 @@ from roar.errors import GitError, RecordError
 from roar.git import gclock, locks, notes, objects, refs, settings
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.journal import JOBS, KEPT, LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, read
+from roar.journal import FOLDED, JOBS, LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, read
 from roar.journal.writer import known_writer, writer_name
 from roar.records import codec
 from roar.records.job import Job
@@ -144,8 +144,8 @@ def _people(repo: Repository, reader: Reader) -> tuple[str, str]:
 def _chains(repo: Repository) -> list[str]:
     """The ends of this clone's chains."""
     writer = known_writer(repo)
-    found = refs.listing(repo, JOBS, KEPT)
-    return [oid for ref, oid in found.items() if ref.startswith(KEPT) or ref.rpartition("/")[2] == writer]
+    found = refs.listing(repo, JOBS, FOLDED)
+    return [oid for ref, oid in found.items() if ref.startswith(FOLDED) or ref.rpartition("/")[2] == writer]
 
 
 def _lines(repo: Repository, tips: list[str], known: list[str]) -> dict[str, tuple[str, str]]:

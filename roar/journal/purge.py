@@ -18,8 +18,8 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import (
     ARCHIVE,
+    FOLDED,
     JOBS,
-    KEPT,
     NOTES,
     PUSHED,
     REMOTES,
@@ -114,7 +114,7 @@ def purge(repo: Repository, identifiers: Collection[str]) -> Purged:
         gclock.hold(repo, _PATIENCE_SECONDS),
     ):
         found = find(repo, identifiers)
-        own = {ref: tip for ref, tip in found.refs.items() if ref.startswith((JOBS, ARCHIVE, KEPT))}
+        own = {ref: tip for ref, tip in found.refs.items() if ref.startswith((JOBS, ARCHIVE, FOLDED))}
         old = writer_name(repo)
         if not own:
             return Purged(found, {}, _forget_copies(repo, found, None))
@@ -176,13 +176,13 @@ def _replace(
     repo: Repository, made: Mapping[str, str | None], own: Mapping[str, str], old: str, name: str
 ) -> dict[str, str | None]:
     """Let the new chains take the place of the old ones, all or none; gives old names with the new ones."""
-    there = refs.listing(repo, JOBS, ARCHIVE, KEPT)
+    there = refs.listing(repo, JOBS, ARCHIVE, FOLDED)
     moved: dict[str, str | None] = {}
     lines = []
     for ref, new in made.items():
         here = ref if ref in there else _named(ref, old, name)  # new_writer has renamed those of this writer
         target = (
-            here if here != ref else _free(ref, name if new is None or not ref.startswith(KEPT) else new[:16], there)
+            here if here != ref else _free(ref, name if new is None or not ref.startswith(FOLDED) else new[:16], there)
         )
         if new is None:
             lines.append(f"delete {here} {own[ref]}")
@@ -237,7 +237,7 @@ def _forget_copies(repo: Repository, found: Found, old: str | None) -> list[str]
     """
     copies = {ref: oid for ref, oid in found.refs.items() if ref.startswith(REMOTES)}
     if copies:
-        known = archive.identifiers(repo, refs.listing(repo, JOBS, ARCHIVE, KEPT).values()) | archive.buried(repo)
+        known = archive.identifiers(repo, refs.listing(repo, JOBS, ARCHIVE, FOLDED).values()) | archive.buried(repo)
         lacking = archive.uncovered(repo, copies, known)
         copies = {ref: oid for ref, oid in copies.items() if ref not in lacking}
     notes = {

@@ -16,13 +16,13 @@ from roar.errors import GitError, RecordError
 from roar.git import program, refs
 from roar.git.objects import TREE_MODE, Reader
 from roar.git.repository import Repository
-from roar.journal import ARCHIVE, JOBS, KEPT, RECORD, REMOTES, manifests
+from roar.journal import ARCHIVE, FOLDED, JOBS, RECORD, REMOTES, manifests
 from roar.paths import is_safe_relative, to_text
 from roar.records import codec
 from roar.records.job import File, Job, Shard
 from roar.records.model import Record
 
-_CHAIN = re.compile(r"refs/(roar|roar-kept|roar-remote/.+?)/(jobs|archive)/.+")
+_CHAIN = re.compile(r"refs/(roar|roar-folded|roar-remote/.+?)/(jobs|archive)/.+")
 
 
 class Stored(NamedTuple):
@@ -55,7 +55,7 @@ class Broken(NamedTuple):
 
 def tips(repo: Repository) -> dict[str, str]:
     """The chains of records, our own and others', with the commit each ends in."""
-    found = refs.listing(repo, JOBS, ARCHIVE, KEPT, REMOTES)
+    found = refs.listing(repo, JOBS, ARCHIVE, FOLDED, REMOTES)
     return {ref: oid for ref, oid in found.items() if _CHAIN.fullmatch(ref)}
 
 

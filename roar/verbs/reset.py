@@ -11,7 +11,7 @@ from roar.cache import database
 from roar.errors import RoarError
 from roar.git import locks, refs
 from roar.git.repository import Repository
-from roar.journal import ARCHIVE, JOBS, KEEP, KEPT, LOCAL_NOTES, OWN, PUSHED, REMOTES, SPELLED_NOTES, archive, read
+from roar.journal import ARCHIVE, FOLDED, JOBS, KEEP, LOCAL_NOTES, OWN, PUSHED, REMOTES, SPELLED_NOTES, archive, read
 from roar.verbs import sessions
 from roar.verbs.status import saved_aside
 
@@ -37,9 +37,9 @@ def doomed(repo: Repository, *, everything: bool) -> Doomed:
     if not everything:
         return Doomed(files, {}, [], 0, 0, 0)
     tips = read.tips(repo)
-    own = archive.identifiers(repo, [oid for ref, oid in tips.items() if ref.startswith((JOBS, ARCHIVE, KEPT))])
+    own = archive.identifiers(repo, [oid for ref, oid in tips.items() if ref.startswith((JOBS, ARCHIVE, FOLDED))])
     theirs = archive.identifiers(repo, [oid for ref, oid in tips.items() if ref.startswith(REMOTES)])
-    held = refs.listing(repo, OWN, KEPT, KEEP, PUSHED, REMOTES)
+    held = refs.listing(repo, OWN, FOLDED, KEEP, PUSHED, REMOTES)
     names = refs.symbolic_names(repo, LOCAL_NOTES, SPELLED_NOTES)
     return Doomed(files, held, names, len(own | theirs), len(own - theirs), saved_aside(repo))
 
