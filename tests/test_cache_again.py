@@ -16,16 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_cache import content, job, jobs_of, new_repository
 
-from roar.cache import again
+from roar.cache import again, extract
 from roar.cache.database import delete
 from roar.cache.index import open_index, path_of
 from roar.errors import RecordError
 from roar.git import refs
 from roar.git.repository import Repository, discover
+from roar.hashing import digest_bytes
 from roar.journal import archive, purge, read, segments
 from roar.journal.append import append
 from roar.records import codec
 from roar.records.about import Tombstone, Withdrawal
+from roar.records.job import Command
 from roar.verbs.sync import sync
 
 STEPS = (
@@ -256,3 +258,16 @@ def test_known_environments_in_odd_places(tail: bytes) -> None:
     rest = body[1:-1].replace(part + b",", b"")
     for hostile in (odd, odd[:-1] + b"," + rest + b"}", b"{" + rest + b"," + odd[1:]):
         assert verdict(quick.decode, hostile) == verdict(codec.decode, hostile)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"cwd": "src", "name": "big"},
+        {"redirects": [{"fd": 0, "path": "in"}, {"fd": 1, "path": "é", "append": True, "later": [1]}]},
+    ],
+)
+def test_the_key_of_a_step_is_of_its_canonical_bytes(more: dict[str, Any]) -> None:
+    command = Command.model_validate({"argv": ["a", "b c"], **more})
+    assert extract.step_key(command) == digest_bytes(codec.encode(command))[:32]

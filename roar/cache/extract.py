@@ -185,8 +185,14 @@ def step_key(command: Command) -> str:
     """What makes a step, as 32 digits: words (without the recording work tree), place, name and redirects."""
     root = command.root
     words = [_without_root(word, root) for word in command.argv] if root else command.argv
-    plain = Command(argv=words, cwd=command.cwd, name=command.name, redirects=command.redirects)
-    return digest_bytes(codec.encode(plain))[:32]
+    plain: dict[str, Any] = {"argv": words}
+    if command.cwd:
+        plain["cwd"] = command.cwd
+    if command.name is not None:
+        plain["name"] = command.name
+    if command.redirects:
+        plain["redirects"] = [redirect.model_dump(exclude_defaults=True) for redirect in command.redirects]
+    return digest_bytes(codec.dumps(plain))[:32]
 
 
 def _without_root(word: str, root: str) -> str:

@@ -38,7 +38,12 @@ KINDS: dict[str, type[Record]] = {
 
 def encode(record: Part) -> bytes:
     """The canonical bytes of a record or a part of one."""
-    return orjson.dumps(record.model_dump(exclude_defaults=True) | _stamp(record), option=orjson.OPT_SORT_KEYS)
+    return dumps(record.model_dump(exclude_defaults=True) | _stamp(record))
+
+
+def dumps(fields: dict[str, Any]) -> bytes:
+    """The canonical bytes of plain values."""
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
 
 
 def _stamp(record: Part) -> dict[str, object]:

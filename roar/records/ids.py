@@ -12,13 +12,14 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 26
 LAST_CLOCK = (1 << 48) - 1
 """The largest clock that an id has room for, in the year 10889."""
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _READ_ALIKE = str.maketrans("OIL", "011")
 
 
 def record_id(clock: int, body: bytes) -> str:
     """The id of the record with this clock (milliseconds since the epoch) and these canonical bytes."""
     number = clock << 80 | int.from_bytes(blake3(body).digest(length=10), "big")
-    return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
 
 
 def clock_of(identifier: str) -> int:
