@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -466,6 +467,15 @@ class TestRun:
         done = subprocess.run(words, cwd=tree, capture_output=True, check=False, timeout=50)
         assert done.returncode == -9 or done.returncode == 137
         assert "timed-out" in gaps(last(tree))
+
+    def test_the_timeout_spares_what_is_not_the_commands(self, tree: Path) -> None:
+        run = "import roar.trace.start as s; s.GRACE_SECONDS = 0.5; from roar.__main__ import main; main()"
+        words = f"{sys.executable} -c '{run}' run -q --timeout 0.5 sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'"
+        shell = f"sleep 300 > {os.devnull} 2>&1 & echo $!; exec {words}"
+        done = subprocess.run(["sh", "-c", shell], cwd=tree, capture_output=True, check=False, timeout=50)
+        os.kill(int(done.stdout), signal.SIGKILL)  # it is there
+        assert last(tree).exit.signal == 9
+        assert set(gaps(last(tree))) == {"timed-out"}
 
     def test_help_has_them(self, roar: Roar) -> None:
         text = roar("run", "-h").stdout

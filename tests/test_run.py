@@ -465,6 +465,18 @@ def test_the_environment_and_descriptors_are_untouched(tree: Path, names: list[s
     assert traced.stdout == bare.stdout
 
 
+def test_an_environment_that_python_would_not_make(tree: Path) -> None:
+    """An entry without a name: Python's exec refuses it, but a C program may have left one."""
+    code = """import ctypes, os, sys
+words = [w.encode() for w in (sys.executable, "-m", "roar", "run", "-q", "sh", "-c", "exit 7")]
+given = [f"{k}={v}".encode() for k, v in os.environ.items()] + [b"=nameless", b"without"]
+array = lambda items: (ctypes.c_char_p * (len(items) + 1))(*items, None)
+ctypes.CDLL(None).execve(words[0], array(words), array(given))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tree, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (7, b"")
+    assert last(tree).exit.code == 7
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_stay_closed(tree: Path, closed: str) -> None:
     script = "ls /proc/self/fd > fds; exit 3"

@@ -34,8 +34,11 @@ class Done:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The caller's environment without what would turn git to another repository, and with plain messages."""
-    env = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+    """The caller's environment without what would turn git to another repository, and with plain messages.
+
+    Nor has it variables without a name, with which Python starts nothing.
+    """
+    env = {k: v for k, v in os.environ.items() if k and k not in _NOT_INHERITED}
     env.update(GIT_OPTIONAL_LOCKS="0", LC_ALL="C", GIT_ADVICE="0", GIT_PAGER="cat")
     env.update(more)
     return env

@@ -72,6 +72,7 @@ def environment() -> dict[str, str]:
     """The environment that this process was started with.
 
     Not ``os.environ``: in the C locale Python adds an LC_CTYPE of its own (PEP 538), which no command should see.
+    What is not ``NAME=VALUE`` is left out: Python's exec does not take it.
     """
     try:
         with open("/proc/self/environ", "rb") as file:
@@ -79,18 +80,22 @@ def environment() -> dict[str, str]:
     except OSError:
         return dict(os.environ)
     pairs = (os.fsdecode(entry).partition("=") for entry in entries)
-    return {name: value for name, equals, value in pairs if equals}
+    return {name: value for name, equals, value in pairs if name and equals}
 
 
 def inside_a_run() -> bool:
     """True when a tracer of roar follows this process already."""
     try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            tracer = next((line.split()[1] for line in file if line.startswith("TracerPid:")), "0")
-        with open(f"/proc/{tracer}/comm", encoding="ascii", errors="replace") as file:
-            return tracer != "0" and file.read().strip() == "roar-tracer"
+        with open(f"/proc/{_tracer_of('self')}/comm", encoding="ascii", errors="replace") as file:
+            return file.read().strip() == "roar-tracer"
     except OSError:
         return False
+
+
+def _tracer_of(pid: int | str) -> int:
+    """The process that traces this one; 0 when there is none. Raises ``OSError``."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("TracerPid:")), 0)
 
 
 def redirections() -> tuple[tuple[int, str, bool], ...]:
@@ -202,10 +207,13 @@ def wait_for_end(done: int, timeout: float | None = None) -> bool:
 
 
 def _command_of(tracer: int) -> int:
-    """The command's first process: the other child of our parent, the tracer. Raises ``ProcessLookupError``."""
+    """The command's first process: the child of our parent, the tracer, that it traces. Raises ``ProcessLookupError``.
+
+    Others may be there: a shell that started some in the background and then became us by ``exec``.
+    """
     try:
         with open(f"/proc/{tracer}/task/{tracer}/children", encoding="ascii") as file:
-            return next(pid for pid in map(int, file.read().split()) if pid != os.getpid())
+            return next(pid for pid in map(int, file.read().split()) if _tracer_of(pid) == tracer)
     except (OSError, StopIteration):
         raise ProcessLookupError from None
 
