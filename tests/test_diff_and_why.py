@@ -12,6 +12,7 @@ from ask import Ask
 from conftest import Git, Roar, needs_tracer
 
 from roar.git.repository import Repository
+from roar.records.job import File
 from roar.verbs import metrics
 
 TRAIN = """import json, sys
@@ -159,6 +160,9 @@ def test_nothing_to_compare(repo: Repository, ask: Ask) -> None:
         ("m.json", "[" * 100_000, {}),
         ("m.json", json.dumps(list(range(1000))), {}),
         ("m.csv", "\xff\x00", {}),
+        ("m.json", '{"\\ud800": 1}', {}),
+        ("m.json", '{"%s": 1, "b": 2}' % ("a" * 300), {"b": "2"}),
+        ("m.json", '{"a": NaN, "b": 1e999}', {"a": "NaN", "b": "Infinity"}),
     ],
 )
 def test_numbers_in_result_files(path: str, body: str, values: dict[str, str]) -> None:
@@ -169,3 +173,27 @@ def test_yaml_where_it_can_be_read() -> None:
     pytest.importorskip("yaml")
     assert metrics.read("m.yaml", b"test: {f1: 0.5}\n") == {"test.f1": "0.5"}
     assert metrics.read("m.yml", b"a: [") == {}
+    for strange in (b"!!bool maybe", b"!!int ''", b"!!timestamp now", b"&a [*a]", b"&a {again: *a}", b"1: 2001-99-99"):
+        assert metrics.read("m.yml", strange) == {}
+    laughs = ["0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    laughs += [f"{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 11)]
+    assert metrics.read("m.yml", "\n".join(laughs).encode()) == {}
+
+
+@needs_tracer
+def test_a_strange_result_file_costs_no_record(tree: Path, roar: Roar) -> None:
+    script = r"""printf '{"\ud800": 1}' > a.json; printf '&a [*a]' > b.yaml; printf '{"loss": 1}' > c.json
+    printf '{"password": 123456, "ghp_%s": 1, "tokens": 7}' 012345678901234567890123456789abcdef > d.json"""
+    roar("run", "-q", "sh", "-c", script)
+    assert answer(roar, "log")["jobs"][0]["metrics"] == {"c.json": {"loss": "1"}, "d.json": {"tokens": "7"}}
+
+
+def test_few_files_are_looked_at_for_numbers(tmp_path: Path) -> None:
+    def result(path: str) -> File:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text('{"loss": 1}')
+        return File(path=path, hash=make.digest('{"loss": 1}'), size=11)
+
+    many = [*(result(f"boxes/{n:03}.json") for n in range(150)), result("metrics.json")]
+    found = [each.path for each in metrics.of_outputs(str(tmp_path), many)]
+    assert found == [*(f"boxes/{n:03}.json" for n in range(19)), "metrics.json"]

@@ -181,7 +181,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
             variables={from_fs(name): from_fs(value) for name, value in chosen.items()},
             umask=report.start.get("umask"),
         ),
-        "metrics": metrics.of_outputs(root, seen.outputs),
+        "metrics": metrics.of_outputs(root, seen.outputs, wanted.redact),
         "trackers": tracked.cleaned(booked, root, wanted.redact),
         "left_out": seen.left_out,
         "not_found": vain,
