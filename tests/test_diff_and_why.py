@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,19 @@ def test_nothing_to_compare(repo: Repository, ask: Ask) -> None:
     assert "Nothing differs." in ask("diff", job[:14], job[:14])
     assert "No job wrote anything else there before" in ask("why", make.digest("1")[:12])
     assert "is a job" in ask("why", job[:14], code=2)
+
+
+@needs_tracer
+@pytest.mark.parametrize("name", ["q.sql", "é b/q.sql", os.fsdecode(b"caf\xe9.sql")])
+def test_lines_that_look_like_those_of_a_patch(tree: Path, roar: Roar, name: str) -> None:
+    path = tree / name
+    path.parent.mkdir(exist_ok=True)
+    for text in ("-- old", "++ new\x0cdiff --git a b"):
+        path.write_text(f"{text}\n")
+        roar("run", "-q", "sh", "-c", 'wc -c < "$1" > out', "sh", name)
+    (cause,) = answer(roar, "why", "out")["causes"]
+    assert cause["lines"] == ["--- old", "+++ new\x0cdiff --git a b"]
+    assert b"+1 -1" in roar("diff", "out").stdout
 
 
 @pytest.mark.parametrize(

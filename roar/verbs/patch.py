@@ -13,14 +13,14 @@ from typing import NamedTuple
 from roar.errors import GitError
 from roar.git import program
 from roar.git.repository import Repository
-from roar.paths import fs, is_safe_relative
+from roar.paths import from_fs, fs, is_safe_relative
 
 _SEALED = ["--no-ext-diff", "--no-textconv", "--no-renames"]
 """Nothing that the repository's attributes name may run on what a record brings."""
 
 
 class Patch(NamedTuple):
-    """``text`` is git's own; ``counts`` are lines added and removed by path (None: binary)."""
+    """``text`` is git's own; ``counts`` are lines added and removed by path (None: binary), in the text's order."""
 
     text: bytes
     counts: dict[str, tuple[int, int] | None]
@@ -75,7 +75,7 @@ def _counts(raw: bytes) -> dict[str, tuple[int, int] | None]:
     for line in raw.split(b"\0"):
         words = line.split(b"\t", 2)
         if len(words) == 3:
-            path = os.fsdecode(words[2])
+            path = from_fs(os.fsdecode(words[2]))
             found[path] = None if words[0] == b"-" else (int(words[0]), int(words[1]))
     return found
 

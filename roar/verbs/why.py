@@ -14,6 +14,7 @@ from roar.git.repository import Repository
 from roar.lineage import Use, choose_producer
 from roar.records.job import File
 from roar.verbs.compare import Change, Comparison, FileChange, compare
+from roar.verbs.patch import Patch
 
 Kind = Literal["arguments", "code", "input", "package", "environment", "machine", "unread package", "unknown", "chance"]
 """In order of rank. ``unknown``: a record does not know everything. ``chance``: nothing that was recorded differs."""
@@ -84,7 +85,7 @@ class _Story:
         """What differs between two jobs, the most direct first."""
         self._told.add((found.before.id, found.after.id))
         yield from _as_causes("arguments", found.command)
-        changed = _changed_lines(found.patch.text)
+        changed = _changed_lines(found.patch)
         for file in found.code:
             lines = tuple(changed.get(file.path, ()))
             yield Cause("code", file.path, _hash(file.before), _hash(file.after), lines=lines)
@@ -130,14 +131,17 @@ def _as_causes(kind: Kind, changes: Iterable[Change]) -> Iterator[Cause]:
         yield Cause(kind, change.name, _text(change.before), _text(change.after))
 
 
-def _changed_lines(patch: bytes) -> dict[str, list[str]]:
-    """The lines of a patch that are removed or added, by file."""
+def _changed_lines(patch: Patch) -> dict[str, list[str]]:
+    """The lines that are removed or added, by path. The files are in the order of the counts."""
     found: dict[str, list[str]] = {}
-    inside: list[str] = []
-    for line in patch.decode(errors="backslashreplace").splitlines():
+    paths = iter(patch.counts)
+    inside: list[str] | None = None
+    for line in patch.text.decode(errors="backslashreplace").split("\n"):
         if line.startswith("diff --git "):
-            inside = found.setdefault(line.rpartition(" b/")[2], [])
-        elif line[:1] in ("+", "-") and not line.startswith(("+++ ", "--- ")):
+            path, inside = next(paths, ""), None
+        elif line.startswith("@@ "):
+            inside = found.setdefault(path, [])
+        elif inside is not None and line.startswith(("+", "-")):
             inside.append(line)
     return found
 
