@@ -74,6 +74,14 @@ def below(path: str, folder: str) -> str | None:
     return path[len(prefix) :] if path.startswith(prefix) else None
 
 
+def is_outside(text: str) -> bool:
+    """True for a record's path that is absolute, which means outside of the repository. The mark alone says nothing."""
+    try:
+        return to_bytes(text).startswith(b"/")
+    except ValueError:
+        return False
+
+
 def is_safe_relative(text: str) -> bool:
     """True when a record's path stays inside the folder it is laid into, on any system."""
     try:

@@ -230,6 +230,27 @@ def test_names_of_every_kind(roar: Roar, tree: Path, git: Git) -> None:
     assert git(tree, "fsck", "--strict") == ""
 
 
+def test_code_with_a_name_that_is_not_utf8_is_code(roar: Roar, tree: Path, git: Git) -> None:
+    """The text of such a path begins with a slash in a record; the path does not."""
+    names = [os.fsdecode(name) for name in (b"clean\xe9.py", b"changed\xe9.py", b"new\xe9.py")]
+    for name in names[:2]:
+        (tree / name).write_text("print(1)\n")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "code")
+    for name in names[1:]:
+        (tree / name).write_text("print(2)\n")
+    roar("run", "-q", "sh", "-c", "cat *.py > all")
+    job = last(tree)
+    kept = {file.path: file.state for file in job.code.overlay}
+    assert kept == {"//bytes/changed%E9.py": "modified", "//bytes/new%E9.py": "untracked"}
+    assert by_path(job.inputs)["//bytes/clean%E9.py"].blob
+    for name in names[2:]:
+        (tree / name).unlink()
+    (tree / "all").unlink()
+    status = roar("status").stdout.decode()
+    assert "file in git //bytes/new%E9.py is gone" in status or "input //bytes/new%E9.py is gone" in status
+
+
 def test_files_rewritten_renamed_and_removed_during_the_run(roar: Roar, tree: Path) -> None:
     for name in ("inplace", "gone", "moved", "appended", "touched"):
         (tree / name).write_text(f"old {name}\n")

@@ -14,6 +14,7 @@ from roar.cli.say import Style, patience
 from roar.config.model import Output
 from roar.config.read import SHARED_FILE
 from roar.errors import ConfigError, RoarError, SavedAsideError
+from roar.paths import is_outside
 from roar.records.job import File, Job, Shard
 from roar.records.summary import (
     command_line,
@@ -85,7 +86,7 @@ def _reads_data(job: Job) -> bool:
     more than a moment it was said while it ran.
     """
     kept = {file.path for file in job.code.overlay}
-    made = (f.blob is None and f.path not in kept and not f.path.startswith("/") for f in job.inputs)
+    made = (f.blob is None and f.path not in kept and not is_outside(f.path) for f in job.inputs)
     return not (job.input_shards or job.output_shards) and any(made)
 
 

@@ -56,10 +56,6 @@ def lines(found: Ancestry, graph: Graph, heading: str) -> Iterator[str]:
 _ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
-def _text(name: str) -> str:
-    return resources.files("roar.export").joinpath(name).read_text("utf-8")
-
-
 def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 

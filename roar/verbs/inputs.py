@@ -15,7 +15,7 @@ from roar.git import transport, worktree
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes, digest_files
-from roar.paths import fs, is_safe_relative
+from roar.paths import fs, is_outside, is_safe_relative
 from roar.records.job import File
 from roar.records.summary import printable
 from roar.stamps import Stamps
@@ -30,14 +30,6 @@ Kind = Literal["step", "commit", "overlay", "work tree", "made before", "given",
 repository, and there · ``unknown``: the record does not know the content · ``missing``: nowhere, or in a store from
 which it is to be fetched first.
 """
-
-
-def is_outside(path: str) -> bool:
-    """True for a record's path that is absolute, which means outside of the repository."""
-    try:
-        return fs(path).startswith("/")
-    except ValueError:
-        return False
 
 
 class Source(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 
 from roar.config.model import Redact
 from roar.hashing import digest_bytes
-from roar.paths import fs
+from roar.paths import fs, is_outside
 from roar.records.job import File, Metrics
 from roar.redact import BUILT_IN, find_secrets, is_secret_name
 
@@ -35,7 +35,7 @@ def of_outputs(top: str, outputs: Iterable[File], rules: Redact = BUILT_IN) -> l
 
     A file whose content is no longer what was recorded gives none, and so do names that ``rules`` take for secrets'.
     """
-    small = [f for f in outputs if f.hash is not None and 0 < f.size <= MAX_BYTES and not f.path.startswith("/")]
+    small = [f for f in outputs if f.hash is not None and 0 < f.size <= MAX_BYTES and not is_outside(f.path)]
     results = [f for f in small if f.path.lower().endswith((".json", ".csv", ".tsv", ".yaml", ".yml"))]
     found: list[Metrics] = []
     for file in sorted(results, key=lambda f: (f.path.count("/"), f.path))[:MOST_LOOKED_AT]:

@@ -15,7 +15,7 @@ from roar.config.model import Redact
 from roar.git.repository import Repository
 from roar.hashing import digest_file, digest_link
 from roar.lineage import Use
-from roar.paths import fs
+from roar.paths import fs, is_outside
 from roar.records.job import Job
 from roar.records.summary import printable
 from roar.stamps import Stamps
@@ -116,7 +116,7 @@ class _Disk:
                 return known or (use.hash if stat.st_size == use.size else None)
             return digest_file(path).hash
         except OSError:
-            return use.hash if use.path.startswith("/") else None
+            return use.hash if is_outside(use.path) else None
 
 
 class _Upstream:

@@ -16,7 +16,7 @@ from roar.git import worktree
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
-from roar.paths import from_fs, fs, is_safe_relative, to_bytes
+from roar.paths import from_fs, fs, is_outside, is_safe_relative, to_bytes
 from roar.records.job import File, Incomplete, OverlayFile, Submodule
 from roar.redact import find_secrets, is_secret_path
 from roar.verbs.observe import Observed
@@ -122,7 +122,7 @@ def build(
     ``vain`` are paths it looked for and did not find, ``scripts`` names that its programs were given first.
     """
     overlay = Overlay(wanted, repo.require_work_tree())
-    inside = {f.path: f for f in seen.inputs if not f.path.startswith("/") and f.path not in seen.annexed}
+    inside = {f.path: f for f in seen.inputs if not is_outside(f.path) and f.path not in seen.annexed}
     tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
     untracked, tracked_here = [], []
     finder, nested = Finder(repo), dict[Nested, list[File]]()

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from roar.errors import UsageError
+from roar.paths import is_outside
 from roar.records.job import File
-from roar.verbs.inputs import Source, Sources, is_outside
+from roar.verbs.inputs import Source, Sources
 from roar.verbs.lacks import damaged, missing, no_commit
 from roar.verbs.plan import Asked, Chosen, LeftOut, Move, Need, Plan, Reason, Step, Stop
 from roar.verbs.refusals import refusals

@@ -15,12 +15,12 @@ from roar.git import refs, transport
 from roar.git.repository import Repository
 from roar.journal import REMOTES
 from roar.lineage import upstream
-from roar.paths import fs
+from roar.paths import fs, is_outside
 from roar.records.job import Job
 from roar.records.summary import command_line, printable
 from roar.stamps import Stamps
 from roar.verbs import rebuild_env, resume
-from roar.verbs.inputs import Sources, is_outside
+from roar.verbs.inputs import Sources
 from roar.verbs.plan import Asked, Chosen, Plan, Stop
 from roar.verbs.planning import ALL, Part, plan
 from roar.verbs.rebuild_env import Mode, Progress

@@ -4,9 +4,8 @@ place, or what no command line can hold, is refused before anything is looked at
 
 from __future__ import annotations
 
-from roar.paths import fs, is_safe_relative
+from roar.paths import fs, is_outside, is_safe_relative
 from roar.records.summary import printable
-from roar.verbs.inputs import is_outside
 from roar.verbs.plan import Chosen, Stop
 
 

@@ -15,14 +15,14 @@ from roar.cache.index import open_index
 from roar.errors import RoarError
 from roar.git.repository import Repository
 from roar.hashing import digest_file
-from roar.paths import fs
+from roar.paths import fs, is_outside
 from roar.records.job import File
 from roar.records.summary import printable
 from roar.stamps import Stamps
 from roar.trace.start import tracer_path
 from roar.verbs import rebuild_env, rerun, resume, sandbox, sessions, workspace
 from roar.verbs.equivalence import Rule
-from roar.verbs.inputs import Sources, is_outside
+from roar.verbs.inputs import Sources
 from roar.verbs.interrupts import held, interruptible
 from roar.verbs.plan import Plan, Step
 from roar.verbs.rebuild_env import Progress

@@ -15,14 +15,13 @@ from roar.errors import RoarError, SavedAsideError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
-from roar.paths import fs, is_safe_relative
+from roar.paths import fs, is_outside, is_safe_relative
 from roar.records.job import Command, Exit, Job
 from roar.records.summary import printable
 from roar.trace import report as reports
 from roar.trace.start import open_report, tracer_path, tracer_words
 from roar.verbs import sandbox, translate
 from roar.verbs.confined import Confined
-from roar.verbs.inputs import is_outside
 from roar.verbs.plan import Need, Step
 from roar.verbs.record import Run, record
 from roar.verbs.workspace import Workspace

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
+from roar.paths import is_outside
 from roar.verbs import workspace
 from roar.verbs.confined import Confined
-from roar.verbs.inputs import is_outside
 from roar.verbs.plan import Asked
 from roar.verbs.rebuild_env import Mode
 from roar.verbs.verdict import Verdict

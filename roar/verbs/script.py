@@ -16,10 +16,9 @@ from collections.abc import Iterator
 from roar.errors import RoarError, UsageError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.paths import fs, is_safe_relative
+from roar.paths import fs, is_outside, is_safe_relative
 from roar.records.summary import command_line, printable
 from roar.verbs import translate
-from roar.verbs.inputs import is_outside
 from roar.verbs.plan import Need, Plan, Step
 from roar.verbs.rebuild_env import Planned
 

@@ -16,7 +16,7 @@ from roar.cache.index import Index
 from roar.git.repository import Repository
 from roar.hashing import digest_files, digest_link
 from roar.lineage import Use, origins
-from roar.paths import fs
+from roar.paths import fs, is_outside
 from roar.records.summary import printable
 from roar.stamps import Stamps
 from roar.verbs.steps import Number, Step, steps_of
@@ -168,7 +168,7 @@ class _Pipeline:
                 continue
             kind: Literal["input", "code"] = "code" if use.code else "input"
             if now is None:
-                if not use.path.startswith("/"):
+                if not is_outside(use.path):
                     reasons.append(Reason(kind, f"{what} is gone", use.path))
                 continue
             writer, content = self._last.get(use.path, (None, None))
@@ -187,7 +187,7 @@ class _Pipeline:
             now = disk[use.path]
             if use.hash is None or not self._wrote_last(step, use.path) or (now is not None and use.hash in now):
                 continue
-            if now is None and use.path.startswith("/"):
+            if now is None and is_outside(use.path):
                 continue
             what = "is gone" if now is None else "was modified"
             reasons.append(Reason("output", f"output {printable(use.path)} {what}", use.path))

@@ -13,7 +13,7 @@ from roar.cache.index import Index, open_index
 from roar.errors import NotFoundError, RoarError, UsageError
 from roar.git.repository import Repository
 from roar.hashing import digest_file, digest_files
-from roar.paths import below, from_fs, fs, is_safe_relative
+from roar.paths import below, from_fs, fs, is_outside, is_safe_relative
 from roar.records.job import File, Job
 from roar.records.summary import printable
 from roar.redact import is_secret_path
@@ -22,7 +22,6 @@ from roar.store.copying import Origin, Store, Tell
 from roar.store.fetch import fetch
 from roar.store.place import opened
 from roar.store.remote import LIBRARIES, scheme
-from roar.verbs.inputs import is_outside
 from roar.verbs.resolve import resolve
 from roar.verbs.steps import session_asked
 
