@@ -123,7 +123,8 @@ def _refs(repo: Repository) -> Iterator[Symptom]:
                 "bad", "refs", f"{folder} cannot be written: records would be saved aside", "look at its rights"
             )
             return
-    yield Symptom("ok", "refs", f"{len(tips(repo))} chains of records")
+    chains = len(tips(repo))
+    yield Symptom("ok", "refs", f"{chains} chain{'s' * (chains != 1)} of records")
 
 
 def _spool(repo: Repository) -> Iterator[Symptom]:

@@ -33,6 +33,7 @@ from roar.records.job import (
     Job,
     LeftOut,
     Machine,
+    Metrics,
     Process,
     Program,
     Redirect,
@@ -167,6 +168,11 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     tags, hints, hidden_in_them = said_of(run, wanted.redact)
     fields, beside = _files(inputs, seen.outputs)
     gaps = _gaps_of_run(run, hidden + hidden_words + hidden_in_them)
+    numbers: list[Metrics] = []
+    try:
+        numbers = metrics.of_outputs(root, seen.outputs, wanted.redact)
+    except Exception as error:  # noqa: BLE001  whatever a result file holds, it may not cost the record
+        gaps.append(Incomplete(reason="metrics-unread", detail=f"numbers in result files: {type(error).__name__}"))
     fields |= _history(report, run.began_ns, wanted.redact)
     fields |= {
         "role": run.role,
@@ -181,7 +187,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
             variables={from_fs(name): from_fs(value) for name, value in chosen.items()},
             umask=report.start.get("umask"),
         ),
-        "metrics": metrics.of_outputs(root, seen.outputs, wanted.redact),
+        "metrics": numbers,
         "trackers": tracked.cleaned(booked, root, wanted.redact),
         "left_out": seen.left_out,
         "not_found": vain,
