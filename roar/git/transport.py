@@ -12,6 +12,8 @@ from roar.git.repository import Repository
 OURS = "refs/roar/"
 """Where records lie here, and on a remote that takes any ref. Elsewhere the same names follow another beginning, the
 ``place`` of the functions below; what they give and take are the names here."""
+_NOT_EVERY_REF = 1
+"""How `git fetch` ends when it reached the remote and could not set some ref here; 128 when it did not reach it."""
 _DELETED_AT_ONCE = 50
 """Refs in one push: hosts answer a push of hundreds with errors."""
 
@@ -76,7 +78,7 @@ def fetch_records(repo: Repository, remote: str, own_notes: str, place: str = OU
     """
     before = refs.listing(repo, f"refs/roar-remote/{remote}/")
     done = _fetch(repo, remote, own_notes, place, quiet=quiet)
-    if done.returncode and _move_what_is_in_the_way(repo, remote, place):
+    if done.returncode == _NOT_EVERY_REF and _move_what_is_in_the_way(repo, remote, place):
         done = _fetch(repo, remote, own_notes, place, quiet=quiet)
     if done.returncode:
         raise GitError(f"cannot fetch from {remote}: {_reason(done.stderr)}", f"git fetch {remote}")
