@@ -66,6 +66,15 @@ def tree(tmp_path: Path, git: Git) -> Path:
 
 
 @pytest.fixture
+def hub(tmp_path: Path, tree: Path, git: Git) -> Path:
+    """A bare repository that ``tree`` knows as origin."""
+    git(tmp_path, "clone", "-q", "--bare", str(tree), "hub.git")
+    git(tree, "remote", "add", "origin", str(tmp_path / "hub.git"))
+    git(tree, "push", "-q", "-u", "origin", "main")
+    return tmp_path / "hub.git"
+
+
+@pytest.fixture
 def repo(tree: Path) -> Repository:
     """The repository of ``tree``."""
     return discover(str(tree))

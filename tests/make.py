@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from roar.git.objects import Reader
@@ -189,3 +190,16 @@ def on_chain(repo: Repository, writer: str, *records: Job | Session) -> list[str
             Chain(repo, reader, writer).extend(entry)
             ids.append(entry.identifier)
     return ids
+
+
+def commit(folder: Path, git: Callable[..., str], text: str) -> str:
+    """Commit a file of code that holds this text, and give the commit's id."""
+    (folder / "code.py").write_text(text)
+    git(folder, "add", "code.py")
+    git(folder, "commit", "-qm", text)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def job_on(repo: Repository, commit: str, argv: str = "python train.py") -> str:
+    """Append a job that ran at a commit and give its id."""
+    return job(repo, argv, code={"commit": commit})

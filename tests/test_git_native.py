@@ -10,30 +10,10 @@ from pathlib import Path
 import make
 import pytest
 from conftest import Git, Roar
+from make import commit, job_on
 
 from roar.git.repository import Repository, discover
 from roar.journal import segments
-
-
-@pytest.fixture
-def hub(tmp_path: Path, tree: Path, git: Git) -> Path:
-    """A bare repository that ``tree`` knows as origin."""
-    git(tmp_path, "clone", "-q", "--bare", str(tree), "hub.git")
-    git(tree, "remote", "add", "origin", str(tmp_path / "hub.git"))
-    git(tree, "push", "-q", "-u", "origin", "main")
-    return tmp_path / "hub.git"
-
-
-def commit(folder: Path, git: Git, text: str) -> str:
-    (folder / "code.py").write_text(text)
-    git(folder, "add", "code.py")
-    git(folder, "commit", "-qm", text)
-    return git(folder, "rev-parse", "HEAD")
-
-
-def job_on(repo: Repository, commit: str, argv: str = "python train.py") -> str:
-    return make.job(repo, argv, code={"commit": commit})
-
 
 # ---- notes are derived
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import make
 import pytest
 from conftest import ROOT, Git, Roar
+from make import commit, job_on
 
 from roar.git import gclock
 from roar.git.repository import Repository, discover
@@ -35,31 +36,11 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return program
 
 
-@pytest.fixture
-def hub(tmp_path: Path, tree: Path, git: Git) -> Path:
-    """A bare repository that ``tree`` knows as origin."""
-    git(tmp_path, "clone", "-q", "--bare", str(tree), "hub.git")
-    git(tree, "remote", "add", "origin", str(tmp_path / "hub.git"))
-    git(tree, "push", "-q", "-u", "origin", "main")
-    return tmp_path / "hub.git"
-
-
 def on(folder: Path, *words: str, code: int | None = 0) -> str:
     """Call git and give what it says on standard error."""
     done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
     assert code is None or done.returncode == code, done.stderr
     return done.stderr
-
-
-def commit(folder: Path, git: Git, text: str) -> str:
-    (folder / "code.py").write_text(text)
-    git(folder, "add", "code.py")
-    git(folder, "commit", "-qm", text)
-    return git(folder, "rev-parse", "HEAD")
-
-
-def job_on(repo: Repository, commit: str, argv: str = "python train.py") -> str:
-    return make.job(repo, argv, code={"commit": commit})
 
 
 def state(folder: Path) -> dict[str, tuple[bytes, int]]:

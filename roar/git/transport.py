@@ -76,25 +76,27 @@ def fetch_records(repo: Repository, remote: str, own_notes: str, place: str = OU
 
     Raises ``GitError`` with git's reason when the remote cannot be reached.
     """
-    before = refs.listing(repo, f"refs/roar-remote/{remote}/")
-    done = _fetch(repo, remote, own_notes, place, quiet=quiet)
+    copies = f"refs/roar-remote/{remote}/"
+    before = refs.listing(repo, copies)
+    wanted = refspecs(remote, own_notes, place)
+    done = _fetch(repo, remote, wanted, before, quiet=quiet)
     if done.returncode == _NOT_EVERY_REF and _move_what_is_in_the_way(repo, remote, place):
-        done = _fetch(repo, remote, own_notes, place, quiet=quiet)
+        done = _fetch(repo, remote, wanted, refs.listing(repo, copies), quiet=quiet)
     if done.returncode:
         raise GitError(f"cannot fetch from {remote}: {_reason(done.stderr)}", f"git fetch {remote}")
-    after = refs.listing(repo, f"refs/roar-remote/{remote}/")
+    after = refs.listing(repo, copies)
     return [ref for ref, oid in after.items() if before.get(ref) != oid]
 
 
-def _fetch(repo: Repository, remote: str, own_notes: str, place: str, *, quiet: bool) -> program.Done:
+def _fetch(repo: Repository, remote: str, wanted: list[str], known: Iterable[str], *, quiet: bool) -> program.Done:
+    """Fetch these refspecs; ``known`` are the refs that we have of the remote."""
     words = ["fetch", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"]
     # A mirror's own refspec would set our chains back to what the remote has of them; a partial clone's filter would
     # leave out the records themselves, to be fetched one by one.
     words += ["--refmap=", "--no-filter"]
-    known = list(refs.listing(repo, f"refs/roar-remote/{remote}/"))
-    words += [f"--negotiation-tip={ref}" for ref in known[-8:]]
+    words += [f"--negotiation-tip={ref}" for ref in list(known)[-8:]]
     words += ["--quiet"] if quiet else ["--progress"]
-    return _talk(repo, [*words, "--end-of-options", remote, *refspecs(remote, own_notes, place)], quiet=quiet)
+    return _talk(repo, [*words, "--end-of-options", remote, *wanted], quiet=quiet)
 
 
 def _move_what_is_in_the_way(repo: Repository, remote: str, place: str) -> bool:
