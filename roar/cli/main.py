@@ -30,6 +30,7 @@ TABLE = {
     },
     "Make again": {
         "reproduce": "Run the lineage of a file again and compare the bytes",
+        "export": "Write the lineage as a script, or for make or Snakemake",
     },
     "Name": {
         "label": "Label jobs, sessions and files",

@@ -17,12 +17,12 @@ from roar.cli.configured import settings
 from roar.cli.present import count
 from roar.cli.reproduce_data import outcome_data, plan_data
 from roar.cli.reproduce_words import plan_lines, tell
-from roar.cli.say import Counter, Style
+from roar.cli.say import Counter, Style, write_file
 from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
-from roar.export import verdict_page
+from roar.export import sh, verdict_page
 from roar.git.repository import discover
 from roar.records.summary import command_line, printable
-from roar.verbs import reproduce, script
+from roar.verbs import reproduce
 from roar.verbs.equivalence import rule
 from roar.verbs.plan import Plan, Step
 from roar.verbs.planning import Part
@@ -130,9 +130,9 @@ def command(  # noqa: PLR0913  one for each option
     if made.stops:
         raise RoarError(*_first_stop(made))
     if script_file:
-        _write(script_file, script.script(made, repo))
+        write_file(script_file, sh.script(made, repo))
     if pins:
-        _write(pins, script.requirements(made))
+        write_file(pins, sh.requirements(made))
     if only_plan or script_file or pins:
         return EXIT_OK
     _agree(made, name, yes=yes)
@@ -147,7 +147,7 @@ def command(  # noqa: PLR0913  one for each option
     else:
         tell(made, outcome, style)
     if html:
-        _write(html, verdict_page.lines(made, outcome))
+        write_file(html, verdict_page.lines(made, outcome))
     return _end(name, outcome, times)
 
 
@@ -165,14 +165,6 @@ def _end(name: str, outcome: Outcome, times: int) -> int:
     often = "" if times > 1 else f"; {_again(name)} --times 3 tells chance from another environment"
     click.echo(f"(next: {compare}{often})", err=True)
     return EXIT_NO
-
-
-def _write(path: str, lines: Iterable[str]) -> None:
-    try:
-        with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.writelines(line + "\n" for line in lines)
-    except OSError as error:
-        raise RoarError(f"cannot write {printable(path)}: {error.strerror}") from error
 
 
 def _number(step: str) -> int:

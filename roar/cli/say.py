@@ -6,8 +6,10 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from roar.errors import RoarError
 
 
 @contextlib.contextmanager
@@ -52,6 +54,17 @@ class Counter:
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def write_file(path: str, lines: Iterable[str]) -> None:
+    """Write lines, whatever characters they hold. Raises ``RoarError``."""
+    from roar.records.summary import printable
+
+    try:
+        with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.writelines(line + "\n" for line in lines)
+    except OSError as error:
+        raise RoarError(f"cannot write {printable(path)}: {error.strerror}") from error
 
 
 def write_json(value: Any) -> None:

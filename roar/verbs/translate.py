@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from roar.paths import below, from_fs, fs, is_safe_relative
@@ -97,16 +98,27 @@ def variables(job: Job, top: str, tools: list[Tools]) -> dict[str, str]:
     env = clean_environment(of_python=bool(built))
     for name in [name for name in env if _SEED.fullmatch(name) and name not in recorded]:
         del env[name]
-    env.update({k: v for k, v in recorded.items() if _HARMLESS.fullmatch(k) and _PLAIN.fullmatch(v)})
-    modules = [_inside(folder, job.command, top) for folder in recorded.get("PYTHONPATH", "").split(":")]
-    if any(modules):
-        env["PYTHONPATH"] = ":".join(filter(None, modules))
+    env.update(believed(recorded))
+    folders_of_modules = modules(job, top)
+    if folders_of_modules:
+        env["PYTHONPATH"] = ":".join(folders_of_modules)
     if built:
         env["VIRTUAL_ENV"] = str(built[0].folder)
     if tools:
         folders = dict.fromkeys(tool.programs for tool in [*built, *tools])
         env["PATH"] = os.pathsep.join([*folders, env.get("PATH", os.defpath)])
     return env
+
+
+def modules(job: Job, top: str) -> list[str]:
+    """The folders of a recorded PYTHONPATH that were inside the work tree, as those of the work area ``top``."""
+    folders = job.environment.variables.get("PYTHONPATH", "").split(":")
+    return [inside for folder in folders if (inside := _inside(folder, job.command, top))]
+
+
+def believed(recorded: Mapping[str, str]) -> dict[str, str]:
+    """Those of the recorded variables that are harmless, by name and by value."""
+    return {k: v for k, v in recorded.items() if _HARMLESS.fullmatch(k) and _PLAIN.fullmatch(v)}
 
 
 def _inside(folder: str, command: Command, top: str) -> str | None:

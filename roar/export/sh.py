@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Iterator
 
 from roar.errors import RoarError, UsageError
+from roar.export.steps import WORK, command, quoted, status
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.paths import fs, is_outside, is_safe_relative
@@ -22,8 +23,6 @@ from roar.verbs import translate
 from roar.verbs.plan import Need, Plan, Step
 from roar.verbs.rebuild_env import Planned
 
-_TOP = "\x01top\x01"
-_WORK = "\x01work\x01"
 _URL = re.compile(r"(https?://|ssh://|git@)[\w.@:/~+-]+")
 _HEAD = r"""#!/bin/sh
 # Makes {name} again, as roar recorded it. Read it before you run it:
@@ -83,7 +82,7 @@ def _files(step: Step, reader: Reader) -> Iterator[str]:
     if step.job.code.commit is not None and not step.without_commit:
         yield f"git checkout -q --force --detach {shlex.quote(step.job.code.commit)}"
     for entry, blob in step.lay:
-        path = _quoted(fs(entry.path))
+        path = quoted(fs(entry.path))
         if entry.state == "deleted":
             yield f"rm -f -- {path}"
             continue
@@ -97,17 +96,17 @@ def _files(step: Step, reader: Reader) -> Iterator[str]:
 
 def _input(need: Need) -> Iterator[str]:
     file, source = need
-    path = _quoted(fs(file.path))
+    path = quoted(fs(file.path))
     if source.kind == "step" and not is_outside(file.path):
-        yield f'put "$made/{source.step}/"{_quoted(fs(source.place))} {path}'
+        yield f'put "$made/{source.step}/"{quoted(fs(source.place))} {path}'
     elif source.kind in ("work tree", "given"):
-        yield f"put {_quoted(source.place)} {path}"
+        yield f"put {quoted(source.place)} {path}"
         yield f"chmod {file.mode & 0o777 | 0o600:o} -- {path}"
     if source.kind in ("commit", "work tree", "given", "in place"):
         yield f"check {file.hash} {path}"
     if file.asked and is_safe_relative(file.asked) and not is_outside(file.path):
         target = posixpath.relpath(fs(file.path), posixpath.dirname(fs(file.asked)) or ".")
-        yield f"[ -e {_quoted(fs(file.asked))} ] || ln -s -- {_quoted(target)} {_quoted(fs(file.asked))}"
+        yield f"[ -e {quoted(fs(file.asked))} ] || ln -s -- {quoted(target)} {quoted(fs(file.asked))}"
 
 
 def _environment(env: Planned, known: dict[tuple[str, ...], int]) -> Iterator[str]:
@@ -124,7 +123,7 @@ def _environment(env: Planned, known: dict[tuple[str, ...], int]) -> Iterator[st
             yield f"{install} <<'END'{otherwise}"
             yield "\n".join(lines) + "\nEND"
     for name in recipe.projects:
-        yield f"# from the repository itself; say where: {place}/bin/python -m pip install --no-deps -e {_quoted(name)}"
+        yield f"# from the repository itself; say where: {place}/bin/python -m pip install --no-deps -e {quoted(name)}"
 
 
 def _key(env: Planned) -> tuple[str, ...]:
@@ -135,47 +134,25 @@ def _key(env: Planned) -> tuple[str, ...]:
 def _tool(env: Planned, known: dict[tuple[str, ...], int]) -> translate.Tools:
     if env.recipe is None:
         return translate.Tools(env.python, env.program, os.path.dirname(env.program))
-    folder = f"{_WORK}/env-{known[_key(env)]}"
+    folder = f"{WORK}/env-{known[_key(env)]}"
     return translate.Tools(env.python, f"{folder}/bin/python", f"{folder}/bin", folder)
 
 
 def _run(step: Step, tools: list[translate.Tools]) -> Iterator[str]:
-    command, around = step.job.command, step.job.environment
-    environ = translate.variables(step.job, _TOP, tools)
     folders = {posixpath.dirname(fs(file.path)) for file in step.outputs if not is_outside(file.path)}
-    for folder in sorted({fs(command.cwd), *folders} - {""}):
-        yield f"mkdir -p -- {_quoted(folder)}"
+    for folder in sorted(folders - {""}):
+        yield f"mkdir -p -- {quoted(folder)}"
     for file in step.outputs:  # what lies there must not pass for what the step is going to write
         if file.path not in {need.file.path for need in step.needs} and not is_outside(file.path):
-            yield f"rm -f -- {_quoted(fs(file.path))}"
+            yield f"rm -f -- {quoted(fs(file.path))}"
     yield "("
-    if command.cwd:
-        yield f"    cd -- {_quoted(fs(command.cwd))}"
-    if around.umask is not None:
-        yield f"    umask {around.umask & 0o777:03o}"
-    for name in sorted(environ.keys() & {*around.variables, "VIRTUAL_ENV"}):
-        if re.fullmatch(r"[A-Za-z_]\w*", name):
-            yield f"    export {name}={_quoted(environ[name])}"
-    if tools:
-        yield f'    export PATH={":".join(_quoted(tool.programs) for tool in tools)}:"$PATH"'
-    redirects = "".join(
-        f" {r.fd}{'<' if r.fd == 0 else '>>' if r.append else '>'}{_quoted(f'{_TOP}/{fs(r.path)}')}"
-        for r in command.redirects
-    )
-    silent = "" if any(r.fd == 0 for r in command.redirects) else " </dev/null"
-    yield "    " + " ".join(_quoted(word) for word in translate.words(command, _TOP, tools)) + redirects + silent
-    recorded = step.job.exit.code
-    ended = f' || [ $? = {recorded} ] || {{ echo "@{step.number} failed" >&2; exit 1; }}'
-    yield ")" + (ended if recorded is not None else " || :")
+    yield from (f"    {line}" for line in command(step.job, tools))
+    known = (step.job.exit.code, step.job.exit.signal) != (None, None)
+    ended = f' || [ $? = {status(step.job)} ] || {{ echo "@{step.number} failed" >&2; exit 1; }}'
+    yield ")" + (ended if known else " || :")
     for file in step.outputs:
         if file.hash is not None:
-            yield f"verdict {step.number} {file.hash} {_quoted(fs(file.path))}"
-
-
-def _quoted(word: str) -> str:
-    """One word of the shell, with the script's own folders in it."""
-    quoted = "''" if not word else shlex.quote(word)
-    return quoted.replace(_TOP, "'\"$top\"'").replace(_WORK, "'\"$work\"'")
+            yield f"verdict {step.number} {file.hash} {quoted(fs(file.path))}"
 
 
 def requirements(made: Plan) -> list[str]:
