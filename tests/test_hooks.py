@@ -225,6 +225,13 @@ def test_a_server_takes_what_roar_writes(guarded: Path, roar: Roar, repo: Reposi
     assert git(guarded, "fsck", "--strict") == ""
 
 
+def test_a_server_takes_code_that_goes_along(guarded: Path, roar: Roar, repo: Repository, git: Git) -> None:
+    for text in ("one", "two"):
+        job_on(repo, commit(roar.folder, git, text))
+        roar("register", "--all", "--with-code")
+    assert git(guarded, "cat-file", "-t", git(roar.folder, "rev-parse", "HEAD")) == "commit"
+
+
 def test_replaced_objects_do_not_deceive_the_server(guarded: Path, roar: Roar, repo: Repository, git: Git) -> None:
     tree = roar.folder
     job_on(repo, git(tree, "rev-parse", "HEAD"))

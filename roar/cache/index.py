@@ -110,6 +110,15 @@ class Index:
             raise NotFoundError(f"no record has the id {identifier}", "roar log")
         return str(place[0])
 
+    def commits_of(self, identifiers: Iterable[str]) -> dict[str, str]:
+        """The commits of the journal that hold these records, as first met; unknown ones are absent."""
+        found = self._rows("SELECT id, oid FROM records WHERE id IN :ids", ids=list(identifiers))
+        return {identifier: place.partition(":")[0] for identifier, place in found}
+
+    def codes_of(self, jobs: Iterable[str]) -> list[str]:
+        """The code commits that these jobs ran at."""
+        return self._texts("SELECT DISTINCT code FROM records WHERE code IS NOT NULL AND id IN :jobs", jobs=list(jobs))
+
     def files(self, identifier: str) -> tuple[list[File], list[File]]:
         """The inputs and the outputs of a job, those in manifests included. Raises ``RoarError``."""
         job, place = self.load_job(identifier), self.place_of(identifier)

@@ -45,6 +45,7 @@ TABLE = {
         "env": "Keep environment variables for recorded commands",
         "init": "Let plain git show and fetch the records (writes git config)",
         "sync": "Fetch and push the records",
+        "register": "Push what is known of a file to a remote, after a look for secrets",
         "remote": "Try whether a remote takes the records",
         "compact": "Put records together: fewer objects here, fewer refs for everybody",
         "put": "Keep the bytes of files in the store, by hash",

@@ -144,6 +144,12 @@ def _branch(text: str) -> str:
     return name
 
 
+def _remote(text: str) -> str:
+    if not re.fullmatch(r"[^\s\x00-\x1f:~^?*\[\\-][^\s\x00-\x1f:~^?*\[\\]{0,255}", text):
+        raise ValueError(text)
+    return text
+
+
 def _address(text: str) -> str:
     if "\0" in text or "\n" in text or text.startswith("-"):
         raise ValueError(text)
@@ -318,6 +324,23 @@ class Sync(NamedTuple):
     ] = ""
 
 
+class Register(NamedTuple):
+    """Where `roar register` pushes, and what."""
+
+    remote: Annotated[
+        str,
+        Kind("the name of a remote", _remote),
+        Help("Register with this remote, instead of the one that `roar sync` takes."),
+    ] = ""
+    code: Annotated[
+        bool, Help("Push commits that jobs ran on and no remote branch holds, too, as `roar register --with-code`.")
+    ] = False
+    tag: Annotated[
+        bool,
+        Help("Tag the commit that made what was registered, as roar/<the first 12 digits>, and push the tag."),
+    ] = False
+
+
 class Store(NamedTuple):
     """Where the bytes of files are kept by hash (docs/store.md)."""
 
@@ -370,6 +393,7 @@ class Settings(NamedTuple):
     analyzers: Analyzers = Analyzers()
     redact: Redact = Redact()
     sync: Sync = Sync()
+    register: Register = Register()
     store: Store = Store()
     receive: Receive = Receive()
     logging: Logging = Logging()

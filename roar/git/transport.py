@@ -123,16 +123,24 @@ def _folders(names: Iterable[str]) -> set[str]:
     return {name[:at] for name in names for at, letter in enumerate(name) if letter == "/"}
 
 
-def push_records(repo: Repository, remote: str, place: str = OURS, *, quiet: bool = True) -> Pushed:
-    """Push ``refs/roar/*`` to a remote. Raises ``GitError`` when it cannot be reached."""
-    own = {ref: oid for ref, oid in refs.listing(repo, "refs/roar/").items() if _is_commit(repo, oid)}
+def push_records(
+    repo: Repository, remote: str, place: str = OURS, also: Mapping[str, str] | None = None, *, quiet: bool = True
+) -> Pushed:
+    """Push ``refs/roar/*`` to a remote, and ``also`` other objects under such names, which others are to write.
+
+    Raises ``GitError`` when it cannot be reached.
+    """
+    here = {**(also or {}), **refs.listing(repo, OURS)}
+    own = {ref: oid for ref, oid in here.items() if _is_commit(repo, oid)}
     if not own:
         return Pushed([], {})
     # --no-verify: a pre-push hook is for code, and would be run a second time for the branch
     mirror = f"remote.{remote}.mirror=false"  # else everything would be pushed, and what we lack removed there
     words = ["-c", mirror, "push", "--porcelain", "--no-verify", *([] if quiet else ["--progress"])]
     done = _talk(
-        repo, [*words, "--end-of-options", remote, *(f"{ref}:{_moved(ref, OURS, place)}" for ref in own)], quiet=quiet
+        repo,
+        [*words, "--end-of-options", remote, *(f"{oid}:{_moved(ref, OURS, place)}" for ref, oid in own.items())],
+        quiet=quiet,
     )
     moved, refused, reported = [], {}, False
     for line in done.stdout.decode("utf-8", "replace").splitlines():
@@ -140,15 +148,13 @@ def push_records(repo: Repository, remote: str, place: str = OURS, *, quiet: boo
         if len(fields) < 3:
             continue
         reported = True
-        ref = fields[1].partition(":")[0]
+        ref = _moved(fields[1].partition(":")[2], place, OURS)
         if fields[0] == "!":
             refused[ref] = fields[2]
         elif fields[0] != "=":
             moved.append(ref)
         if fields[0] != "!" and ref in own and not ref.startswith("refs/roar/notes/"):  # else notes would show twice
-            repo.ask(
-                "update-ref", "--no-deref", f"refs/roar-remote/{remote}/{ref.removeprefix('refs/roar/')}", own[ref]
-            )
+            repo.ask("update-ref", "--no-deref", f"refs/roar-remote/{remote}/{ref.removeprefix(OURS)}", own[ref])
     if done.returncode and not reported:
         raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", how_to_push(remote, place))
     return Pushed(moved, refused)
@@ -212,6 +218,17 @@ def push_one(repo: Repository, remote: str, oid: str, ref: str, place: str = OUR
     return Tried(answers[0][2] if answers[0][0] == "!" else None, [line for line in said if line])
 
 
+def push_tag(repo: Repository, remote: str, tag: str) -> bool:
+    """Push a tag; False when the remote has it already. Raises ``GitError`` when it does not take it."""
+    words = ["push", "--porcelain", "--no-verify", "--end-of-options", remote, f"refs/tags/{tag}"]
+    done = _talk(repo, words, quiet=True)
+    lines = [line.split("\t") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    flag, _, why = next((fields for fields in lines if len(fields) == 3), ("!", "", _reason(done.stderr)))
+    if flag == "!":
+        raise GitError(f"{remote} refused the tag {tag}: {why}", f"git push {remote} {tag}")
+    return flag != "="
+
+
 def _portions(names: list[str], size: int) -> Iterator[list[str]]:
     for start in range(0, len(names), size):
         yield names[start : start + size]
@@ -223,11 +240,12 @@ def _is_commit(repo: Repository, oid: str) -> bool:
 
 
 def on_no_remote_branch(repo: Repository, commits: list[str]) -> list[str]:
-    """Those of the commits that no remote-tracking branch holds."""
+    """Those of the commits that neither a remote-tracking branch holds nor what was sent along with records."""
     if not commits:
         return []
     # options such as --remotes are not taken from standard input before git 2.42
-    held = refs.listing(repo, "refs/remotes/").values()
+    there = refs.listing(repo, "refs/remotes/", "refs/roar-remote/")
+    held = [oid for ref, oid in there.items() if ref.startswith("refs/remotes/") or "/code/" in ref]
     names = [*commits, *(f"^{oid}" for oid in set(held))]
     stdin = "".join(f"{name}\n" for name in names).encode()
     missing = set(repo.ask("rev-list", "--ignore-missing", "--stdin", stdin=stdin).decode().split())

@@ -3,6 +3,7 @@
     refs/roar/jobs/<yyyy>/<writer>    append-only chain of this clone, one commit a record
     refs/roar/notes/<writer>          this clone's notes
     refs/roar/archive/<yyyy>/<writer> records of many writers, folded together by this clone
+    refs/roar/code/<writer>           commits that jobs ran on, sent along where no branch there holds them
     refs/roar-remote/<remote>/...     what others have
     refs/roar-folded/...                chains of this clone that a remote has folded
     refs/roar-keep/<writer>           commits that records name and no branch holds; of this clone alone
@@ -16,6 +17,8 @@ OWN = "refs/roar/"
 JOBS = "refs/roar/jobs/"
 NOTES = "refs/roar/notes/"
 ARCHIVE = "refs/roar/archive/"
+CODE = "refs/roar/code/"
+"""Holds commits that jobs ran on, for remotes none of whose branches does; made by `roar register --with-code`."""
 REMOTES = "refs/roar-remote/"
 FOLDED = "refs/roar-folded/"
 KEEP = "refs/roar-keep/"

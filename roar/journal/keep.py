@@ -3,6 +3,9 @@
 After an amend, a rebase or the end of a branch only the reflog still holds the old commit, for 30 days as git has it.
 ``refs/roar-keep/<writer>`` holds them for good: one commit with an empty tree, whose parents they are. One ref,
 because every ref and its commit is offered to the server when a branch is fetched. It is never pushed.
+
+``refs/roar/code/<writer>`` holds commits that are to be pushed with the records. It only moves forward, as all that is
+pushed: each of its commits has the one before and the new ones as parents.
 """
 
 from __future__ import annotations
@@ -12,12 +15,12 @@ import os
 import time
 from collections.abc import Iterable
 
-from roar.errors import RoarError
+from roar.errors import GitError, RoarError
 from roar.git import gclock, locks, objects, program, refs, settings
 from roar.git.gclock import GcRunningError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.journal import KEEP, noted
+from roar.journal import CODE, KEEP, noted
 from roar.journal.writer import writer_name
 
 log = logging.getLogger(__name__)
@@ -48,14 +51,39 @@ def keep(repo: Repository, reader: Reader, writer: str, who: str, commits: Itera
         new = [oid for oid in commits if oid not in parents and (found := reader.get(oid)) and found[0] == "commit"]
         if not new:
             return []
-        date = max(reader.commit(oid).date for oid in [*parents, *new])  # no newer than code: see Chain
-        tree = objects.write(repo, "tree", b"")
-        message = "roar: commits that records name and no branch holds\n"
-        author = f"{who} {int(time.time())} +0000"
-        body = objects.commit_body(tree, [*parents, *new], author, f"{who} {date} +0000", message)
-        if refs.compare_and_swap(repo, ref, objects.write(repo, "commit", body), tip):
+        if refs.compare_and_swap(repo, ref, _holding(repo, reader, who, [*parents, *new]), tip):
             return new
     return []
+
+
+def _holding(repo: Repository, reader: Reader, who: str, commits: list[str]) -> str:
+    """Write a commit with an empty tree whose parents are these, and give its id."""
+    date = max(reader.commit(oid).date for oid in commits)  # no newer than code: see Chain
+    tree = objects.write(repo, "tree", b"")
+    message = "roar: commits that records name and no branch holds\n"
+    author = f"{who} {int(time.time())} +0000"
+    body = objects.commit_body(tree, commits, author, f"{who} {date} +0000", message)
+    return objects.write(repo, "commit", body)
+
+
+def send_along(repo: Repository, commits: Iterable[str]) -> list[str]:
+    """Let the next push of the records bring these commits, too; gives those that no earlier one was told to bring.
+
+    Raises ``GcRunningError`` while a gc runs, and ``GitError`` or ``OSError`` when the repository cannot be written.
+    """
+    repo.make_own_dir()
+    with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader, gclock.hold(repo):
+        ref = CODE + writer_name(repo)
+        tip = refs.read(repo, ref)
+        words = ["rev-list", "--ignore-missing", "--stdin", *(["--not", tip] if tip else [])]
+        stdin = "".join(f"{oid}\n" for oid in commits).encode()
+        loose = set(repo.ask(*words, stdin=stdin).decode().split())
+        new = [oid for oid in dict.fromkeys(commits) if oid in loose]
+        if new:
+            made = _holding(repo, reader, settings.identity(repo), [*([tip] if tip else []), *new])
+            if not refs.compare_and_swap(repo, ref, made, tip):
+                raise GitError(f"{ref} was moved by another program while roar held its lock; run the command again")
+        return new
 
 
 def keep_noted(repo: Repository) -> list[str]:

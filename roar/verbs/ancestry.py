@@ -52,7 +52,7 @@ def ancestry(
     products = _products(lineage, uses)
     if target.kind == "artifact" and not any(product.use.hash == target.id for product in products):
         # made by nobody and asked upwards, or read by nobody and asked downwards: then nothing else mentions it
-        maker = next(iter(_roots(index, target, "up")), None)
+        maker = next(iter(roots(index, target, "up")), None)
         products[:0] = [Product(use, maker, []) for use in index.names(target.id)[:1]]
     contents = {product.use.hash for product in products if product.use.hash}
     withdrawn = set(index.corrections("withdrawal", [*lineage.jobs, *contents]))
@@ -63,16 +63,15 @@ def ancestry(
 
 def _walk(index: Index, target: Target, direction: Direction, depth: int | None) -> Lineage:
     ways = {"up": upstream, "down": downstream}
-    found = [
-        way(index, _roots(index, target, name), depth) for name, way in ways.items() if direction in (name, "both")
-    ]
+    found = [way(index, roots(index, target, name), depth) for name, way in ways.items() if direction in (name, "both")]
     if len(found) == 1:
         return found[0]
     jobs = {job for lineage in found for job in lineage.jobs}
     return among(index, jobs, {job for lineage in found for job in lineage.cut if job not in jobs})
 
 
-def _roots(index: Index, target: Target, direction: str) -> list[str]:
+def roots(index: Index, target: Target, direction: str) -> list[str]:
+    """The jobs with which a lineage begins: of an artifact, upwards, the one that made it."""
     if target.kind == "job":
         return [target.id]
     if target.kind == "session":

@@ -15,7 +15,7 @@ from roar.config.read import load
 from roar.errors import GitError, RecordError, UsageError
 from roar.git import objects, program, refs
 from roar.git.repository import Repository, discover
-from roar.journal import ARCHIVE, CHECK, JOBS, NOTES, read
+from roar.journal import ARCHIVE, CHECK, CODE, JOBS, NOTES, read
 from roar.journal.read import Broken
 from roar.records import codec
 
@@ -23,7 +23,7 @@ OURS = "refs/roar/"
 MOST_LINES = 20
 """Problems that are named; the rest is counted."""
 _WRITER = r"[a-z0-9][a-z0-9-]{0,63}"
-_NAMES = re.compile(rf"({JOBS}\d{{4}}/{_WRITER})|({NOTES}{_WRITER})|({ARCHIVE}\d{{4}}(/{_WRITER})?)|({CHECK}{_WRITER})")
+_NAMES = re.compile(rf"({JOBS}\d{{4}}/{_WRITER})|(({NOTES}|{CODE}|{CHECK}){_WRITER})|({ARCHIVE}\d{{4}}(/{_WRITER})?)")
 _NOTE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})")
 
 
@@ -84,7 +84,7 @@ def _judged(repo: Repository, update: Update, known: list[str], *, rewrites: boo
         return
     try:
         yield from _objects(repo, update.new, known, notes=update.ref.startswith(NOTES))
-        if not (throw_away or update.ref.startswith(NOTES)):
+        if not (throw_away or update.ref.startswith((NOTES, CODE))):
             yield from _records(repo, update.new, known)
     except GitError as error:
         yield error.message

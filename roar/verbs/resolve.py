@@ -1,7 +1,8 @@
 """From what a person typed to the recorded thing it means.
 
 A job's id or the beginning of one, the first digits (four or more) of an artifact's hash or of a commit, a file's
-path, a step ``@N`` or build step ``@BN`` of the session, any name git knows for a commit, or the name given to a step.
+path, a step ``@N`` or build step ``@BN`` of the session, any name git knows for a commit, or the name given to a step
+or a session.
 What could be two things is refused with the candidates; a file on the disk is looked up by its content, so a path means
 the bytes that are there.
 """
@@ -60,10 +61,28 @@ def resolve(index: Index, repo: Repository, text: str, cwd: str) -> Target:
         return found[0]
     if found:
         raise _ambiguous(index, text, found)
-    other = _by_revision(index, repo, text) or _by_step_name(index, repo, text)
+    other = _by_revision(index, repo, text) or _by_step_name(index, repo, text) or _by_session_name(index, text)
     if other is None:
         raise _refusal(repo, text, cwd)
     return other
+
+
+def resolve_many(index: Index, repo: Repository, text: str, cwd: str) -> list[Target]:
+    """The artifacts of the collection that is called so, or the one thing that ``text`` means.
+
+    Raises as ``resolve`` does, and ``AmbiguousError`` when a collection and something else have the name.
+    """
+    members = [Target("artifact", content) for content in index.collection(text)] if text else []
+    try:
+        found = resolve(index, repo, text, cwd)
+    except NotFoundError:
+        if not members:
+            raise
+        return members
+    if members:
+        hint = "type ./ before a file's name, or more digits"
+        raise AmbiguousError(f"{printable(text)} may be the collection or {_describe(index, found)}", hint)
+    return [found]
 
 
 def step(index: Index, repo: Repository, text: str) -> str:
@@ -193,6 +212,13 @@ def _by_step_name(index: Index, repo: Repository, text: str) -> Target | None:
     named = (identifier for identifier, job in index.load_jobs(latest).items() if job.command.name == text)
     job = next(named, None)
     return Target("job", job) if job else None
+
+
+def _by_session_name(index: Index, text: str) -> Target | None:
+    """The newest session of this name."""
+    named = (found for found in index.sessions() if getattr(index.load(found), "name", None) == text)
+    session = next(named, None)
+    return Target("session", session) if session else None
 
 
 def _refusal(repo: Repository, text: str, cwd: str) -> RoarError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from roar.config.read import load
@@ -42,10 +42,18 @@ def sync(repo: Repository, remote: str | None, *, fetch: bool = True, push: bool
     if fetch:
         _forgive(repo)
     sealed = seal(repo) if fetch and push else 0
-    moved, refused = transport.push_records(repo, name, there, quiet=quiet) if push else ([], {})
-    if any(why.endswith(_BEHIND) for why in refused.values()) and _renamed(repo, refused):
-        moved, refused = transport.push_records(repo, name, there, quiet=quiet)
+    moved, refused = push_records(repo, name, there, quiet=quiet) if push else ([], {})
     return Synced(name, sealed, fetched, moved, refused)
+
+
+def push_records(
+    repo: Repository, name: str, there: str, also: Mapping[str, str] | None = None, *, quiet: bool = True
+) -> transport.Pushed:
+    """As ``transport.push_records``; under a new name when the remote has this clone's refs in another state."""
+    done = transport.push_records(repo, name, there, also, quiet=quiet)
+    if any(why.endswith(_BEHIND) for why in done.refused.values()) and _renamed(repo, done.refused):
+        return transport.push_records(repo, name, there, also, quiet=quiet)
+    return done
 
 
 def _forgive(repo: Repository) -> None:

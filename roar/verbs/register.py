@@ -1,0 +1,248 @@
+"""Registering: what is known of something goes to a git remote that people ask, after a look at what goes.
+
+A plain git remote takes chains of records as they are. So all records of this clone go, with the code beside them;
+of other writers, the chains that hold the lineage of what is registered and that the remote lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from roar.cache.index import Index
+from roar.config.model import Redact
+from roar.config.read import load
+from roar.errors import GitError, RecordError, RoarError
+from roar.git import program, refs, transport
+from roar.git.gclock import GcRunningError
+from roar.git.objects import Reader
+from roar.git.repository import Repository
+from roar.journal import OWN, REMOTES, keep, noted, read
+from roar.journal.read import Broken, Stored
+from roar.lineage import upstream
+from roar.records import codec
+from roar.records.job import Job
+from roar.records.model import Record
+from roar.records.summary import printable
+from roar.redact import find_secrets, redact_argv, redact_text, redact_variables
+from roar.verbs import sync
+from roar.verbs.ancestry import roots
+from roar.verbs.resolve import SHORT_HASH, Target
+
+_OFTEN = 200
+"""Records between two words of progress."""
+
+
+class Subject(NamedTuple):
+    """What is registered: its name for people, the jobs of its lineage, and what a tag of it is named and stands on.
+
+    ``jobs`` None: everything that this clone recorded.
+    """
+
+    name: str
+    jobs: list[str] | None
+    tag: str | None = None
+    commit: str | None = None
+
+
+class Suspicion(NamedTuple):
+    """A text of a record or of a file beside it that looks secret: where, and what it is, without the secret."""
+
+    record: str
+    where: str
+    text: str
+
+
+class Offer(NamedTuple):
+    """What would go: how many records the remote is not known to have, and those of them with code beside them.
+
+    ``others`` are chains of other writers: the names and objects of their refs. ``code`` are the commits that jobs ran
+    on and no branch of a remote is known to hold. ``lacking`` are jobs of the lineage that are in no chain that goes.
+    """
+
+    remote: str
+    records: int
+    with_code_beside: list[str]
+    suspicions: list[Suspicion]
+    others: dict[str, str]
+    code: list[str]
+    lacking: list[str]
+
+
+class Registered(NamedTuple):
+    """What a remote took: refs that moved, refusals with their reasons, commits sent along, and the new tag."""
+
+    moved: list[str]
+    refused: dict[str, str]
+    code: list[str]
+    tag: str | None
+
+
+def remote_for(repo: Repository, asked: str | None) -> str:
+    """The remote that was asked for, else ``roar.register.remote``, else the one of sync. Raises ``UsageError``."""
+    name = asked or load(repo).settings.register.remote or sync.default_remote(repo)
+    return transport.check_remote(repo, name)
+
+
+def subject(index: Index, text: str, targets: list[Target]) -> Subject:
+    """What a name that was typed stands for, with its lineage. Raises ``RoarError`` when no job leads to it."""
+    ends = [job for target in targets for job in roots(index, target, "up")]
+    if not ends:
+        raise RoarError(f"no recorded job made {printable(text)}: there is nothing to register", "roar log")
+    jobs = upstream(index, ends).jobs
+    name = text if index.collection(text) else targets[0].id[:SHORT_HASH]
+    return Subject(printable(text), jobs, f"roar/{name}", index.load_job(max(ends)).code.commit)
+
+
+def refresh(repo: Repository, remote: str, *, quiet: bool) -> None:
+    """Learn what the remote has. Raises ``GitError`` with the next step when it cannot be reached."""
+    try:
+        sync.sync(repo, remote, push=False, quiet=quiet)
+    except GitError as error:
+        said = f"nothing was registered, {error.message}; the records are kept here"
+        raise GitError(said, "roar register, when the remote can be reached") from error
+
+
+def offer(index: Index, repo: Repository, remote: str, jobs: list[str] | None, tell: Callable[[int], None]) -> Offer:
+    """What would go to the remote, as far as is known here. ``tell`` is called with the number of records read."""
+    own = refs.listing(repo, OWN)
+    chains = {ref: oid for ref, oid in read.tips(repo).items() if ref in own}
+    known = refs.listing(repo, f"{REMOTES}{remote}/")
+    there = [oid for ref, oid in known.items() if not ref.startswith(f"{REMOTES}{remote}/notes/")]
+    places = index.commits_of(jobs or [])
+    held = _among(repo, set(places.values()), [*chains.values(), *there])
+    others = _chains_of_others(repo, remote, set(places.values()) - held)
+    goes = [*chains.values(), *others.values()]
+    held |= _among(repo, set(places.values()) - held, others.values())
+    suspicions, overlaid, seen = _look(repo, read.since(repo, goes, there), load(repo).settings.redact, tell)
+    return Offer(
+        remote,
+        len(seen),
+        overlaid,
+        suspicions,
+        others,
+        transport.on_no_remote_branch(repo, noted.commits(repo) if jobs is None else index.codes_of(jobs)),
+        [job for job, commit in places.items() if commit not in held],
+    )
+
+
+def _chains_of_others(repo: Repository, remote: str, wanted: set[str]) -> dict[str, str]:
+    """Chains that other remotes brought and that hold one of these commits, under their names on any remote."""
+    found = {}
+    for ref, oid in read.tips(repo).items() if wanted else ():
+        name = _name_anywhere(repo, ref)
+        if name and not ref.startswith(f"{REMOTES}{remote}/") and _among(repo, wanted, [oid]):
+            found[name] = oid
+    return found
+
+
+def _name_anywhere(repo: Repository, ref: str) -> str | None:
+    """The name of a fetched chain on the remote that it came from; None for any other ref."""
+    prefixes = (f"{REMOTES}{remote}/" for remote in transport.remotes(repo))
+    prefix = next((prefix for prefix in prefixes if ref.startswith(prefix)), None)
+    return OWN + ref.removeprefix(prefix) if prefix else None
+
+
+def _among(repo: Repository, commits: set[str], tips: Iterable[str]) -> set[str]:
+    """Those of the commits that the tips lead to."""
+    stdin = "".join(f"{name}\n" for name in tips).encode()
+    if not commits or not stdin:
+        return set()
+    return commits.intersection(repo.ask("rev-list", "--ignore-missing", "--stdin", stdin=stdin).decode().split())
+
+
+def _look(
+    repo: Repository, items: Iterable[Stored | Broken], rules: Redact, tell: Callable[[int], None]
+) -> tuple[list[Suspicion], list[str], set[str]]:
+    """What looks secret in records and beside them, the records with code beside them, and all that were read."""
+    rules = rules._replace(enabled=True)
+    found: list[Suspicion] = []
+    overlaid: list[str] = []
+    sound: set[str] = set()
+    seen: set[str] = set()
+    with Reader(repo) as reader:
+        for item in items:
+            if isinstance(item, Broken):
+                continue
+            try:
+                record = codec.decode(item.body)
+            except RecordError as error:  # of a newer roar, or damaged
+                found.append(Suspicion(item.commit[:SHORT_HASH], "the record", error.message))
+                continue
+            identifier = codec.identify(record, item.body)
+            if identifier in seen:
+                continue
+            seen.add(identifier)
+            found += (Suspicion(identifier, *text) for text in _in_record(record, item.body, rules))
+            if isinstance(record, Job) and record.code.overlay:
+                overlaid.append(identifier)
+                for path, blob in read.overlay(reader, item.place).items():
+                    kinds = [] if blob in sound else find_secrets(reader.body(blob, "blob"), rules)
+                    found += [Suspicion(identifier, path, ", ".join(kinds))] if kinds else []
+                    sound.update([] if kinds else [blob])
+            if len(seen) % _OFTEN == 0:
+                tell(len(seen))
+    return found, overlaid, seen
+
+
+def _in_record(record: Record, body: bytes, rules: Redact) -> Iterator[tuple[str, str]]:
+    """Where a record has what looks secret, and the text around it."""
+    before = 0
+    if isinstance(record, Job):
+        words, before = redact_argv(record.command.argv, rules)
+        if before:
+            yield "command", " ".join(words)
+        for kind, texts in (("variable", record.environment.variables), ("tag", record.tags)):
+            clean, count = redact_variables(texts, rules)
+            before += count
+            yield from ((kind, f"{name}={clean[name]}") for name in clean if clean[name] != texts[name])
+        for each in record.hints:
+            clean_ref, count = redact_text(each.ref, rules)
+            before += count
+            if count:
+                yield each.side, clean_ref
+    kinds = find_secrets(body, rules)
+    if kinds and not before:
+        yield f"the {record.kind}", ", ".join(kinds)
+
+
+def send(repo: Repository, offered: Offer, what: Subject, *, code: bool, tag: bool, quiet: bool) -> Registered:
+    """Push what was offered; with ``code`` the commits, too, with ``tag`` the tag. Raises ``RoarError``."""
+    place = sync.place(repo)
+    sent = []
+    if code and offered.code:
+        try:
+            sent = keep.send_along(repo, offered.code)
+        except GcRunningError:
+            raise RoarError("git gc is running in this repository", "run the command again when it has ended") from None
+    sync.seal(repo)
+    done = sync.push_records(repo, offered.remote, place, offered.others, quiet=quiet)
+    if not done.refused:
+        _read_back(repo, offered.remote, done.moved, place)
+    made = _tag(repo, offered.remote, what) if tag and not done.refused else None
+    return Registered(done.moved, done.refused, sent, made)
+
+
+def _read_back(repo: Repository, remote: str, moved: list[str], place: str) -> None:
+    """Ask the remote for what it took. Raises ``GitError`` when it does not list it."""
+    there = transport.remote_refs(repo, remote, f"{OWN}*", place) if moved else {}
+    lost = [ref for ref in moved if ref not in there]
+    if lost:
+        raise GitError(f"{remote} took {lost[0]} and does not list it", f"roar remote check {remote}")
+
+
+def _tag(repo: Repository, remote: str, what: Subject) -> str | None:
+    """Tag the commit of what was registered and push the tag; None when there is nothing to tag or it is there."""
+    if not what.tag or not what.commit:
+        return None
+    ref = f"refs/tags/{what.tag}"
+    if program.call([*repo.args(), "check-ref-format", ref]).returncode:
+        raise RoarError(f"{printable(what.tag)} cannot be the name of a tag", "git config roar.register.tag false")
+    there = (
+        program.call([*repo.args(), "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"]).stdout.decode().strip()
+    )
+    if there and there != what.commit:
+        raise RoarError(f"the tag {what.tag} stands on another commit, {there[:12]}", f"git tag -d {what.tag}")
+    if not there:
+        repo.ask("tag", "-a", "-m", f"roar: {what.name}", what.tag, what.commit)
+    return what.tag if transport.push_tag(repo, remote, what.tag) else None
