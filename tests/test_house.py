@@ -21,7 +21,7 @@ FLOORS = [
     {"errors", "log"},
     {"git", "records", "paths"},
     {"journal", "hashing", "stamps", "environment", "lineage", "config"},
-    {"cache", "trace", "redact", "store"},
+    {"cache", "trace", "redact", "store", "glaas"},
     {"verbs", "draw", "export"},
     {"cli", "server"},
     {"__main__"},
