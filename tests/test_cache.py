@@ -17,7 +17,7 @@ from conftest import Git
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from roar.cache import database
+from roar.cache import database, schema, tables
 from roar.cache.database import delete
 from roar.cache.index import open_index, path_of
 from roar.cache.verify import CONTENT
@@ -340,3 +340,9 @@ def test_every_statement_finds_its_rows_by_a_search(repo: Repository) -> None:
 
 def test_the_version_is_in_the_name(repo: Repository) -> None:
     assert path_of(repo) == os.path.join(repo.own_dir, f"index-{database.VERSION}.db")
+
+
+def test_the_written_statements_are_those_of_the_declared_tables() -> None:
+    """`python scripts/make_tables.py` writes them."""
+    for written, declared in ((tables.TABLES, schema.tables()), (tables.SEARCHES, schema.searches())):
+        assert [text.split() for text in written] == [text.split() for text in declared]

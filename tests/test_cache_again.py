@@ -222,7 +222,7 @@ def test_the_quick_decoder_says_what_the_other_says(data: st.DataObject) -> None
                 part = part[data.draw(st.sampled_from(sorted(part)))]
             if isinstance(part, dict):
                 names = st.sampled_from([*sorted(part), "environment", "exit", "more"])
-                part[data.draw(names)] = data.draw(st.sampled_from(HOSTILE))
+                part[data.draw(names)] = copy.deepcopy(data.draw(st.sampled_from(HOSTILE)))
         option = data.draw(st.sampled_from([orjson.OPT_SORT_KEYS, 0, orjson.OPT_INDENT_2]))
         body = orjson.dumps(fields, option=option)
         if data.draw(st.booleans()):

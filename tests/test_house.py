@@ -11,7 +11,6 @@ from pathlib import Path
 import make
 import pytest
 
-from roar.cache.index import open_index
 from roar.git.repository import Repository
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,10 +144,9 @@ def test_recording_loads_no_database_layer_and_no_click() -> None:
     assert loaded("import roar.cli.recorder") & (HEAVY - {"pydantic", "orjson", "blake3", "json", "sqlite3"}) == set()
 
 
-def test_a_warm_question_loads_no_sqlalchemy(repo: Repository) -> None:
+def test_no_question_loads_sqlalchemy(repo: Repository) -> None:
     make.job(repo, "train", {}, {"m.pkl": "m"})
-    open_index(repo).close()
-    make.job(repo, "test", {"m.pkl": "m"}, {}, at=60)  # what is new is brought in
+    make.job(repo, "test", {"m.pkl": "m"}, {}, at=60)
     code = (
         f"import os; os.chdir({repo.work_tree!r}); from roar.cli.main import main\n"
         "for words in (['log'], ['show', 'm.pkl'], ['lineage', 'm.pkl'], ['status'], ['dag']):\n"

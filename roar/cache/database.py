@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from sqlite3 import Connection, DatabaseError
 from typing import Any, TypeVar
 
+from roar.cache.tables import TABLES
 from roar.git import locks
 
 log = logging.getLogger(__name__)
@@ -128,10 +129,8 @@ def connect(path: str | None) -> Connection:
 
 
 def _create(connection: Connection) -> None:
-    from roar.cache import schema
-
     with transaction(connection):
-        for statement in schema.tables():
+        for statement in TABLES:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
 

@@ -11,7 +11,7 @@ import marshal
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import IO, Any
 
 from roar.errors import GitError, RecordError
 from roar.git.objects import Reader
@@ -83,20 +83,25 @@ def _write_all(fd: int, source: Callable[[], Iterator[Batch]]) -> None:
         with os.fdopen(fd, "wb", buffering=1 << 20) as pipe:
             try:
                 for batch in source():
-                    marshal.dump(batch, pipe)
-                marshal.dump("", pipe)
+                    _put(pipe, batch)
+                _put(pipe, "")
             except GitError as error:
-                marshal.dump(error.message, pipe)
+                _put(pipe, error.message)
         status = 0
     finally:
         os._exit(status)
 
 
-def _next(pipe: Any) -> Any:
-    try:
-        return marshal.load(pipe)
-    except (EOFError, ValueError, TypeError):
-        return None
+def _put(pipe: IO[bytes], message: Batch | str) -> None:
+    data = marshal.dumps(message)
+    pipe.write(len(data).to_bytes(8, "little") + data)
+
+
+def _next(pipe: IO[bytes]) -> Any:
+    """The next message, None when it did not come whole. ``marshal.load`` would read each value by itself."""
+    size = int.from_bytes(pipe.read(8), "little")
+    data = pipe.read(size)
+    return marshal.loads(data) if size and len(data) == size else None
 
 
 def _take(batch: Batch, decoder: codec.Decoder, reader: Reader, item: Stored | Broken) -> None:

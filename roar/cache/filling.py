@@ -9,6 +9,7 @@ from typing import Any
 
 from roar.cache.database import rows, value
 from roar.cache.extract import Batch
+from roar.cache.tables import SEARCHES
 
 _REMEMBERED = 500_000
 """Paths (and hashes) whose rows are kept in memory while building."""
@@ -48,9 +49,7 @@ class Filling:
     def finish(self) -> None:
         """Make the searches if there are none yet; forget what was purged, mark what was withdrawn."""
         if self._fresh:
-            from roar.cache import schema
-
-            for statement in schema.searches():
+            for statement in SEARCHES:
                 self._connection.execute(statement)
         _correct(self._connection)
 

@@ -3,7 +3,8 @@
 Paths and hashes, which repeat, are in tables of their own. A change here, a new record format and a new kind of
 record are a new ``database.VERSION``.
 
-Imported only to make an empty database: SQLAlchemy takes 200 ms to import, two thirds of what a question takes without.
+SQLAlchemy takes 100 to 200 ms to import, as long as all the rest of a question. So no command imports this module:
+`scripts/make_tables.py` writes what it says into ``tables``.
 """
 
 from __future__ import annotations

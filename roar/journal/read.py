@@ -22,6 +22,7 @@ from roar.records import codec
 from roar.records.job import File, Job, Shard
 from roar.records.model import Record
 
+_PIPE_BYTES = 1 << 18
 _CHAIN = re.compile(r"refs/(roar|roar-folded|roar-remote/.+?)/(jobs|archive)/.+")
 
 
@@ -77,41 +78,54 @@ def of_commits(repo: Repository, commits: Iterable[str]) -> Iterator[Stored | Br
 
 
 def _read(repo: Repository, walk: list[str], commits: list[str]) -> Iterator[Stored | Broken]:
+    """One git walks the chains, another gives the records: as long as all goes well nothing has to be remembered."""
     names = "".join(f"{oid}\n" for oid in commits).encode()
     asked = ["log", "--stdin", "--ignore-missing", *walk]
-    words = [*repo.args(), *asked, f"--format=%T:{RECORD.decode()} %H"]
-    batch = [*repo.args(), "cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"]
-    env = repo.environment()
-    pipe = subprocess.PIPE
-    here = repo.git_dir
+    batch = ["cat-file", "--buffer", "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"]
+    answered, without = 0, set[str]()
     with (
-        subprocess.Popen(["git", *words], stdin=pipe, stdout=pipe, stderr=pipe, cwd=here, env=env) as log,
-        subprocess.Popen(
-            ["git", *batch], stdin=log.stdout, stdout=pipe, stderr=subprocess.DEVNULL, cwd=here, env=env
-        ) as cat,
+        _git(repo, [*asked, f"--format=%T:{RECORD.decode()} %H"], subprocess.PIPE, subprocess.PIPE) as log,
+        _git(repo, batch, log.stdout, subprocess.DEVNULL) as cat,
     ):
         assert log.stdin and log.stdout and log.stderr
         log.stdout.close()
         log.stdin.write(names)
         log.stdin.close()
-        read: set[str] = set()
-        for item in _bodies(cat):
-            read.add(item.commit)
-            yield item
+        for item in _answers(cat):
+            answered += 1
+            if isinstance(item, str):
+                without.add(item)
+            else:
+                yield item
         trouble = log.stderr.read()
     if log.returncode and not cat.returncode:  # else it only lost its reader
         raise GitError(f"the journal cannot be walked: {program.last_line(trouble)}", "git fsck")
-    left = repo.ask(*asked, "--format=%H %T", stdin=names).decode()
-    yield from _one_by_one(repo, [line.split() for line in left.splitlines() if line.partition(" ")[0] not in read])
+    if without or cat.returncode:
+        yield from _one_by_one(repo, _walked_again(repo, asked, names, answered, without))
 
 
-def _bodies(cat: subprocess.Popen[bytes]) -> Iterator[Stored | Broken]:
-    """What ``git cat-file`` gives; it ends early at an object that is damaged."""
+def _git(repo: Repository, words: list[str], stdin: int | IO[bytes] | None, stderr: int) -> subprocess.Popen[bytes]:
+    whole = ["git", *repo.args(), *words]
+    return subprocess.Popen(
+        whole,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        cwd=repo.git_dir,
+        env=repo.environment(),
+        bufsize=_PIPE_BYTES,
+        pipesize=_PIPE_BYTES,
+    )
+
+
+def _answers(cat: subprocess.Popen[bytes]) -> Iterator[Stored | Broken | str]:
+    """What ``git cat-file`` gives for each commit: its record, or its tree where there is none. Ends at damage."""
     assert cat.stdout
     while line := cat.stdout.readline():
         words = line.decode("ascii", "replace").split()
         if len(words) != 4 or not words[2].isdigit():
-            continue  # missing
+            yield words[0].partition(":")[0]
+            continue
         blob, kind, size, commit = words
         if int(size) > codec.MAX_BYTES:
             _skip(cat.stdout, int(size) + 1)
@@ -129,7 +143,24 @@ def _skip(stream: IO[bytes], size: int) -> None:
         size -= len(piece)
 
 
-def _one_by_one(repo: Repository, left: list[list[str]]) -> Iterator[Stored | Broken]:
+def _walked_again(
+    repo: Repository, asked: list[str], names: bytes, answered: int, without: set[str]
+) -> Iterator[list[str]]:
+    """The (commit, tree) of the same walk, in the same order, but for the first ``answered`` ones that had a record."""
+    with _git(repo, [*asked, "--format=%H %T"], subprocess.PIPE, subprocess.PIPE) as log:
+        assert log.stdin and log.stdout and log.stderr
+        log.stdin.write(names)
+        log.stdin.close()
+        for number, line in enumerate(log.stdout):
+            commit, tree = line.decode().split()
+            if number >= answered or tree in without:
+                yield [commit, tree]
+        trouble = log.stderr.read()
+    if log.returncode:
+        raise GitError(f"the journal cannot be walked: {program.last_line(trouble)}", "git fsck")
+
+
+def _one_by_one(repo: Repository, left: Iterable[list[str]]) -> Iterator[Stored | Broken]:
     """The commits that the quick way gave nothing for: sealed segments, damaged and foreign objects."""
     with Reader(repo) as reader:
         for commit, tree in left:

@@ -1,0 +1,96 @@
+"""The statements that make the tables of ``schema``, and the searches over them, without SQLAlchemy.
+
+Made by `scripts/make_tables.py`; not to be edited.
+"""
+
+from __future__ import annotations
+
+TABLES = (
+    """CREATE TABLE broken (
+    oid TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    tried INTEGER,
+    PRIMARY KEY (oid, reason)
+    )
+    WITHOUT ROWID""",
+    """CREATE TABLE copies (
+    id TEXT NOT NULL,
+    oid TEXT NOT NULL,
+    blob TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    PRIMARY KEY (id, oid)
+    )
+    WITHOUT ROWID""",
+    """CREATE TABLE corrections (
+    target TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL
+    )""",
+    """CREATE TABLE files (
+    record INTEGER NOT NULL,
+    output INTEGER NOT NULL,
+    path INTEGER NOT NULL,
+    hash INTEGER,
+    size INTEGER NOT NULL,
+    code INTEGER NOT NULL
+    )""",
+    """CREATE TABLE hashes (
+    "row" INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY ("row"),
+    UNIQUE (text)
+    )""",
+    """CREATE TABLE namings (
+    target TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    "key" TEXT NOT NULL,
+    value TEXT,
+    id TEXT NOT NULL
+    )""",
+    """CREATE TABLE paths (
+    "row" INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY ("row"),
+    UNIQUE (text)
+    )""",
+    """CREATE TABLE records (
+    "row" INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    role TEXT NOT NULL,
+    session TEXT,
+    code TEXT,
+    started_ns INTEGER,
+    ended_ns INTEGER,
+    ok INTEGER,
+    gaps INTEGER,
+    step TEXT,
+    reproduces TEXT,
+    command TEXT,
+    author TEXT,
+    withdrawn INTEGER NOT NULL,
+    oid TEXT NOT NULL,
+    blob TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    PRIMARY KEY ("row"),
+    UNIQUE (id)
+    )""",
+    """CREATE TABLE tips (
+    ref TEXT NOT NULL,
+    oid TEXT NOT NULL,
+    PRIMARY KEY (ref)
+    )""",
+)
+SEARCHES = (
+    """CREATE INDEX files_of_record ON files (record, output, hash)""",
+    """CREATE INDEX files_by_hash ON files (hash, output, record)""",
+    """CREATE INDEX files_by_path ON files (path, output)""",
+    """CREATE INDEX records_by_session ON records (session)""",
+    """CREATE INDEX records_by_code ON records (code)""",
+    """CREATE INDEX records_by_original ON records (reproduces)""",
+    """CREATE INDEX corrections_of ON corrections (target, kind)""",
+    """CREATE INDEX namings_of ON namings (target, kind, "key")""",
+    """CREATE INDEX namings_by_key ON namings (kind, "key")""",
+)
