@@ -113,3 +113,10 @@ def cache_folder() -> str:
     import platformdirs
 
     return platformdirs.user_cache_dir("roar", appauthor=False)
+
+
+def data_folder() -> str:
+    """The user's folder for what a server of lineage keeps, when no other one is named."""
+    import platformdirs
+
+    return os.path.join(platformdirs.user_data_dir("roar", appauthor=False), "serve")

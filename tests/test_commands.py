@@ -84,6 +84,8 @@ def parse(words: list[str]) -> None:
     context = cli.make_context("roar", list(words))
     while isinstance(command, click.Group):
         rest = [*context._protected_args, *context.args]
+        if command.invoke_without_command and not rest:
+            return
         name, inner, rest = command.resolve_command(context, rest)
         assert inner is not None
         command = inner

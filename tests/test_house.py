@@ -42,6 +42,8 @@ ORDER_ON_A_FLOOR = [
     "verbs",
     "draw",
     "export",
+    "server",
+    "cli",
 ]
 
 DOORS = {
@@ -56,6 +58,12 @@ DOORS = {
     "sqlite3": {"stamps", "cache", "environment"},
     "fsspec": {"store"},
     "sshfs": {"store"},
+    "fastapi": {"server"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
+    "jinja2": {"server"},
+    "alembic": {"server"},
+    "psycopg": {"cache"},
 }
 
 

@@ -40,6 +40,9 @@ TABLE = {
         "pop": "Withdraw the last job, or named jobs, files and sessions",
         "reset": "Delete the index, or all that roar has recorded here",
     },
+    "Serve": {
+        "serve": "Serve lineage to a team: a git remote, an API and pages",
+    },
     "Share and keep": {
         "config": "List, explain and change settings",
         "env": "Keep environment variables for recorded commands",
@@ -133,7 +136,7 @@ def cli(context: click.Context, folder: str | None, *, debug: bool) -> None:
 
 
 _HELP = {"-h", "--help"}
-_READ_IT_THEMSELVES = ("run", "build", "config", "env", "hook", "doctor", "completion", None)
+_READ_IT_THEMSELVES = ("run", "build", "config", "env", "hook", "doctor", "completion", "serve", "serve-ssh", None)
 """The first two check it before they start a command, two mend it, and a hook stops nobody's push because of it."""
 
 

@@ -1,0 +1,99 @@
+"""The application: git for those who push and fetch, the API and the pages for those who ask."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import roar
+from roar.errors import NotFoundError, RoarError
+from roar.server import smart_http
+from roar.server.access import Denied
+from roar.server.people import People
+from roar.server.storage import Storage
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""Of every answer: pages load nothing from elsewhere and run nothing that is not a file of ours."""
+
+
+def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
+    """The application over a data directory and (None: SQLite beside the repositories) a database.
+
+    ``url`` is the origin that people type, which log-ins are for.
+    """
+    limits = smart_http.Limits(os.environ)
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        app.state.slots = asyncio.Semaphore(limits.at_once)
+        yield
+
+    app = FastAPI(
+        title="GLaaS",
+        summary="Where did this file come from, and can I make it again?",
+        version=roar.__version__,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+    )
+    app.state.storage = storage
+    app.state.people = People(storage)
+    app.state.database = database
+    app.state.url = url
+    app.state.limits = limits
+    app.add_exception_handler(RoarError, _say)
+    app.add_middleware(_Headers)
+
+    @app.api_route("/{project:path}.git/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
+    async def git(request: Request, project: str, rest: str) -> Response:
+        return await smart_http.serve(request, project, rest)
+
+    return app
+
+
+class _Headers:
+    """Gives every answer the headers that it has not itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _say(request: Request, error: Exception) -> Response:
+    """An expected failure, as one line for git and as JSON for programs."""
+    assert isinstance(error, RoarError)
+    status = error.status if isinstance(error, Denied) else 404 if isinstance(error, NotFoundError) else 400
+    headers = {"WWW-Authenticate": 'Basic realm="roar", charset="UTF-8"'} if status == 401 else {}
+    text = error.message + (f" (next: {error.hint})" if error.hint else "")
+    if request.url.path.startswith("/api/"):
+        body = {"error": {"code": _CODES.get(status, "refused"), "message": text}}
+        return JSONResponse(body, status, headers)
+    return PlainTextResponse(f"roar: {text}\n", status, headers)
+
+
+_CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found"}

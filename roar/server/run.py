@@ -1,0 +1,153 @@
+"""One server process: listens, says where, and ends when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import ipaddress
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from roar.errors import RoarError
+from roar.server.app import create_app
+from roar.server.people import People
+from roar.server.storage import Storage
+
+FIRST_PROJECT = "default"
+_HEAD_SECONDS = 20.0
+"""How long a client may take for the head of a request; what sends it drop by drop is cut off."""
+_CONNECTIONS = 1000
+
+
+class Place(NamedTuple):
+    """Where to listen, how clients reach it (None: as it listens), and the database of the index (None: SQLite)."""
+
+    host: str
+    port: int
+    url: str | None
+    database: str | None
+
+
+def begin(people: People, by: str) -> list[str]:
+    """Make a data directory without users usable: its first user, by the SSH keys that are at hand, and a project.
+
+    Gives lines that say what was made and what is left to do.
+    """
+    if people.users():
+        return []
+    name = re.sub(r"[^a-z0-9_.-]", "-", by.lower()).strip("-_.") or "me"
+    keys = _own_keys()
+    people.add_user(name, by=by)
+    for line in keys:
+        with contextlib.suppress(RoarError):
+            people.add_key(name, line, by=by)
+    people.add_project(FIRST_PROJECT, by=by, visibility="internal", owner=name)
+    said = [f"made the user {name} and the project {FIRST_PROJECT}"]
+    if not keys:
+        said.append(f"you have no SSH key to log in with (next: ssh-keygen -t ed25519, roar serve key add {name} FILE)")
+    return said
+
+
+def run(storage: Storage, people: People, place: Place, tell: Callable[[str], None]) -> int:
+    """Serve until SIGINT or SIGTERM. ``tell`` is called with the server's URL once it listens.
+
+    Raises ``RoarError`` when the address cannot be had.
+    """
+    listening = _listen(place.host, place.port)
+    host, port = listening.getsockname()[:2]
+    url = place.url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    storage.settle()
+    for project in people.projects():  # a server that was killed may have left something unsaid
+        storage.queue(project)
+    config = uvicorn.Config(
+        create_app(storage, place.database, url=url.rstrip("/")),
+        http=_Timed,
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=place.url is not None,  # behind another server, which says whom it speaks for
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=20,
+    )
+    server = _Server(config, lambda: tell(url))
+    server.run(sockets=[listening])
+    return 0
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+class _Timed(H11Protocol):
+    """uvicorn's protocol, with a limit to the time until the head of the first request is there."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._waiting = self.loop.call_later(_HEAD_SECONDS, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiting:
+            self._waiting.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._waiting and self.cycle is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _give_up(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise RoarError(f"cannot listen on {host} port {port}: {error.strerror}", "roar serve --port 0") from error
+    found.set_inheritable(False)
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only this machine reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _own_keys() -> list[str]:
+    """The public SSH keys of the user of this machine: those of the agent, and those in the home folder."""
+    found = []
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(["ssh-add", "-L"], capture_output=True, text=True, timeout=5, check=False)
+        found += done.stdout.splitlines() if done.returncode == 0 else []
+    for path in sorted(glob.glob(os.path.expanduser("~/.ssh/id_*.pub"))):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
+            found.append(file.readline().strip())
+    return [line for line in dict.fromkeys(found) if line]

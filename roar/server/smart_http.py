@@ -1,0 +1,234 @@
+"""Git over HTTP: a request is handed to ``git http-backend``, as CGI (git-http-backend(1), RFC 3875), its answer back.
+
+Nothing of git's protocol is understood here but the two services; bodies go through in pieces, either way. What bounds
+a request: a time for the whole, a time for the next piece, the size of a body, the number of gits at once, and limits
+of the kernel on each. When the client goes away git is told to end, and removes its quarantine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from roar.server import access
+from roar.server.gate import Gate, Pusher
+from roar.server.people import Role
+from roar.server.storage import Storage
+
+log = logging.getLogger(__name__)
+
+SERVICES = {"git-upload-pack": Role.READ, "git-receive-pack": Role.WRITE}
+PIECE = 1 << 16
+"""Bytes read from git at once."""
+
+
+class Limits:
+    """Bounds of one request: seconds, bytes and counts."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        def number(name: str, default: int) -> int:
+            text = environ.get(f"ROAR_SERVE_{name}", "")
+            return int(text) if text.isdigit() else default
+
+        self.whole_seconds = number("WHOLE_SECONDS", 600)
+        self.idle_seconds = number("IDLE_SECONDS", 30)
+        self.body_bytes = number("BODY_BYTES", 512 << 20)
+        self.at_once = number("GITS", 16)
+        self.memory_bytes = number("GIT_MEMORY_BYTES", 2 << 30)
+
+
+async def serve(request: Request, project: str, rest: str) -> Response:
+    """Answer one request of git's smart protocol for a project. Raises ``access.Denied``."""
+    service = _service(request, rest)
+    if service is None:
+        return PlainTextResponse("roar: only git's smart protocol is spoken here\n", 404)
+    storage: Storage = request.app.state.storage
+    who = await asyncio.to_thread(access.caller, request, storage)
+    await asyncio.to_thread(access.require, who, project, SERVICES[service])
+    limits: Limits = request.app.state.limits
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limits.body_bytes:
+        return PlainTextResponse(
+            f"roar: more than {limits.body_bytes} bytes in one push (next: push less at once)\n", 413
+        )
+    gate = None
+    if service == "git-receive-pack" and request.method == "POST":
+        address = request.client.host if request.client else ""
+        gate = Gate(storage, who.people, project, Pusher(who.user or "", address))
+    variables = _variables(request, storage, project, rest, who.user)
+    return _Answer(_Git(limits, gate), variables, request.app.state.slots)
+
+
+class _Answer(Response):
+    """What git answers, piece by piece, while the request's body may still be on its way."""
+
+    def __init__(self, run: _Git, variables: dict[str, str], slots: asyncio.Semaphore) -> None:
+        super().__init__()
+        self._run = run
+        self._variables = variables
+        self._slots = slots
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer. The last piece goes out when all that a push brought is noted."""
+        del scope
+        run = self._run
+        async with self._slots:
+            feeding: asyncio.Task[None] | None = None
+            try:
+                await run.start(self._variables)
+                feeding = asyncio.create_task(run.feed(receive))
+                status, headers = await run.head()
+                raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+                await send({"type": "http.response.start", "status": status, "headers": raw})
+                async for piece in run.pieces():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            finally:
+                if feeding:
+                    feeding.cancel()
+                await asyncio.shield(run.end())
+            await send({"type": "http.response.body", "body": b""})
+
+
+class _Git:
+    """One running ``git http-backend``, and everything it starts."""
+
+    def __init__(self, limits: Limits, gate: Gate | None) -> None:
+        self._limits = limits
+        self._gate = gate
+        self._process: asyncio.subprocess.Process | None = None
+        self._deadline = asyncio.get_running_loop().time() + limits.whole_seconds
+
+    async def start(self, variables: dict[str, str]) -> None:
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(
+            "git",
+            "http-backend",
+            stdin=pipe,
+            stdout=pipe,
+            stderr=None if log.isEnabledFor(logging.DEBUG) else asyncio.subprocess.DEVNULL,
+            env=variables | (self._gate.environment if self._gate else {}),
+            pass_fds=self._gate.fds if self._gate else (),
+            start_new_session=True,  # so that all of it can be ended at once
+            limit=PIECE,
+        )
+        if hasattr(resource, "prlimit"):  # before git reads a byte of what the client sends
+            limit = (self._limits.memory_bytes, self._limits.memory_bytes)
+            resource.prlimit(self._process.pid, resource.RLIMIT_AS, limit)
+        if self._gate:
+            self._gate.watch()
+
+    async def feed(self, receive: Receive) -> None:
+        """Pass the body of a request on. A client that goes away, or sends too much or too slowly, ends git."""
+        assert self._process and self._process.stdin
+        into = self._process.stdin
+        total, more = 0, True
+        try:
+            while more:
+                message = await asyncio.wait_for(receive(), min(self._limits.idle_seconds, self._left()))
+                if message["type"] == "http.disconnect":
+                    return self._cut_off("the client went away")
+                more = message.get("more_body", False)
+                total += len(message["body"])
+                if total > self._limits.body_bytes:
+                    return self._cut_off("the body is too large")
+                into.write(message["body"])
+                await asyncio.wait_for(into.drain(), self._left())
+            into.close()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self._cut_off("the client went away")
+        except (BrokenPipeError, ConnectionResetError):  # git has heard enough, and says why
+            pass
+        except asyncio.TimeoutError:
+            self._cut_off("the client is too slow")
+
+    def _cut_off(self, why: str) -> None:
+        log.info("a request was cut off: %s", why)
+        self._signal(signal.SIGTERM)
+
+    async def head(self) -> tuple[int, list[tuple[str, str]]]:
+        """Status and headers of the answer, as git gives them (RFC 3875, 6.3)."""
+        status, headers = 200, []
+        while line := (await self._out(lambda out: out.readline())).decode("latin-1").rstrip("\r\n"):
+            name, _, value = line.partition(":")
+            if name.lower() == "status":
+                status = int(value.split()[0])
+            else:
+                headers.append((name, value.strip()))
+        return (status, headers) if headers else (500, [])
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The rest of the answer."""
+        while piece := await self._out(lambda out: out.read(PIECE)):
+            yield piece
+
+    async def _out(self, read: Callable[[asyncio.StreamReader], Awaitable[bytes]]) -> bytes:
+        assert self._process and self._process.stdout
+        return await asyncio.wait_for(read(self._process.stdout), self._left())
+
+    async def end(self) -> None:
+        """See to it that git and all it started has ended, and that what came in is noted."""
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._signal(signal.SIGTERM)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), 5)
+            self._signal(signal.SIGKILL)
+            await self._process.wait()
+        if self._gate:
+            await asyncio.to_thread(self._gate.close)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _left(self) -> float:
+        return max(0.0, self._deadline - asyncio.get_running_loop().time())
+
+
+def _service(request: Request, rest: str) -> str | None:
+    """The service that a request is for; None for what is not git's smart protocol."""
+    if request.method == "GET" and rest == "info/refs":
+        name = request.query_params.get("service", "")
+        return name if name in SERVICES else None
+    kind = request.headers.get("content-type", "")
+    if request.method == "POST" and rest in SERVICES and kind == f"application/x-{rest}-request":
+        return rest
+    return None
+
+
+def _variables(request: Request, storage: Storage, project: str, rest: str, user: str | None) -> dict[str, str]:
+    """The environment of ``git http-backend``: what CGI says of the request, and nothing of ours but PATH."""
+    found: dict[str, str] = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C",
+        "HOME": storage.root,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_PROJECT_ROOT": storage.place("projects"),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "PATH_INFO": f"/{project}.git/{rest}",
+        "QUERY_STRING": f"service={request.query_params['service']}" if request.method == "GET" else "",
+        "REQUEST_METHOD": request.method,
+        "CONTENT_TYPE": request.headers.get("content-type", ""),
+        "REMOTE_ADDR": request.client.host if request.client else "",
+    }
+    if user:
+        found["REMOTE_USER"] = user
+    if request.headers.get("content-length", "").isdigit():
+        found["CONTENT_LENGTH"] = request.headers["content-length"]
+    if request.headers.get("content-encoding") in ("gzip", "x-gzip"):
+        found["HTTP_CONTENT_ENCODING"] = "gzip"
+    protocol = request.headers.get("git-protocol", "")
+    if len(protocol) < 100 and protocol.replace("=", "").replace(":", "").isalnum():
+        found["GIT_PROTOCOL"] = protocol
+    return found
