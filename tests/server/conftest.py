@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from serving import Glaas
+from server.serving import Glaas
 
 
 @pytest.fixture(scope="module")

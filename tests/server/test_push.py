@@ -8,7 +8,7 @@ from pathlib import Path
 
 import make
 import pytest
-from serving import Glaas
+from server.serving import Glaas
 
 from roar.git.repository import Repository
 
