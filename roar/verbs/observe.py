@@ -185,8 +185,9 @@ class Observed:
     def _hash(self, path: str, expected: Stat) -> Known:
         """The hash of a file that must still be as ``expected``. Raises ``OSError``."""
         stat = os.stat(path)
-        if (stat.st_ino, stat.st_size, stat.st_mtime_ns) != (expected["ino"], expected["size"], expected["mtime_ns"]):
-            return None, "changed after the run, before it was hashed"
+        now = stat.st_ino, stat.st_dev, stat.st_size, stat.st_mtime_ns
+        if now != _identity(expected):
+            return None, "changed since the job saw it, before it was hashed"
         known = self._stamps.get(path, stat)
         if known is not None:
             return known, None
@@ -234,7 +235,6 @@ def _stat(path: str) -> Stat | None:
         mtime_ns=s.st_mtime_ns,
         ctime_ns=s.st_ctime_ns,
         mode=s.st_mode,
-        nlink=s.st_nlink,
     )
 
 
@@ -249,8 +249,12 @@ def _no_artifact(file: SeenFile, *, inside: bool) -> str | None:
     return "log" if handed_down and not inside and before is not None and before["size"] > 0 else None
 
 
+def _identity(stat: Stat) -> tuple[int, int, int, int]:
+    return stat["ino"], stat["dev"], stat["size"], stat["mtime_ns"]
+
+
 def _same(a: Stat, b: Stat) -> bool:
-    return (a["ino"], a["dev"], a["size"], a["mtime_ns"]) == (b["ino"], b["dev"], b["size"], b["mtime_ns"])
+    return _identity(a) == _identity(b)
 
 
 def vain_lookups(report: Report, root: str, most: int = 64) -> list[str]:

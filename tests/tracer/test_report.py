@@ -148,7 +148,7 @@ def test_records_of_damaged_reports(true_report: bytes, repo: Repository) -> Non
 def test_failed_look_ups_by_their_reason(repo: Repository) -> None:
     """Nothing there, not allowed, or there before the job: only the first is a file not found."""
     root = repo.require_work_tree()
-    state = dict.fromkeys(("dev", "ino", "size", "mtime_ns", "ctime_ns", "mode", "nlink"), 1)
+    state = dict.fromkeys(("dev", "ino", "size", "mtime_ns", "ctime_ns", "mode"), 1)
     gone = {"kind": "file", "path": f"{root}/gone", "type": "file", "existed": True, "before": state, "after": None}
     errnos = {"none": "ENOENT", "gone": "ENOENT", "below": "ENOTDIR", "secret": "EACCES", "there": "EEXIST"}
     failed = [{"kind": "failed", "path": f"{root}/{name}", "errno": errno} for name, errno in errnos.items()]

@@ -70,7 +70,7 @@ class Report:
 
     @property
     def deleted(self) -> set[str]:
-        return {name for name in self.flagged("existed") if not self.files[name]["after"]}
+        return {name for name in self.flagged("existed") if not self.files[name].get("after", True)}
 
     @property
     def renames(self) -> dict[str, str | None]:

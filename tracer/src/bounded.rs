@@ -1,6 +1,6 @@
 //! Facts that a hostile or merely busy program could have without end: each table is bounded.
 
-use std::collections::HashMap;
+use crate::hash::QuickMap;
 
 const MOST_FAILED: usize = 4096;
 const MOST_CONNECTS: usize = 1024;
@@ -9,7 +9,7 @@ const MOST_BLIND: usize = 256;
 /// Distinct look-ups that found nothing, by name and error.
 #[derive(Default)]
 pub struct Failed {
-    counts: HashMap<(Vec<u8>, i32), u64>,
+    counts: QuickMap<(Vec<u8>, i32), u64>,
     /// Look-ups that found no room here.
     pub dropped: u64,
 }
@@ -41,7 +41,7 @@ pub struct Endpoint {
 
 /// Addresses the job tried to connect to.
 #[derive(Default)]
-pub struct Connects(HashMap<Endpoint, u64>);
+pub struct Connects(QuickMap<Endpoint, u64>);
 
 impl Connects {
     pub fn add(&mut self, endpoint: Endpoint) {
@@ -59,7 +59,7 @@ impl Connects {
 
 /// What could not be seen, and why.
 #[derive(Default)]
-pub struct Blinds(HashMap<(&'static str, Vec<u8>), u64>);
+pub struct Blinds(QuickMap<(&'static str, Vec<u8>), u64>);
 
 impl Blinds {
     pub fn add(&mut self, reason: &'static str, detail: &[u8]) {
@@ -79,7 +79,7 @@ impl Blinds {
     }
 }
 
-fn in_order<K: Ord, V>(table: &HashMap<K, V>) -> impl Iterator<Item = (&K, &V)> {
+fn in_order<K: Ord, V>(table: &QuickMap<K, V>) -> impl Iterator<Item = (&K, &V)> {
     let mut all: Vec<(&K, &V)> = table.iter().collect();
     all.sort_by(|one, two| one.0.cmp(two.0));
     all.into_iter()

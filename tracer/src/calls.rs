@@ -52,12 +52,19 @@ pub fn awaiting(pending: Option<Pending>) -> Next {
 }
 
 impl Observer {
+    /// A task is about to make a call.
     pub fn enter(&mut self, tid: i32, entry: &Entry) -> Next {
+        match self.who(tid) {
+            Some(who) => self.enter_as(who, entry),
+            None => {
+                self.blinds.add("lost_process", b"a call of a task that is not known");
+                Next::Go
+            }
+        }
+    }
+
+    pub fn enter_as(&mut self, who: Who, entry: &Entry) -> Next {
         let Some(call) = lookup(entry.abi, entry.number) else { return Next::Go };
-        let Some(who) = self.who(tid) else {
-            self.blinds.add("lost_process", b"a call of a task that is not known");
-            return Next::Go;
-        };
         let a = &entry.args;
         let cwd = libc::AT_FDCWD;
         match call {
@@ -103,7 +110,7 @@ impl Observer {
             }
             Call::Clone => {
                 // Not traced, the child could not make a single call that our filter stops.
-                ptrace::clear_in_first_argument(tid, libc::CLONE_UNTRACED as u64);
+                ptrace::clear_in_first_argument(who.tid, libc::CLONE_UNTRACED as u64);
                 Next::Go
             }
             Call::IoUringSetup => self.blind(who, "io_uring"),
@@ -126,7 +133,7 @@ impl Observer {
             _ => return Next::Go,
         };
         let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
-        let attempt = match self.absolute(who, dirfd, &name) {
+        let attempt = match self.absolute(who, dirfd, name) {
             Some(name) => self.attempt(who, abi, name, follow, argv),
             None => Some(Default::default()),
         };
@@ -141,7 +148,7 @@ impl Observer {
         if name.is_empty() {
             return None;
         }
-        self.place(who, dirfd, &name)
+        self.place(who, dirfd, name)
     }
 
     /// The content under a name is about to go away, by rename, link or unlink.
@@ -171,7 +178,7 @@ impl Observer {
         let source = if name.is_empty() {
             self.descriptor(who, old.0).map(|path| path.to_vec())
         } else {
-            self.absolute(who, old.0, &name)
+            self.absolute(who, old.0, name)
         };
         let found = source.and_then(|name| self.look(who, &name, follow).ok());
         let old = found.map(|found| Place { path: found.path, stat: Some(found.stat) });
@@ -208,7 +215,7 @@ impl Observer {
 
     fn truncate(&mut self, who: Who, address: u64, length: u64) -> Next {
         let Some(name) = self.string(who, address) else { return Next::Go };
-        let Some(name) = self.absolute(who, libc::AT_FDCWD, &name) else { return Next::Go };
+        let Some(name) = self.absolute(who, libc::AT_FDCWD, name) else { return Next::Go };
         let Ok(found) = self.look(who, &name, true) else { return Next::Go };
         if let Some(id) = self.record(Some(&name), &found.path, Some(found.stat)) {
             self.files.before_change(id, length > 0);

@@ -4,6 +4,7 @@
 //! the job, what did it look like, what was its content. And those of the *content* now under
 //! the name: who wrote it, where it came from. A rename moves the second and leaves the first.
 
+use crate::hash::QuickMap;
 use crate::names::Known;
 use crate::paths::Path;
 use crate::preimage;
@@ -42,6 +43,8 @@ pub struct Record {
     pub kind: Kind,
     /// Changes when names that led here may lead elsewhere.
     pub generation: u32,
+    /// In this epoch of `names` an open by the path itself led here.
+    pub reached: Option<u64>,
     pub existed: bool,
     /// The content is still the one from before the job (perhaps changed in place).
     pub original: bool,
@@ -55,15 +58,15 @@ pub struct Record {
     pub content: Content,
     pub asked: Vec<Box<[u8]>>,
     pub link_target: Option<Box<[u8]>>,
-    pub first_ns: u64,
 }
 
 impl Record {
-    fn new(path: Path, stat: Option<Stat>, now_ns: u64) -> Record {
+    fn new(path: Path, stat: Option<Stat>) -> Record {
         Record {
             path,
             kind: stat.map_or(Kind::File, |stat| stat.kind()),
             generation: 0,
+            reached: None,
             existed: stat.is_some(),
             original: stat.is_some(),
             removed: false,
@@ -74,7 +77,6 @@ impl Record {
             content: Content::default(),
             asked: Vec::new(),
             link_target: None,
-            first_ns: now_ns,
         }
     }
 
@@ -84,12 +86,21 @@ impl Record {
         let touched = c.read || c.read_back || c.written || c.executed || c.listed || c.created;
         touched || c.opens > 0 || c.renamed_from.is_some() || (self.removed && self.existed)
     }
+
+    /// Whether nothing that the job did by this name can have changed what is there.
+    pub fn is_untouched(&self) -> bool {
+        self.existed && self.original && !self.removed && !self.content.written
+    }
 }
 
 pub struct Files {
     records: Vec<Option<Record>>,
     free: Vec<(FileId, u32)>,
-    by_path: BTreeMap<Path, FileId>,
+    by_path: QuickMap<Path, FileId>,
+    /// The same in the order of paths, as far as a directory's content has been asked for,
+    in_order: BTreeMap<Path, FileId>,
+    /// and the records made since.
+    not_in_order: Vec<FileId>,
     /// Files that the job made and removed again.
     pub temporaries: u64,
     /// Directories from before the job under their present names, and those from before.
@@ -102,7 +113,9 @@ impl Files {
         Files {
             records: Vec::new(),
             free: Vec::new(),
-            by_path: BTreeMap::new(),
+            by_path: QuickMap::default(),
+            in_order: BTreeMap::new(),
+            not_in_order: Vec::new(),
             temporaries: 0,
             moved: Vec::new(),
             hash_limit,
@@ -123,28 +136,40 @@ impl Files {
 
     /// Every record, by path.
     pub fn iter(&self) -> impl Iterator<Item = &Record> {
-        self.by_path.values().filter_map(|&id| self.get(id))
+        let mut all: Vec<&Record> = self.records.iter().flatten().collect();
+        all.sort_unstable_by(|one, two| one.path.cmp(&two.path));
+        all.into_iter()
     }
 
     /// The records below a directory.
-    pub fn below(&self, directory: &[u8]) -> Vec<FileId> {
+    pub fn below(&mut self, directory: &[u8]) -> Vec<FileId> {
+        self.put_in_order();
         let mut first = directory.to_vec();
         first.push(b'/');
-        self.by_path
+        self.in_order
             .range::<[u8], _>((std::ops::Bound::Included(&first[..]), std::ops::Bound::Unbounded))
             .take_while(|(path, _)| path.starts_with(&first))
             .map(|(_, &id)| id)
             .collect()
     }
 
+    fn put_in_order(&mut self) {
+        for id in std::mem::take(&mut self.not_in_order) {
+            if let Some(record) = self.get(id) {
+                let path = record.path.clone();
+                self.in_order.insert(path, id);
+            }
+        }
+    }
+
     /// The record of a path; `stat` is what was there just before this first touch.
-    pub fn touch(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> FileId {
-        self.find(path).unwrap_or_else(|| self.add(path, stat, now_ns))
+    pub fn touch(&mut self, path: &Path, stat: Option<Stat>) -> FileId {
+        self.find(path).unwrap_or_else(|| self.add(path, stat))
     }
 
     /// A record of a path that has none.
-    pub(crate) fn add(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> FileId {
-        self.insert(Record::new(path.clone(), stat, now_ns))
+    pub(crate) fn add(&mut self, path: &Path, stat: Option<Stat>) -> FileId {
+        self.insert(Record::new(path.clone(), stat))
     }
 
     fn insert(&mut self, mut record: Record) -> FileId {
@@ -161,24 +186,25 @@ impl Files {
             }
         };
         self.by_path.insert(path, id);
+        self.not_in_order.push(id);
+        if self.not_in_order.len() > self.records.len() {
+            // Most of these are gone: temporaries without end must not grow the list.
+            self.put_in_order();
+        }
         id
     }
 
     pub fn drop_record(&mut self, id: FileId) {
         if let Some(record) = self.records.get_mut(id as usize).and_then(Option::take) {
             self.by_path.remove(&record.path);
+            self.in_order.remove(&record.path);
             self.free.push((id, record.generation.wrapping_add(1)));
         }
     }
 
-    /// For the cache of names: this record, as it is now.
-    pub fn known(&self, id: FileId) -> Option<Known> {
-        self.get(id).map(|record| Known { file: id, generation: record.generation })
-    }
-
-    /// The record a name was seen to lead to, if it still does.
-    pub fn recall(&mut self, known: Known) -> Option<&mut Record> {
-        self.get_mut(known.file).filter(|record| record.generation == known.generation && !record.removed)
+    /// Whether a name that was seen to lead to a record still does.
+    pub fn still_leads_to(&self, known: Known) -> bool {
+        self.get(known.file).is_some_and(|record| record.generation == known.generation && !record.removed)
     }
 
     /// Keeps a name that led here through a symbolic link.
@@ -232,6 +258,12 @@ impl Files {
 }
 
 impl Record {
+    /// Whoever opens a name that led here may get something else from now on.
+    pub fn lost_names(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        self.reached = None;
+    }
+
     /// The content now under the name is no longer that of before the job.
     pub fn replaced(&mut self) {
         self.original = false;

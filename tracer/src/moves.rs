@@ -17,8 +17,8 @@ pub struct Place {
 
 impl Files {
     /// Something new stands under this name, made by the job (open with O_CREAT, mkdir, mknod).
-    pub fn made(&mut self, place: &Place, kind: Kind, now_ns: u64) -> FileId {
-        let id = self.touch(&place.path, place.stat, now_ns);
+    pub fn made(&mut self, place: &Place, kind: Kind) -> FileId {
+        let id = self.touch(&place.path, place.stat);
         if let Some(record) = self.get_mut(id) {
             record.kind = kind;
             record.removed = false;
@@ -30,10 +30,10 @@ impl Files {
     }
 
     /// The name is gone. What the job had made itself leaves no record, only a count.
-    pub fn unlinked(&mut self, place: &Place, now_ns: u64) {
-        let id = self.touch(&place.path, place.stat, now_ns);
+    pub fn unlinked(&mut self, place: &Place) {
+        let id = self.touch(&place.path, place.stat);
         let Some(record) = self.get_mut(id) else { return };
-        record.generation = record.generation.wrapping_add(1);
+        record.lost_names();
         if !record.existed {
             self.drop_record(id);
             self.temporaries += 1;
@@ -46,27 +46,27 @@ impl Files {
 
     /// The record of a file that is there now. If it came along with a directory from before the
     /// job, unnoticed until now, it is caught up with.
-    pub fn arrive(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> FileId {
+    pub fn arrive(&mut self, path: &Path, stat: Option<Stat>) -> FileId {
         let known = self.find(path);
         if let Some(id) = known {
             if self.get(id).is_some_and(|record| !record.removed) {
                 return id;
             }
         }
-        if stat.is_some() && self.came_with_directory(path, stat, now_ns) {
-            return self.touch(path, stat, now_ns);
+        if stat.is_some() && self.came_with_directory(path, stat) {
+            return self.touch(path, stat);
         }
-        known.unwrap_or_else(|| self.add(path, stat, now_ns))
+        known.unwrap_or_else(|| self.add(path, stat))
     }
 
-    fn came_with_directory(&mut self, path: &Path, stat: Option<Stat>, now_ns: u64) -> bool {
+    fn came_with_directory(&mut self, path: &Path, stat: Option<Stat>) -> bool {
         let came = self.moved.iter().rev().find(|(now, _)| is_within(path, now));
         let Some((now, before)) = came.filter(|(now, _)| now.len() < path.len()) else { return false };
         let from: Path = [before, &path[now.len()..]].concat().into();
         if self.find(&from).is_some() {
             return false;
         }
-        self.move_one(&Place { path: from, stat }, &Place { path: path.clone(), stat: None }, now_ns);
+        self.move_one(&Place { path: from, stat }, &Place { path: path.clone(), stat: None });
         true
     }
 
@@ -86,31 +86,34 @@ impl Files {
     }
 
     /// `old` became `new`, with everything below it.
-    pub fn renamed(&mut self, old: &Place, new: &Place, now_ns: u64) {
+    pub fn renamed(&mut self, old: &Place, new: &Place) {
         self.note_moved_directory(old, new);
-        self.move_one(old, new, now_ns);
+        self.move_one(old, new);
+        if old.stat.is_some_and(|stat| stat.kind() != Kind::Directory) {
+            return;
+        }
         for id in self.below(&old.path) {
             let Some(record) = self.get(id).filter(|record| !record.removed) else { continue };
             let from = Place { path: record.path.clone(), stat: record.before };
             let tail = &record.path[old.path.len()..];
             let path = [&new.path[..], tail].concat().into();
-            self.move_one(&from, &Place { path, stat: None }, now_ns);
+            self.move_one(&from, &Place { path, stat: None });
         }
     }
 
     /// `one` and `two` changed places (RENAME_EXCHANGE).
-    pub fn exchanged(&mut self, one: &Place, two: &Place, now_ns: u64) {
+    pub fn exchanged(&mut self, one: &Place, two: &Place) {
         // A name that no program can have: it lies below nothing.
         let aside = Place { path: b"//aside"[..].into(), stat: None };
-        self.renamed(one, &aside, now_ns);
-        self.renamed(two, &Place { path: one.path.clone(), stat: one.stat }, now_ns);
-        self.renamed(&aside, &Place { path: two.path.clone(), stat: two.stat }, now_ns);
+        self.renamed(one, &aside);
+        self.renamed(two, &Place { path: one.path.clone(), stat: one.stat });
+        self.renamed(&aside, &Place { path: two.path.clone(), stat: two.stat });
     }
 
-    fn move_one(&mut self, old: &Place, new: &Place, now_ns: u64) {
-        let source_id = self.touch(&old.path, old.stat, now_ns);
+    fn move_one(&mut self, old: &Place, new: &Place) {
+        let source_id = self.touch(&old.path, old.stat);
         let Some(source) = self.get_mut(source_id) else { return };
-        source.generation = source.generation.wrapping_add(1);
+        source.lost_names();
         let (kind, asked) = (source.kind, source.link_target.clone());
         let mut content = source.content.clone();
         if source.existed {
@@ -124,9 +127,9 @@ impl Files {
         } else {
             self.drop_record(source_id);
         }
-        let target_id = self.touch(&new.path, new.stat, now_ns);
+        let target_id = self.touch(&new.path, new.stat);
         let Some(target) = self.get_mut(target_id) else { return };
-        target.generation = target.generation.wrapping_add(1);
+        target.lost_names();
         if target.existed {
             // What was read under this name before it was replaced stays an input.
             content.read = target.content.read;
@@ -148,13 +151,13 @@ impl Files {
     }
 
     /// `new` is one more name of the file at `old`.
-    pub fn linked(&mut self, old: &Place, new: &Place, now_ns: u64) {
-        let source_id = self.touch(&old.path, old.stat, now_ns);
+    pub fn linked(&mut self, old: &Place, new: &Place) {
+        let source_id = self.touch(&old.path, old.stat);
         self.note_read(source_id);
         let Some(source) = self.get_mut(source_id) else { return };
         let kind = source.kind;
         let origin = if source.original { Some(source_id) } else { source.content.origin };
-        let id = self.made(new, kind, now_ns);
+        let id = self.made(new, kind);
         if let Some(record) = self.get_mut(id) {
             record.content.origin = origin;
             record.content.linked_from = origin.map(|_| old.path.clone());
@@ -176,6 +179,7 @@ fn kept_after_removal(content: &Content) -> Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::Known;
 
     fn stat(ino: u64) -> Stat {
         Stat { dev: 1, ino, size: 5, mtime_ns: 1, ctime_ns: 1, mode: libc::S_IFREG | 0o644, nlink: 1, uid: 0 }
@@ -192,8 +196,8 @@ mod tests {
     #[test]
     fn the_final_name_carries_the_output() {
         let mut files = Files::new(0);
-        files.made(&place("/w/x.tmp", None), Kind::File, 1);
-        files.renamed(&place("/w/x.tmp", Some(stat(1))), &place("/w/x", None), 2);
+        files.made(&place("/w/x.tmp", None), Kind::File);
+        files.renamed(&place("/w/x.tmp", Some(stat(1))), &place("/w/x", None));
         assert_eq!(paths(&files), ["/w/x"]);
         let record = files.iter().next().unwrap();
         assert!(record.content.written && record.content.created && !record.existed);
@@ -204,9 +208,9 @@ mod tests {
     #[test]
     fn a_renamed_input_has_two_lines() {
         let mut files = Files::new(0);
-        let id = files.touch(&place("/w/in", None).path, Some(stat(1)), 1);
+        let id = files.touch(&place("/w/in", None).path, Some(stat(1)));
         files.note_read(id);
-        files.renamed(&place("/w/in", Some(stat(1))), &place("/w/out", None), 2);
+        files.renamed(&place("/w/in", Some(stat(1))), &place("/w/out", None));
         let old = files.get(files.find(b"/w/in").unwrap()).unwrap();
         assert!(old.existed && old.removed && old.content.read);
         let new = files.get(files.find(b"/w/out").unwrap()).unwrap();
@@ -217,8 +221,8 @@ mod tests {
     #[test]
     fn reads_of_own_content_are_no_inputs() {
         let mut files = Files::new(0);
-        files.made(&place("/w/t", None), Kind::File, 1);
-        files.renamed(&place("/w/t", Some(stat(2))), &place("/w/data", Some(stat(1))), 2);
+        files.made(&place("/w/t", None), Kind::File);
+        files.renamed(&place("/w/t", Some(stat(2))), &place("/w/data", Some(stat(1))));
         let id = files.find(b"/w/data").unwrap();
         files.note_read(id);
         let record = files.get(id).unwrap();
@@ -228,21 +232,22 @@ mod tests {
     #[test]
     fn a_directory_takes_its_files_along() {
         let mut files = Files::new(0);
-        files.made(&place("/w/d", None), Kind::Directory, 1);
-        files.made(&place("/w/d/a", None), Kind::File, 1);
-        files.made(&place("/w/d.x", None), Kind::File, 1);
-        files.renamed(&place("/w/d", Some(stat(1))), &place("/w/e", None), 2);
+        files.made(&place("/w/d", None), Kind::Directory);
+        files.made(&place("/w/d/a", None), Kind::File);
+        files.made(&place("/w/d.x", None), Kind::File);
+        let directory = Stat { mode: libc::S_IFDIR | 0o755, ..stat(1) };
+        files.renamed(&place("/w/d", Some(directory)), &place("/w/e", None));
         assert_eq!(paths(&files), ["/w/d.x", "/w/e", "/w/e/a"]);
     }
 
     #[test]
     fn temporaries_are_counted_not_kept() {
         let mut files = Files::new(0);
-        files.made(&place("/w/t", None), Kind::File, 1);
-        files.unlinked(&place("/w/t", Some(stat(1))), 2);
+        files.made(&place("/w/t", None), Kind::File);
+        files.unlinked(&place("/w/t", Some(stat(1))));
         assert_eq!(files.temporaries, 1);
         assert!(paths(&files).is_empty());
-        files.unlinked(&place("/w/old", Some(stat(2))), 3);
+        files.unlinked(&place("/w/old", Some(stat(2))));
         assert_eq!(paths(&files), ["/w/old"]);
         assert!(files.iter().next().unwrap().has_facts());
     }
@@ -251,9 +256,9 @@ mod tests {
     fn files_that_came_with_a_directory_are_inputs_under_their_old_names() {
         let mut files = Files::new(0);
         let directory = Stat { mode: libc::S_IFDIR | 0o755, ..stat(9) };
-        files.renamed(&place("/w/d", Some(directory)), &place("/w/e", None), 1);
-        files.renamed(&place("/w/e", Some(directory)), &place("/w/f", None), 2);
-        let id = files.arrive(&place("/w/f/in", None).path, Some(stat(1)), 3);
+        files.renamed(&place("/w/d", Some(directory)), &place("/w/e", None));
+        files.renamed(&place("/w/e", Some(directory)), &place("/w/f", None));
+        let id = files.arrive(&place("/w/f/in", None).path, Some(stat(1)));
         files.note_read(id);
         assert_eq!(paths(&files), ["/w/d", "/w/d/in", "/w/f", "/w/f/in"]);
         let old = files.get(files.find(b"/w/d/in").unwrap()).unwrap();
@@ -264,8 +269,8 @@ mod tests {
     #[test]
     fn exchange_swaps_contents_not_names() {
         let mut files = Files::new(0);
-        files.made(&place("/w/new", None), Kind::File, 1);
-        files.exchanged(&place("/w/new", Some(stat(1))), &place("/w/old", Some(stat(2))), 2);
+        files.made(&place("/w/new", None), Kind::File);
+        files.exchanged(&place("/w/new", Some(stat(1))), &place("/w/old", Some(stat(2))));
         assert_eq!(paths(&files), ["/w/new", "/w/old"]);
         let new = files.get(files.find(b"/w/new").unwrap()).unwrap();
         assert_eq!(new.content.renamed_from.as_deref(), Some(&b"/w/old"[..]));
@@ -276,8 +281,8 @@ mod tests {
     #[test]
     fn back_and_forth_is_the_original_again() {
         let mut files = Files::new(0);
-        files.renamed(&place("/w/a", Some(stat(1))), &place("/w/b", None), 1);
-        files.renamed(&place("/w/b", Some(stat(1))), &place("/w/a", None), 2);
+        files.renamed(&place("/w/a", Some(stat(1))), &place("/w/b", None));
+        files.renamed(&place("/w/b", Some(stat(1))), &place("/w/a", None));
         let record = files.get(files.find(b"/w/a").unwrap()).unwrap();
         assert!(record.existed && record.original && !record.removed);
         assert_eq!(paths(&files), ["/w/a"]);
@@ -286,11 +291,12 @@ mod tests {
     #[test]
     fn a_record_that_was_dropped_is_not_recalled() {
         let mut files = Files::new(0);
-        let id = files.made(&place("/w/t", None), Kind::File, 1);
-        let known = files.known(id).unwrap();
-        files.unlinked(&place("/w/t", None), 2);
-        let again = files.made(&place("/w/u", None), Kind::File, 3);
+        let id = files.made(&place("/w/t", None), Kind::File);
+        let known = Known { file: id, generation: files.get(id).unwrap().generation };
+        assert!(files.still_leads_to(known));
+        files.unlinked(&place("/w/t", None));
+        let again = files.made(&place("/w/u", None), Kind::File);
         assert_eq!(id, again);
-        assert!(files.recall(known).is_none());
+        assert!(!files.still_leads_to(known));
     }
 }

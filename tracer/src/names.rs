@@ -93,7 +93,9 @@ impl Names {
         if follow && stat.kind() == Kind::Symlink {
             return ask(name, true);
         }
-        let path = join(&self.hold(head)?, last).into();
+        let directory = self.hold(head)?;
+        let is_path = *directory == *head && name.len() == head.len() + 1 + last.len();
+        let path = if is_path { name.into() } else { join(&directory, last).into() };
         Ok(Found { path, stat })
     }
 

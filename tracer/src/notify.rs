@@ -31,10 +31,7 @@ impl Answering {
                 match listener.receive() {
                     Ok(waiting) => {
                         let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
-                        // A task that we know no more has been killed, and has opened nothing. If it waits, we lost it.
-                        if observer.who(waiting.tid).is_some() || listener.still_waits(&waiting) {
-                            hear(&listener, &waiting, &mut observer);
-                        }
+                        hear(&listener, &waiting, &mut observer);
                         drop(observer);
                         listener.let_go(&waiting);
                     }
@@ -78,7 +75,13 @@ fn let_interrupt(signal: i32) {
 fn hear(listener: &Listener, waiting: &Waiting, observer: &mut Observer) {
     let entry = Entry { abi: Abi::Native, number: waiting.number, args: waiting.args };
     observer.may_wait = false;
-    if let Next::AwaitResult(_) = observer.enter(waiting.tid, &entry) {
+    let next = match observer.who(waiting.tid) {
+        Some(who) => observer.enter_as(who, &entry),
+        // It has been killed, and has opened nothing. If it waits, we lost it.
+        None if listener.still_waits(waiting) => observer.enter(waiting.tid, &entry),
+        None => return,
+    };
+    if let Next::AwaitResult(_) = next {
         // There is no result to be had here, and the name could not be made out without it.
         if listener.still_waits(waiting) {
             observer.blinds.add("path_unreadable", b"");

@@ -8,7 +8,6 @@ use crate::names::{link, Found, Names};
 use crate::paths::{self, Path};
 use crate::programs::Images;
 use crate::ptrace;
-use crate::report::now_ns;
 use crate::stat::{Kind, Stat};
 use crate::sys::Errno;
 use crate::tree::{Directory, Tree, View};
@@ -91,15 +90,15 @@ impl Observer {
     }
 
     /// The absolute lexical name of `name`, relative to the directory descriptor `dirfd`.
-    pub fn absolute(&mut self, who: Who, dirfd: i32, name: &[u8]) -> Option<Vec<u8>> {
+    pub fn absolute(&mut self, who: Who, dirfd: i32, name: Vec<u8>) -> Option<Vec<u8>> {
         if name.first() == Some(&b'/') {
-            return Some(own_proc(who, name.to_vec()));
+            return Some(own_proc(who, name));
         }
         let base = if dirfd == libc::AT_FDCWD { self.directory(who) } else { self.descriptor(who, dirfd) }?;
         if name.is_empty() {
             return Some(base.to_vec());
         }
-        let name = paths::join(&base, name);
+        let name = paths::join(&base, &name);
         if name.len() >= PATH_MAX {
             // The process can reach it, we cannot say what it is called.
             self.blinds.add("path_unreadable", &name[..SHOWN.min(name.len())]);
@@ -149,7 +148,7 @@ impl Observer {
     }
 
     /// The path of a name that a call is about to make or remove, and what is there now.
-    pub fn place(&mut self, who: Who, dirfd: i32, name: &[u8]) -> Option<crate::moves::Place> {
+    pub fn place(&mut self, who: Who, dirfd: i32, name: Vec<u8>) -> Option<crate::moves::Place> {
         let name = self.absolute(who, dirfd, name)?;
         let path = match who.view {
             View::Same => self.names.place(&name),
@@ -169,7 +168,7 @@ impl Observer {
             return None;
         }
         let path = self.without_pid(path);
-        let id = self.files.arrive(&path, stat, now_ns());
+        let id = self.files.arrive(&path, stat);
         if let Some(name) = name.filter(|name| *name != &*path) {
             self.files.asked_as(id, &paths::normal(name));
         }

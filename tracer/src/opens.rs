@@ -2,7 +2,8 @@
 
 use crate::bpf::{Reads, CHANGING_FLAGS, O_TMPFILE_BIT};
 use crate::calls::{Next, Pending};
-use crate::names::Found;
+use crate::files::FileId;
+use crate::names::{Found, Known};
 use crate::observer::{Observer, Who};
 use crate::ptrace;
 use crate::stat::Kind;
@@ -24,7 +25,7 @@ impl Observer {
         if name.is_empty() {
             return Next::Go;
         }
-        let Some(name) = self.absolute(who, dirfd, &name) else {
+        let Some(name) = self.absolute(who, dirfd, name) else {
             // A removed working directory, a descriptor that is no directory: the result tells.
             return Next::AwaitResult(Pending::Open { name: None, flags, before: Err(0) });
         };
@@ -51,7 +52,7 @@ impl Observer {
         self.opens += 1;
         let name = self.string(who, address).and_then(|name| {
             let inner = name.strip_prefix(b"/").unwrap_or(&name).to_vec();
-            self.absolute(who, dirfd, &inner)
+            self.absolute(who, dirfd, inner)
         });
         match name {
             Some(name) if flags & CHANGING_FLAGS != 0 => self.open_to_change(who, name, flags),
@@ -65,13 +66,9 @@ impl Observer {
         let follow = !has(flags, libc::O_NOFOLLOW);
         let cached = who.view == View::Same && follow;
         if cached {
-            if let Some(known) = self.names.known(&name) {
-                if let Some(record) = self.files.recall(known) {
-                    record.content.opens += 1;
-                    self.files.note_read(known.file);
-                    return Next::Go;
-                }
-                self.names.forget(&name);
+            if let Some(id) = self.known(&name) {
+                self.note_opened_to_read(id);
+                return Next::Go;
             }
         }
         let found = match self.look(who, &name, follow) {
@@ -102,15 +99,40 @@ impl Observer {
 
     fn opened_to_read(&mut self, name: &[u8], found: &Found, cached: bool) {
         let Some(id) = self.record(Some(name), &found.path, Some(found.stat)) else { return };
-        self.files.note_read(id);
+        self.note_opened_to_read(id);
+        if !cached || found.path.starts_with(b"/proc/") {
+            return;
+        }
+        let epoch = self.names.epoch();
+        match self.files.get_mut(id) {
+            Some(record) if *name == *record.path => record.reached = Some(epoch),
+            Some(record) => self.names.remember(name, Known { file: id, generation: record.generation }),
+            None => {}
+        }
+    }
+
+    /// The record that an open of this name led to before, and still does.
+    fn known(&mut self, name: &[u8]) -> Option<FileId> {
+        let epoch = self.names.epoch();
+        let own = self.files.find(name);
+        if let Some(record) = own.and_then(|id| self.files.get(id)) {
+            if record.reached == Some(epoch) && !record.removed {
+                return own;
+            }
+        }
+        let known = self.names.known(name)?;
+        let is_valid = self.files.still_leads_to(known);
+        if !is_valid {
+            self.names.forget(name);
+        }
+        is_valid.then_some(known.file)
+    }
+
+    fn note_opened_to_read(&mut self, id: FileId) {
         if let Some(record) = self.files.get_mut(id) {
             record.content.opens += 1;
         }
-        if cached && !found.path.starts_with(b"/proc/") {
-            if let Some(known) = self.files.known(id) {
-                self.names.remember(name, known);
-            }
-        }
+        self.files.note_read(id);
     }
 
     /// Under ptrace the result is awaited. A notification has no result: then our own rights

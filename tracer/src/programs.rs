@@ -124,7 +124,7 @@ impl Observer {
                 Some(next) => next,
                 None => break,
             };
-            let Some(name) = self.absolute(who, libc::AT_FDCWD, &interpreter) else { break };
+            let Some(name) = self.absolute(who, libc::AT_FDCWD, interpreter) else { break };
             let Ok(found) = self.look(who, &name, true) else { break };
             if is_script {
                 image.program = found.path.clone();

@@ -120,8 +120,8 @@ impl Report {
         let mut temporaries = 0;
         let mut directory = LastDirectory::default();
         for record in files.iter().filter(|record| record.has_facts()) {
-            let after = directory.stat(&record.path).ok();
-            if after.is_none() && !record.existed {
+            let after = (!record.is_untouched()).then(|| directory.stat(&record.path).ok());
+            if after == Some(None) && !record.existed {
                 temporaries += 1;
                 continue;
             }
@@ -201,10 +201,11 @@ fn used(line: &mut Object, usage: Usage) {
 fn stat_fields(object: &mut Object, stat: &Stat) {
     object.number("dev", stat.dev).number("ino", stat.ino).number("size", stat.size);
     object.number("mtime_ns", stat.mtime_ns).number("ctime_ns", stat.ctime_ns);
-    object.number("mode", stat.mode).number("nlink", stat.nlink);
+    object.number("mode", stat.mode);
 }
 
-fn file_line(record: &Record, after: Option<Stat>) -> Object {
+/// `after`: what is there at the end, or nothing, where it has been looked for.
+fn file_line(record: &Record, after: Option<Option<Stat>>) -> Object {
     let content = &record.content;
     let mut line = Object::of_kind("file");
     line.bytes("path", &record.path).text("type", record.kind.name());
@@ -218,12 +219,18 @@ fn file_line(record: &Record, after: Option<Stat>) -> Object {
     if let Some(before) = &record.before {
         line.nested("before", |object| stat_fields(object, before));
     }
-    match &after {
-        // Nearly every file is what it was: a word, instead of all its numbers once more.
-        Some(_) if after == record.before => line.text("after", "same"),
-        Some(after) => line.nested("after", |object| stat_fields(object, after)),
-        None => line.null("after"),
-    };
+    match after {
+        None => {}
+        Some(None) => {
+            line.null("after");
+        }
+        Some(after) if after == record.before => {
+            line.text("after", "same");
+        }
+        Some(Some(after)) => {
+            line.nested("after", |object| stat_fields(object, &after));
+        }
+    }
     if let Some(hash) = &record.before_hash {
         line.text("before_hash", hash.to_hex().as_str());
     }
@@ -243,7 +250,6 @@ fn file_line(record: &Record, after: Option<Stat>) -> Object {
     if !record.asked.is_empty() {
         line.all_bytes("asked", record.asked.iter().map(|name| &**name));
     }
-    line.number("first_ns", record.first_ns);
     line
 }
 

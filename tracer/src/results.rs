@@ -7,7 +7,6 @@ use crate::mounts;
 use crate::moves::Place;
 use crate::names::link;
 use crate::observer::{Observer, Who};
-use crate::report::now_ns;
 use crate::stat::{Kind, Stat};
 use crate::tree::{Directory, View};
 
@@ -26,7 +25,6 @@ impl Observer {
         if is_restart(result) {
             return;
         }
-        let now = now_ns();
         match pending {
             Pending::Open { name, .. } if result < 0 => {
                 if let Some(name) = name {
@@ -44,18 +42,18 @@ impl Observer {
                 if is_link_or_directory(&old) || is_link_or_directory(&new) {
                     self.names_changed();
                 }
-                self.rename_done(&old, &new, exchange, now);
+                self.rename_done(&old, &new, exchange);
             }
-            Pending::Link { old: Some(old), new } => self.files.linked(&old, &new, now),
+            Pending::Link { old: Some(old), new } => self.files.linked(&old, &new),
             Pending::Link { old: None, new } => {
                 let kind = Stat::of_name(&new.path).map_or(Kind::File, |stat| stat.kind());
-                self.files.made(&new, kind, now);
+                self.files.made(&new, kind);
             }
             Pending::Symlink { target, new } => {
                 if self.directory_removed {
                     self.names_changed();
                 }
-                let id = self.files.made(&new, Kind::Symlink, now);
+                let id = self.files.made(&new, Kind::Symlink);
                 if let Some(record) = self.files.get_mut(id) {
                     record.link_target = Some(target.into());
                 }
@@ -69,12 +67,12 @@ impl Observer {
                     }
                     _ => {}
                 }
-                self.files.unlinked(&place, now);
+                self.files.unlinked(&place);
             }
             Pending::Make(place, kind) => {
-                self.files.made(&place, kind, now);
+                self.files.made(&place, kind);
             }
-            Pending::Truncate(place, length) => self.truncated(&place, length, now),
+            Pending::Truncate(place, length) => self.truncated(&place, length),
             Pending::ChangeDirectory => self.directory_changed(who),
             Pending::BecomeForeign => self.became_foreign(who),
             Pending::Mount => {
@@ -83,19 +81,19 @@ impl Observer {
         }
     }
 
-    fn rename_done(&mut self, old: &Place, new: &Place, exchange: bool, now: u64) {
+    fn rename_done(&mut self, old: &Place, new: &Place, exchange: bool) {
         let same = old.stat.zip(new.stat).is_some_and(|(old, new)| old.same_file(&new));
         if old.path == new.path || same {
             // Two names of one file: the kernel does nothing and says it has.
         } else if exchange {
-            self.files.exchanged(old, new, now);
+            self.files.exchanged(old, new);
         } else {
-            self.files.renamed(old, new, now);
+            self.files.renamed(old, new);
         }
     }
 
-    fn truncated(&mut self, place: &Place, length: u64, now: u64) {
-        let id = self.files.touch(&place.path, place.stat, now);
+    fn truncated(&mut self, place: &Place, length: u64) {
+        let id = self.files.touch(&place.path, place.stat);
         if let Some(record) = self.files.get_mut(id) {
             record.content.written = true;
             record.content.truncated = true;

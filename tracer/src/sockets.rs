@@ -20,7 +20,7 @@ impl Observer {
             Some(Endpoint { family: "unix", address, .. }) if !address.is_empty() && address[0] != b'@' => address,
             _ => return Next::Go,
         };
-        let place = self.place(who, libc::AT_FDCWD, &path).filter(|place| place.stat.is_none());
+        let place = self.place(who, libc::AT_FDCWD, path).filter(|place| place.stat.is_none());
         awaiting(place.map(|place| Pending::Make(place, Kind::Socket)))
     }
 
