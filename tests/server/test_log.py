@@ -9,13 +9,13 @@ from pathlib import Path
 
 import make
 import pytest
-import second_log
 
 from roar.errors import RoarError
 from roar.git.repository import Repository, discover
 from roar.glaas import checkpoint, merkle, ssh
 from roar.journal import JOBS
 from roar.server import log
+from server import second_log
 
 
 @pytest.fixture

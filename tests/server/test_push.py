@@ -8,9 +8,9 @@ from pathlib import Path
 
 import make
 import pytest
-from server.serving import Glaas
 
 from roar.git.repository import Repository
+from server.serving import Glaas
 
 Git = Callable[..., str]
 
