@@ -74,6 +74,11 @@ def below(path: str, folder: str) -> str | None:
     return path[len(prefix) :] if path.startswith(prefix) else None
 
 
+def joined(folder: str, path: str) -> str:
+    """A record's path below a record's folder."""
+    return from_fs(os.path.join(fs(folder), fs(path)))
+
+
 def is_outside(text: str) -> bool:
     """True for a record's path that is absolute, which means outside of the repository. The mark alone says nothing."""
     try:

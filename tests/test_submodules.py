@@ -55,13 +55,22 @@ def test_what_its_commit_does_not_have_is_kept(roar: Roar, tree: Path, git: Git,
     assert roar("fsck").returncode == 0
 
 
-def test_another_repository_is_none_of_ours(roar: Roar, tree: Path, git: Git, library: Path) -> None:
+def test_another_repository_is_named_and_nothing_of_it_runs(roar: Roar, tree: Path, git: Git, library: Path) -> None:
     git(tree / "other", "config", "filter.evil.clean", "touch ran; cat")
     (tree / "other" / ".gitattributes").write_text("*.py filter=evil\n")
     (tree / "other" / "tool.py").write_text("print(4)\n")
     roar("run", "-q", "cat", "other/tool.py")
     job = last(tree)
     assert by_path(job.inputs)["other/tool.py"].hash
-    assert job.code.submodules == []
-    assert [gap.detail for gap in job.incomplete] == ["other/tool.py: in another repository"]
+    assert (job.code.submodules, job.code.overlay, job.incomplete) == ([], [], [])
+    (other,) = job.code.repositories
+    assert (other.path, other.commit) == ("other", git(tree / "other", "rev-parse", "HEAD"))
+    assert [(entry.path, entry.state) for entry in other.overlay] == [("tool.py", "modified")]
     assert not list(tree.rglob("ran"))
+
+
+def test_a_repository_that_git_cannot_read_is_said(roar: Roar, tree: Path) -> None:
+    (tree / "other" / ".git").mkdir(parents=True)
+    (tree / "other" / "tool.py").write_text("print(4)\n")
+    roar("run", "-q", "cat", "other/tool.py")
+    assert [gap.detail for gap in last(tree).incomplete] == ["other/tool.py: in another repository"]

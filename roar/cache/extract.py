@@ -137,7 +137,7 @@ def _uses(reader: Reader, item: Stored, job: Job) -> Iterator[tuple[bool, str, s
 
 
 def _listed(job: Job, inputs: list[File], outputs: list[File]) -> Iterator[tuple[bool, str, str | None, int, bool]]:
-    kept = {file.path for file in job.code.overlay}
+    kept = job.code.kept
     for output, used in ((False, inputs), (True, outputs)):
         for file in used:
             yield output, file.path, file.hash, file.size, file.blob is not None or file.path in kept

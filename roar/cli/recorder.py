@@ -85,7 +85,7 @@ def _reads_data(job: Job) -> bool:
     Nor do jobs of many files: to bring those into the index takes longer than to record them. Of one that runs for
     more than a moment it was said while it ran.
     """
-    kept = {file.path for file in job.code.overlay}
+    kept = job.code.kept
     made = (f.blob is None and f.path not in kept and not is_outside(f.path) for f in job.inputs)
     return not (job.input_shards or job.output_shards) and any(made)
 

@@ -45,6 +45,16 @@ def environment(**more: str) -> dict[str, str]:
     return env
 
 
+def sealed() -> dict[str, str]:
+    """Variables with which git reads a repository whose configuration nobody has looked at.
+
+    It fetches nothing that a partial clone lacks, by whatever program, and asks no file system monitor.
+    """
+    count = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    monitor = {f"GIT_CONFIG_KEY_{count}": "core.fsmonitor", f"GIT_CONFIG_VALUE_{count}": "false"}
+    return {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_CONFIG_COUNT": str(count + 1), **monitor}
+
+
 def call(
     args: list[str],
     *,

@@ -24,7 +24,7 @@ _QUESTIONS = (
 class Repository:
     """Where a repository's parts are. Absolute paths; ``work_tree`` is None in a bare one."""
 
-    __slots__ = ("common_dir", "git_dir", "objects_dir", "quarantine", "reftable", "sha256", "variables", "work_tree")
+    __slots__ = ("common_dir", "extra_env", "git_dir", "objects_dir", "reftable", "sha256", "variables", "work_tree")
 
     def __init__(
         self,
@@ -42,8 +42,9 @@ class Repository:
         self.work_tree = work_tree
         self.sha256 = sha256
         self.reftable = reftable
-        self.quarantine: dict[str, str] = {}
-        """The environment in which git sees the objects of a push that is judged just now; else empty."""
+        self.extra_env: dict[str, str] = {}
+        """More of the environment in which git is called for it: where the objects of a push lie that is judged just
+        now, or ``program.sealed``."""
         self.variables: dict[str, str] | None = None
         """What ``settings.variables`` keeps here."""
 
@@ -83,7 +84,7 @@ class Repository:
 
     def environment(self) -> dict[str, str]:
         """What git finds in its environment when it is called for this repository."""
-        return program.environment(**self.quarantine)
+        return program.environment(**self.extra_env)
 
     def require_work_tree(self) -> str:
         """The work tree. Raises ``RoarError`` in a bare repository."""

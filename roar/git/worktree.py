@@ -57,20 +57,24 @@ def blob_id(repo: Repository, data: bytes) -> str:
     return repo.hash(b"blob %d\0" % len(data) + data)
 
 
-def filtered_blob_ids(repo: Repository, paths: list[str]) -> dict[str, str]:
-    """The ids of work tree files as git would store them: line ends and clean filters applied.
+def stored_blob_ids(repo: Repository, paths: list[str], *, filtered: bool = True) -> dict[str, str]:
+    """The ids of work tree files as git would store them: line ends and clean filters applied, if ``filtered``.
 
     A file that git cannot read, or whose filter fails, is absent.
     """
+    words = ["hash-object", *([] if filtered else ["--no-filters"]), "--stdin-paths"]
     plain = [p for p in paths if "\n" not in p]
     stdin = "".join(f"{p}\n" for p in plain).encode("utf-8", "surrogateescape")
     try:
-        out = repo.ask("hash-object", "--stdin-paths", stdin=stdin).decode().split()
+        out = repo.ask(*words, stdin=stdin).decode().split()
     except GitError:
         if len(plain) < 2:
             return {}
         half = len(plain) // 2
-        return filtered_blob_ids(repo, plain[:half]) | filtered_blob_ids(repo, plain[half:])
+        return {
+            **stored_blob_ids(repo, plain[:half], filtered=filtered),
+            **stored_blob_ids(repo, plain[half:], filtered=filtered),
+        }
     return dict(zip(plain, out, strict=True))
 
 
@@ -114,7 +118,7 @@ def ignored(repo: Repository, paths: list[str]) -> set[str]:
         return set()
     stdin = b"".join(os.fsencode(p) + b"\0" for p in paths)
     words = ["check-ignore", "-z", "--stdin"]
-    done = program.call([*repo.args(), *words], cwd=repo.require_work_tree(), stdin=stdin)
+    done = program.call([*repo.args(), *words], cwd=repo.require_work_tree(), stdin=stdin, env=repo.environment())
     if done.returncode not in (0, 1):  # 1 says that none is ignored
         return set(paths) if len(paths) == 1 else {p for path in paths for p in ignored(repo, [path])}
     return {os.fsdecode(p) for p in done.stdout.split(b"\0") if p}

@@ -212,10 +212,13 @@ def beside(place: str, path: bytes) -> str:
     return f"{place}{'/' if ':' in place else ':'}{path.decode()}"
 
 
-def overlay(reader: Reader, place: str) -> dict[str, str]:
-    """The overlay files of a record: path to blob id. Paths that would leave a work tree are left out."""
+def overlay(reader: Reader, place: str, beside: bytes = b"files") -> dict[str, str]:
+    """The overlay files of a record: path to blob id. Paths that would leave a work tree are left out.
+
+    With ``repositories`` as ``beside`` those of other repositories, each path after the repository's number.
+    """
     entries = reader.tree(tree_beside(place))
-    folder = next((oid for mode, name, oid in entries if name == b"files" and mode == TREE_MODE), None)
+    folder = next((oid for mode, name, oid in entries if name == beside and mode == TREE_MODE), None)
     found = reader.files(folder) if folder else {}
     paths = {to_text(path): oid for path, (_, oid) in found.items()}
     return {path: oid for path, oid in paths.items() if is_safe_relative(path)}

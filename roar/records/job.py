@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from roar.paths import below, fs, joined
 from roar.records.model import Blake3, Count, GitId, Nanoseconds, Part, Record, RecordId, Text
 
 
@@ -114,6 +115,18 @@ class Submodule(Part):
     """URL of its branch's remote, without credentials."""
 
 
+class OtherRepository(Part):
+    """Another git repository that the job read code of, or data that is tracked there, checked out at ``commit``."""
+
+    path: Text
+    """Its folder: absolute, or relative to the work tree when inside."""
+    commit: GitId
+    remote: Text | None = None
+    """URL of its branch's remote, without credentials."""
+    overlay: list[OverlayFile] = Field(default_factory=list)
+    """Paths are relative to its folder; the bytes are at ``repositories/<position in the list>/<path>``."""
+
+
 class Code(Part):
     """The state of the code: ``commit`` with the overlay laid over it is what the job ran."""
 
@@ -126,6 +139,19 @@ class Code(Part):
     overlay: list[OverlayFile] = Field(default_factory=list)
     submodules: list[Submodule] = Field(default_factory=list)
     """The overlay is laid over their commits, too."""
+    repositories: list[OtherRepository] = Field(default_factory=list)
+
+    @property
+    def kept(self) -> set[str]:
+        """The files whose bytes are kept beside the record, by the paths that inputs have."""
+        own = {file.path for file in self.overlay}
+        return own | {joined(each.path, file.path) for each in self.repositories for file in each.overlay}
+
+    def commit_of(self, path: str) -> str | None:
+        """The commit that has an input: that of the repository it lies in."""
+        around = [(each.path, each.commit) for each in self.repositories]
+        around += [(each.path, each.commit) for each in self.submodules]
+        return next((commit for folder, commit in around if below(fs(path), fs(folder))), self.commit)
 
 
 class Package(Part):

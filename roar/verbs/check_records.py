@@ -164,15 +164,20 @@ class _Checking:
             laid = read.overlay(reader, place) if job.code.overlay else {}
             for file in job.code.overlay:
                 if file.state != "deleted":
-                    yield from self._overlaid(reader, laid.get(file.path), file)
+                    yield from self._overlaid(reader, laid.get(file.path), file, f"files/{file.path}")
+            others = read.overlay(reader, place, b"repositories") if job.code.repositories else {}
+            for number, each in enumerate(job.code.repositories):
+                for file in each.overlay:
+                    name = f"{number}/{file.path}"
+                    yield from self._overlaid(reader, others.get(name), file, f"repositories/{name}")
             for side, shards in ((b"in", job.input_shards), (b"out", job.output_shards)):
                 for shard in shards:
                     self._manifest(reader, place, side, shard)
         except (GitError, RecordError) as error:
             yield error.message
 
-    def _overlaid(self, reader: Reader, blob: str | None, file: OverlayFile) -> Iterator[str]:
-        where = f"files/{printable(file.path)}"
+    def _overlaid(self, reader: Reader, blob: str | None, file: OverlayFile, place: str) -> Iterator[str]:
+        where = printable(place)
         if blob is None:
             yield f"{where} is missing"
             return

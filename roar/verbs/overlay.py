@@ -7,22 +7,17 @@ Data files are not copied: they are inputs by hash.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
-from roar.config.globs import Globs
-from roar.config.model import Overlay as Limits
-from roar.config.model import Redact
 from roar.git import worktree
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
-from roar.paths import from_fs, fs, is_outside, is_safe_relative, to_bytes
-from roar.records.job import File, Incomplete, OverlayFile, Submodule
-from roar.redact import find_secrets, is_secret_path
+from roar.paths import below, from_fs, fs, is_outside
+from roar.records.job import File, OverlayFile
+from roar.verbs.elsewhere import Other, Others
+from roar.verbs.kept import Overlay, Wanted, size_words
 from roar.verbs.observe import Observed
-from roar.verbs.submodules import Finder, Nested, described
-
-_EXAMPLES = 3
+from roar.verbs.submodules import Finder, Nested
 
 _CODE = (
     "py pyi pyx ipynb r rmd qmd jl m sh bash zsh fish pl rb lua js mjs ts tsx java scala kt go rs c h cc cpp cxx hh "
@@ -33,85 +28,6 @@ _BUILD_FILES = "makefile gnumakefile dockerfile snakefile justfile rakefile proc
 CODE_SUFFIXES = frozenset(f".{suffix}" for suffix in _CODE.split())
 CONFIGURATION_SUFFIXES = frozenset(f".{suffix}" for suffix in _CONFIGURATION.split())
 NAMES = frozenset(f"{_BUILD_FILES} pipfile requirements".split())
-
-
-Wanted = tuple[Limits, Redact]
-"""What is set: which files are kept, and what counts as a secret."""
-
-
-class Overlay:
-    """What is laid over the commit: entries for the record, bytes for its tree, blob ids of clean inputs."""
-
-    def __init__(self, wanted: Wanted, root: str) -> None:
-        self._wanted = wanted
-        self.limits, self._rules = wanted
-        self._root = root
-        self._exclude = Globs(self.limits.exclude, root)
-        self.entries: list[OverlayFile] = []
-        self.tree: dict[bytes, bytes] = {}
-        self.blobs: dict[str, str] = {}
-        self.filtered: list[str] = []
-        """Those of them whose content is another than the blob's."""
-        self.submodules: list[Submodule] = []
-        self._lacking: dict[str, list[str]] = {}
-        self._total = 0
-
-    @property
-    def incomplete(self) -> list[Incomplete]:
-        """The code that the job read and that is not kept, by reason."""
-        return [
-            Incomplete(
-                reason="code-not-kept",
-                detail=f"{', '.join(paths[:_EXAMPLES])}{' and others' * (len(paths) > _EXAMPLES)}: {why}",
-                count=len(paths),
-            )
-            for why, paths in self._lacking.items()
-        ]
-
-    def add(self, path: str, state: str, data: bytes, mode: int) -> None:
-        """Keep a file, unless it looks like a secret or there is too much already."""
-        if not self.limits.enabled:
-            self.lacks(path, "keeping uncommitted code is turned off")
-        elif self._exclude.match(os.path.join(self._root, fs(path))):
-            self.lacks(path, "excluded by roar.overlay.exclude")
-        elif self._rules.enabled and (is_secret_path(path) or find_secrets(data, self._rules)):
-            self.lacks(path, "looks like a secret")
-        elif self._total + len(data) > self.limits.max_total_size:
-            self.lacks(path, f"more than {_size(self.limits.max_total_size)} in all")
-        elif not is_safe_relative(path) or worktree.is_refused(to_bytes(path)):
-            self.lacks(path, "git refuses such a name")
-        else:
-            self._total += len(data)
-            self.tree[b"files/" + to_bytes(path)] = data
-            item = {"path": path, "state": state, "hash": digest_bytes(data), "size": len(data), "mode": mode}
-            self.entries.append(OverlayFile.model_validate(item))
-
-    def within(self, root: str) -> Overlay:
-        """One for a submodule with this work tree, to be taken in when it is complete."""
-        inner = Overlay(self._wanted, root)
-        inner._total = self._total
-        return inner
-
-    def take_in(self, inner: Overlay, folder: str) -> None:
-        """Add what a submodule's overlay holds. ``folder`` is an ``os`` path."""
-
-        def outer(path: str) -> str:
-            return from_fs(f"{folder}/{fs(path)}")
-
-        self._total = inner._total
-        self.entries += [entry.model_copy(update={"path": outer(entry.path)}) for entry in inner.entries]
-        for entry in inner.entries:
-            self.tree[b"files/" + to_bytes(outer(entry.path))] = inner.tree[b"files/" + to_bytes(entry.path)]
-        for why, paths in inner._lacking.items():
-            self._lacking.setdefault(why, []).extend(map(outer, paths))
-
-    def describe(self, found: Iterable[Nested]) -> None:
-        """Name the submodules that the job read files of."""
-        self.submodules = described(found, self._rules)
-
-    def lacks(self, path: str, why: str) -> None:
-        """Say that a file belongs to the overlay and is not in it."""
-        self._lacking.setdefault(why, []).append(path)
 
 
 def build(
@@ -129,9 +45,9 @@ def build(
     with Reader(repo) as reader:
         for path, file in inside.items():
             blob = tracked.get(fs(path))
-            other = finder.around(fs(path)) if blob is None else None
-            if other is not None:
-                nested.setdefault(other, []).append(file)
+            around = finder.around(fs(path)) if blob is None else None
+            if around is not None:
+                nested.setdefault(around, []).append(file)
             elif blob is None:
                 untracked.append(file)
             elif path in seen.on_disk:
@@ -146,15 +62,39 @@ def build(
             overlay.entries.append(OverlayFile(path=path, state="deleted"))
     asked_for = seen.executed | {path for path in inside if path not in overlay.blobs and _name(path) in scripts}
     _untracked(repo, overlay, [f for f in untracked if f.path in seen.on_disk], asked_for)
-    for each, files in nested.items():
-        _nested(repo, overlay, each, [f for f in files if f.path in seen.on_disk], asked_for)
-    overlay.describe(nested)
+    nested = {each: [f for f in files if f.path in seen.on_disk] for each, files in nested.items()}
+    outside = [f for f in seen.inputs if is_outside(f.path) and f.path in seen.on_disk]
+    _other_repositories(repo, overlay, nested, outside, asked_for)
     overlay.entries.sort(key=lambda e: e.path)
     return overlay
 
 
-def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]]) -> None:
-    """Sort tracked files that are as the job read them: clean, or kept as modified."""
+def _other_repositories(
+    repo: Repository, overlay: Overlay, nested: dict[Nested, list[File]], outside: list[File], asked_for: set[str]
+) -> None:
+    """Sort the files of submodules, and of other repositories inside and outside of the work tree."""
+    root = repo.require_work_tree()
+    others, elsewhere = Others(), dict[Other, list[File]]()
+    for file in outside:
+        other = others.around(fs(file.path))
+        if other is not None:
+            elsewhere.setdefault(other, []).append(file)
+    for each, files in nested.items():
+        if each.repo is not None and each.commit is not None:
+            _nested(overlay, each.folder, each.repo, each.commit, files, asked_for)
+            continue
+        other = others.around(os.path.join(root, each.folder, "file"))
+        if other is not None:
+            elsewhere.setdefault(other, []).extend(files)
+        else:
+            _unknown(repo, overlay, files, asked_for)
+    overlay.describe(nested)
+    for other in sorted(elsewhere, key=lambda other: other.folder):
+        _elsewhere(overlay, root, other, elsewhere[other], asked_for)
+
+
+def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]], *, filtered: bool = True) -> None:
+    """Sort tracked files that are as the job read them: clean, maybe through git's filters, or kept as modified."""
     modified = []
     for file, blob in files:
         data = _bytes(repo, file.path) if file.size <= overlay.limits.max_modified_size else None
@@ -162,14 +102,14 @@ def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]]) 
             overlay.blobs[file.path] = blob
         else:
             modified.append((file, blob, data))
-    stored = worktree.filtered_blob_ids(repo, [fs(file.path) for file, _, _ in modified])
+    stored = worktree.stored_blob_ids(repo, [fs(file.path) for file, _, _ in modified], filtered=filtered)
     for file, blob, data in modified:
         if stored.get(fs(file.path)) == blob:
             overlay.blobs[file.path] = blob
             overlay.filtered.append(file.path)
         elif data is None:
             overlay.lacks(
-                file.path, f"differs from the commit and is larger than {_size(overlay.limits.max_modified_size)}"
+                file.path, f"differs from the commit and is larger than {size_words(overlay.limits.max_modified_size)}"
             )
         elif digest_bytes(data) != file.hash:
             overlay.lacks(file.path, "changed after the run")
@@ -177,21 +117,42 @@ def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]]) 
             overlay.add(file.path, "modified", data, file.mode)
 
 
-def _nested(repo: Repository, overlay: Overlay, nested: Nested, files: list[File], asked_for: set[str]) -> None:
-    """Sort the files of a submodule as its own commit has them. Those of another repository are only named."""
-    if nested.repo is None or nested.commit is None:
-        for file in files:
-            if _is_code(file.path) or (file.path in asked_for and b"\0" not in (_bytes(repo, file.path) or b"\0")):
-                overlay.lacks(file.path, "in another repository")
-        return
-    inner = overlay.within(nested.repo.require_work_tree())
-    names = {fs(f.path)[len(nested.folder) + 1 :]: f for f in files}
-    blobs = worktree.blobs_at(nested.repo, nested.commit, list(names))
+def _unknown(repo: Repository, overlay: Overlay, files: list[File], asked_for: set[str]) -> None:
+    """Name the code of a nested repository that git cannot tell anything of."""
+    for file in files:
+        if _is_code(file.path) or (file.path in asked_for and b"\0" not in (_bytes(repo, file.path) or b"\0")):
+            overlay.lacks(file.path, "in another repository")
+
+
+def _nested(
+    overlay: Overlay, folder: str, repo: Repository, commit: str, files: list[File], asked_for: set[str]
+) -> None:
+    """Sort the files of a submodule as its own commit has them."""
+    inner = overlay.within(repo.require_work_tree())
+    names = {fs(f.path)[len(folder) + 1 :]: f for f in files}
+    blobs = worktree.blobs_at(repo, commit, list(names))
     own = {name: file.model_copy(update={"path": from_fs(name)}) for name, file in names.items()}
-    _tracked(nested.repo, inner, [(own[name], blob) for name, blob in blobs.items()])
+    _tracked(repo, inner, [(own[name], blob) for name, blob in blobs.items()])
     others = [file for name, file in own.items() if name not in blobs]
-    _untracked(nested.repo, inner, others, {from_fs(name) for name, file in names.items() if file.path in asked_for})
-    overlay.take_in(inner, nested.folder)
+    _untracked(repo, inner, others, {from_fs(name) for name, file in names.items() if file.path in asked_for})
+    overlay.take_in(inner, folder)
+
+
+def _elsewhere(overlay: Overlay, root: str, other: Other, files: list[File], asked_for: set[str]) -> None:
+    """Sort the files of another repository as its commit has them. Changed data of it is data like any other."""
+    inner = overlay.within(other.folder)
+    names = {below(os.path.join(root, fs(f.path)), other.folder) or "": f for f in files}
+    blobs = worktree.blobs_at(other.repo, other.commit, list(names))
+    asked = {from_fs(name) for name, file in names.items() if file.path in asked_for}
+    own = {name: file.model_copy(update={"path": from_fs(name)}) for name, file in names.items()}
+    clean = worktree.stored_blob_ids(other.repo, list(blobs), filtered=False)
+    inner.blobs = {own[name].path: blob for name, blob in blobs.items() if clean.get(name) == blob}
+    changed = [(file, blobs[name]) for name, file in own.items() if name in blobs and file.path not in inner.blobs]
+    telling = [(f, blob) for f, blob in changed if f.path in asked or _is_code(f.path) or _is_configuration(f.path)]
+    _tracked(other.repo, inner, telling, filtered=False)
+    _untracked(other.repo, inner, [file for name, file in own.items() if name not in blobs], asked)
+    inside = below(other.folder, root)
+    overlay.take_in_other(inner, other, from_fs(inside or other.folder))
 
 
 def _untracked(repo: Repository, overlay: Overlay, files: list[File], asked_for: set[str]) -> None:
@@ -206,21 +167,13 @@ def _untracked(repo: Repository, overlay: Overlay, files: list[File], asked_for:
         if fs(file.path) in ignored:
             reason = "ignored by git"
         elif data is None:
-            reason = f"not in the commit, and larger than {_size(overlay.limits.max_untracked_size)}"
+            reason = f"not in the commit, and larger than {size_words(overlay.limits.max_untracked_size)}"
         elif digest_bytes(data) != file.hash:
             reason = "changed after the run"
         if reason is None and data is not None:
             overlay.add(file.path, "untracked", data, file.mode)
         elif reason and (_is_code(file.path) or (file.path in asked_for and data is not None)):
             overlay.lacks(file.path, reason)
-
-
-def _size(count: int) -> str:
-    """A limit as it may have been set: ``64 KiB``."""
-    for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if count and not count % (1 << shift):
-            return f"{count >> shift} {unit}"
-    return f"{count} bytes"
 
 
 def _name(path: str) -> str:

@@ -38,9 +38,9 @@ class Update(NamedTuple):
 def repository() -> Repository:
     """The repository that receives, with the push's objects in sight."""
     repo = discover()
-    repo.quarantine = {name: os.environ[name] for name in program.QUARANTINE if name in os.environ}
+    repo.extra_env = {name: os.environ[name] for name in program.QUARANTINE if name in os.environ}
     # refs/replace/* that were pushed before would show us other objects than those that come in
-    repo.quarantine["GIT_NO_REPLACE_OBJECTS"] = "1"
+    repo.extra_env["GIT_NO_REPLACE_OBJECTS"] = "1"
     return repo
 
 

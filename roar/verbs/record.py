@@ -19,7 +19,7 @@ from roar.git.repository import Repository
 from roar.journal import manifests, spool
 from roar.journal.append import append
 from roar.journal.entry import Entry
-from roar.paths import below, from_fs, fs
+from roar.paths import below, from_fs, fs, is_outside
 from roar.records.ids import clock_of
 from roar.records.job import (
     Code,
@@ -44,6 +44,7 @@ from roar.stamps import Stamps
 from roar.trace.report import Report
 from roar.trace.scope import Scope
 from roar.verbs import metrics, overlay, pointers, sessions, tracked
+from roar.verbs.kept import Overlay
 from roar.verbs.observe import Observed, relative_to, vain_lookups
 
 _INTERPRETER = re.compile(r"(python|pypy|ruby|perl|node|julia|lua|php|Rscript|ba|da|z|k|fi)?(sh$|[0-9.]*$)")
@@ -165,6 +166,8 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     extra = (*wanted.environment.variables, *run.set_variables)
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, extra), wanted.redact)
     command, hidden_words = command_of(run, wanted.redact)
+    if command.root is None and any(is_outside(each.path) for each in kept.repositories):
+        command = command.model_copy(update={"root": from_fs(root)})  # where they lie, seen from here
     tags, hints, hidden_in_them = said_of(run, wanted.redact)
     fields, beside = _files(inputs, seen.outputs)
     gaps = _gaps_of_run(run, hidden + hidden_words + hidden_in_them)
@@ -257,7 +260,7 @@ def _command(run: Run, argv: list[str], root: str) -> Command:
     )
 
 
-def _code(run: Run, kept: overlay.Overlay, rules: Redact) -> Code:
+def _code(run: Run, kept: Overlay, rules: Redact) -> Code:
     remote = settings.branch_remote(settings.values(run.repo), run.branch)
     return Code(
         commit=run.commit,
@@ -265,6 +268,7 @@ def _code(run: Run, kept: overlay.Overlay, rules: Redact) -> Code:
         remote=from_fs(redact.redact_url(remote, rules)) if remote else None,
         overlay=kept.entries,
         submodules=kept.submodules,
+        repositories=kept.repositories,
     )
 
 

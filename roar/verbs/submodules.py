@@ -77,12 +77,13 @@ class Finder:
 def described(found: Iterable[Nested], rules: Redact) -> list[Submodule]:
     """Submodules as a record names them."""
     return [
-        Submodule(path=from_fs(each.folder), commit=each.commit, remote=_remote(each.repo, rules))
+        Submodule(path=from_fs(each.folder), commit=each.commit, remote=remote_of(each.repo, rules))
         for each in sorted(found, key=lambda nested: nested.folder)
         if each.repo is not None and each.commit is not None
     ]
 
 
-def _remote(repo: Repository, rules: Redact) -> str | None:
+def remote_of(repo: Repository, rules: Redact) -> str | None:
+    """The URL of the remote of the branch that is checked out, without credentials."""
     url = settings.branch_remote(settings.values(repo), refs.head(repo)[0])
     return from_fs(redact.redact_url(url, rules)) if url else None

@@ -77,8 +77,8 @@ def _inputs(found: Ancestry, sources: Sources) -> list[Input]:
         origin: Origin = "unsourced"
         place = found.withdrawn_makers.get(item.hash or "")
         if item.code:
-            kept = any(file.path == item.path for file in job.code.overlay)
-            origin, place = ("kept", None) if kept else ("git", job.code.commit)
+            kept = item.path in job.code.kept
+            origin, place = ("kept", None) if kept else ("git", job.code.commit_of(item.path))
         key = (item.path, item.hash, origin, place)
         if key not in seen:
             known = Input(item.path, item.hash, item.size, origin, [], place)
