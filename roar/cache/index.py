@@ -124,9 +124,9 @@ class Index:
         job, place = self.load_job(identifier), self.place_of(identifier)
         return read.inputs(self._reader, place, job), read.outputs(self._reader, place, job)
 
-    def overlay(self, identifier: str) -> dict[str, str]:
-        """The overlay files of a job: path to git blob id."""
-        return read.overlay(self._reader, self.place_of(identifier))
+    def overlay(self, identifier: str, beside: bytes = b"files") -> dict[str, str]:
+        """The overlay files of a job: path to git blob id. ``beside`` is that of ``read.overlay``."""
+        return read.overlay(self._reader, self.place_of(identifier), beside)
 
     # Names to ids
 

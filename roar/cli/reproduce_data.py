@@ -41,6 +41,10 @@ def _step_data(step: Step) -> dict[str, Any]:
         "cwd": step.job.command.cwd,
         "commit": code.commit,
         "overlay": [entry.path for entry, _ in step.lay],
+        "repositories": [
+            {"path": each.path, "commit": each.commit, "remote": each.remote, "overlay": [e.path for e, _ in each.lay]}
+            for each in step.neighbours
+        ],
         "after": sorted(step.waits_for),
         "inputs": [
             {**_file_data(file), "from": source.kind, "place": from_fs(source.place) or None}

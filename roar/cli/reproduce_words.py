@@ -12,6 +12,7 @@ from roar.cli.present import count
 from roar.cli.say import Style
 from roar.records.job import File
 from roar.records.summary import command_line, duration, printable
+from roar.verbs.neighbours import Neighbour
 from roar.verbs.plan import Need, Plan, Reason, Step, Stop
 from roar.verbs.rebuild_env import Planned
 from roar.verbs.repeated import WORDS
@@ -69,6 +70,7 @@ def _step_lines(made: Plan, step: Step, style: Style) -> list[str]:
     ]
     kept = f" with {len(step.lay)} changed or untracked file{'s' * (len(step.lay) != 1)}" if step.lay else ""
     text.append(f"    {style.dim('code')}    {style.yellow((job.code.commit or 'no commit')[:_SHORT])}{kept}")
+    text += [f"    {style.dim('with')}    {_neighbour(each, style)}" for each in step.neighbours]
     text += [f"    {style.dim('python')}  {_python(env)}" for env in step.environments]
     text += _some(step.needs, "in", lambda need: _need(need, style), style)
     text += _some(step.outputs, "out", lambda file: _output(made, step, file, style), style)
@@ -87,6 +89,12 @@ def _some(items: list[Any], title: str, words: Any, style: Style) -> list[str]:
     return [*text, f"    {' ' * 6}  … and {more} more"] if more > 0 else text
 
 
+def _neighbour(each: Neighbour, style: Style) -> str:
+    kept = f" with {count(len(each.lay), 'changed or untracked file')}" if each.lay else ""
+    remote = f", from {printable(each.remote)}" if each.remote else ""
+    return f"{style.yellow(each.commit[:_SHORT])}{kept} in {printable(each.path)}{style.dim(remote)}"
+
+
 def _python(env: Planned) -> str:
     python = env.python
     if env.recipe is None:
@@ -103,6 +111,7 @@ def _need(need: Need, style: Style) -> str:
         "step": f"made by @{source.step}",
         "commit": "in the commit",
         "overlay": "kept with the record",
+        "repository": f"in the repository {printable(source.place)}",
         "work tree": "in the work tree",
         "made before": "made before it was interrupted",
         "given": f"from {printable(source.place)}",

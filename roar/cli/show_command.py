@@ -103,7 +103,7 @@ def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     yield ""
     yield from _circumstances(found, style)
     yield ""
-    origins = {file.path: "kept with the record" for file in job.code.overlay}
+    origins = dict.fromkeys(job.code.kept, "kept with the record")
     origins |= {path: f"by {present.short_id(maker)}" for path, maker in found.made_by.items()}
     yield from _files("Inputs", found.inputs, origins, style, most)
     yield from _declared("input", job, style)
@@ -126,6 +126,9 @@ def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
     yield from present.folded("Code     ", present.code_state(job))
     for each in job.code.submodules:
         yield f"             submodule  {style.cyan(each.commit[:SHORT_HASH])}  {printable(each.path)}"
+    for other in job.code.repositories:
+        kept = f", {present.count(len(other.overlay), 'file')} changed" if other.overlay else ""
+        yield f"             repository {style.cyan(other.commit[:SHORT_HASH])}  {printable(other.path)}{kept}"
     for file in job.code.overlay:
         digits = f"{(file.hash or '')[:SHORT_HASH]:{SHORT_HASH}}"
         yield f"             {file.state:<9}  {style.cyan(digits)}  {printable(file.path)}"

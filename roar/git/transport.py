@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -237,6 +238,26 @@ def _portions(names: list[str], size: int) -> Iterator[list[str]]:
 def _is_commit(repo: Repository, oid: str) -> bool:
     """True for a ref that can be one of ours; a foreign object under our names is not spread."""
     return program.call([*repo.args(), "cat-file", "-e", f"{oid}^{{commit}}"]).returncode == 0
+
+
+_PLAIN_URL = re.compile(
+    r"(https?|ssh|git|file)://(?!-)[^\x00-\x20\x7f]+|/[^\x00-\x1f\x7f]*|([\w.+-]+@)?\w[\w.-]*:(?!//|[:-])[^\x00-\x20\x7f]+"
+)
+"""The forms of git-clone(1), section "GIT URLS"; none that git would give to a program of another name."""
+_PLAIN_PROTOCOLS = "file:git:http:https:ssh"
+
+
+def is_plain_url(url: str) -> bool:
+    """True for a URL that anybody may name: git gets it by its own transports, and it is no option."""
+    return bool(_PLAIN_URL.fullmatch(url))
+
+
+def fetch_plain(repo: Repository, url: str, wanted: list[str]) -> program.Done:
+    """Fetch these refspecs from a URL, or from the folder of a repository, by no other than git's own transports."""
+    words = ["fetch", "--quiet", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"]
+    words += ["--update-shallow", "--no-tags", "--end-of-options", url, *wanted]
+    env = program.environment(GIT_ALLOW_PROTOCOL=_PLAIN_PROTOCOLS)
+    return program.call([*repo.args(), *words], cwd=repo.git_dir, env=env)
 
 
 def on_no_remote_branch(repo: Repository, commits: list[str]) -> list[str]:

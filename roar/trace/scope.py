@@ -63,8 +63,6 @@ class Scope:
         self._git = tuple(dict.fromkeys(git_dirs))
         self._packages = tuple(packages)
         self._memo: dict[str, str | None] = {}
-        self._repositories: dict[str, bool] = {}
-        """Of folders in temporary ones: whether there is a git repository around them."""
 
     def inside(self, path: str) -> str | None:
         """The path relative to the work tree, or None outside."""
@@ -75,28 +73,13 @@ class Scope:
         reason = self._usual(path, size)
         if reason in self._listed:
             reason = "bytecode" if _is_bytecode(path, path.rpartition("/")[0]) else None
-        if reason is None and self._temporary and self.inside(path) is None and self._is_temporary(path):
-            reason = "temporary"
+        if reason is None and self._temporary and self.inside(path) is None:
+            reason = "temporary" if any(below(path, folder) is not None for folder in self._temporary) else None
         if reason in (*_SETTINGS, "temporary") and self._include is not None and self._include.match(path):
             reason = None
         if reason is None and self._exclude is not None and self._exclude.match(path):
             reason = "excluded"
         return reason
-
-    def _is_temporary(self, path: str) -> bool:
-        """True below a temporary folder, unless there is a git repository around the file."""
-        around = next((folder for folder in self._temporary if below(path, folder) is not None), None)
-        if around is None:
-            return False
-        folder, new = path.rpartition("/")[0], []
-        while folder != around and folder not in self._repositories and below(folder, around):
-            new.append(folder)
-            folder = folder.rpartition("/")[0]
-        found = self._repositories.get(folder, False)
-        for inner in reversed(new):
-            found = found or os.path.lexists(inner + "/.git")
-            self._repositories[inner] = found
-        return not found
 
     def _usual(self, path: str, size: int) -> str | None:
         folder = path.rpartition("/")[0]

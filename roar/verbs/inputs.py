@@ -20,11 +20,15 @@ from roar.records.job import File
 from roar.records.summary import printable
 from roar.stamps import Stamps
 from roar.store.place import opened
+from roar.verbs.neighbours import Neighbour, lacking
 
-Kind = Literal["step", "commit", "overlay", "work tree", "made before", "given", "in place", "unknown", "missing"]
+Kind = Literal[
+    "step", "commit", "overlay", "repository", "work tree", "made before", "given", "in place", "unknown", "missing"
+]
 """How an input is had:
 
 ``step``: made by an earlier step of the plan · ``commit``: checked out · ``overlay``: kept beside the record ·
+``repository``: checked out with a submodule or another repository, or kept beside the record for it ·
 ``work tree``: copied from the user's · ``made before``: copied from what an interrupted reproduction has made ·
 ``given``: copied from where ``--input`` says, or from the store when that is a folder · ``in place``: outside of the
 repository, and there · ``unknown``: the record does not know the content · ``missing``: nowhere, or in a store from
@@ -67,6 +71,10 @@ class Sources:
     def close(self) -> None:
         """End the running git."""
         self._reader.close()
+
+    def lacking(self, neighbour: Neighbour) -> tuple[str, str] | None:
+        """Why another repository cannot be had, and what to do, when that is known already; else None."""
+        return lacking(neighbour, self._repo, self._given)
 
     def remote(self) -> str | None:
         """The remote to ask first for what is not here; None when there is none."""

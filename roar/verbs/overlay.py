@@ -139,7 +139,7 @@ def _nested(
 
 
 def _elsewhere(overlay: Overlay, root: str, other: Other, files: list[File], asked_for: set[str]) -> None:
-    """Sort the files of another repository as its commit has them. Changed data of it is data like any other."""
+    """Sort the files of another repository as its commit has them. Large data that was changed is only data."""
     inner = overlay.within(other.folder)
     names = {below(os.path.join(root, fs(f.path)), other.folder) or "": f for f in files}
     blobs = worktree.blobs_at(other.repo, other.commit, list(names))
@@ -148,7 +148,8 @@ def _elsewhere(overlay: Overlay, root: str, other: Other, files: list[File], ask
     clean = worktree.stored_blob_ids(other.repo, list(blobs), filtered=False)
     inner.blobs = {own[name].path: blob for name, blob in blobs.items() if clean.get(name) == blob}
     changed = [(file, blobs[name]) for name, file in own.items() if name in blobs and file.path not in inner.blobs]
-    telling = [(f, blob) for f, blob in changed if f.path in asked or _is_code(f.path) or _is_configuration(f.path)]
+    limit = overlay.limits.max_modified_size
+    telling = [(f, blob) for f, blob in changed if f.size <= limit or f.path in asked or _is_code(f.path)]
     _tracked(other.repo, inner, telling, filtered=False)
     _untracked(other.repo, inner, [file for name, file in own.items() if name not in blobs], asked)
     inside = below(other.folder, root)

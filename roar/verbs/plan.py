@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from roar.records.job import File, Job, OverlayFile
 from roar.records.summary import printable
 from roar.verbs.inputs import Source
+from roar.verbs.neighbours import Neighbour
 from roar.verbs.rebuild_env import Planned
 
 _PIPED = "standard-input"
@@ -15,13 +17,17 @@ _PIPED = "standard-input"
 
 
 class Chosen(NamedTuple):
-    """A job of the lineage, with what lies beside its record: all of its files, and its overlay's blobs by path."""
+    """A job of the lineage, with what lies beside its record: all of its files, and its overlay's blobs by path.
+
+    ``beside`` has the blobs of other repositories' overlays, as ``verbs.neighbours`` wants them.
+    """
 
     identifier: str
     job: Job
     inputs: list[File]
     outputs: list[File]
     overlay: Mapping[str, str]
+    beside: Mapping[str, str] = MappingProxyType({})
 
 
 class Asked(NamedTuple):
@@ -56,7 +62,9 @@ class Step(NamedTuple):
     job: Job
     needs: list[Need]
     lay: list[tuple[OverlayFile, str]]
-    """The overlay, each with its blob ("" for a deleted file); without what an earlier step makes."""
+    """The overlay, each with its blob ("" for a deleted file); without what an earlier step makes, and without what
+    lies in a submodule.
+    """
     outputs: list[File]
     """Those that are compared."""
     elsewhere: list[File]
@@ -64,6 +72,8 @@ class Step(NamedTuple):
     moves: list[Move]
     set_aside: list[str]
     """Outputs that a later ``Move`` takes."""
+    neighbours: tuple[Neighbour, ...] = ()
+    """Submodules and other repositories."""
     environments: tuple[Planned, ...] = ()
     without_commit: bool = False
     """True when its commit is not here, and nothing that it read has to come from there."""

@@ -13,10 +13,11 @@ from roar.paths import is_outside
 from roar.records.job import File
 from roar.verbs.inputs import Source, Sources
 from roar.verbs.lacks import damaged, missing, no_commit
+from roar.verbs.neighbours import Neighbour, joined_below, neighbours
 from roar.verbs.plan import Asked, Chosen, LeftOut, Move, Need, Plan, Reason, Step, Stop
 from roar.verbs.refusals import refusals
 
-_VERIFIED = ("step", "overlay", "work tree", "made before", "given", "in place")
+_VERIFIED = ("step", "overlay", "repository", "work tree", "made before", "given", "in place")
 """Sources that need no checkout and whose content is compared with the record."""
 
 
@@ -65,20 +66,24 @@ def plan(
     steps: list[Step] = []
     for n in sorted(selected.run):
         step, found = _step(n, jobs[n], selected.needs(n), sources)
-        stops += found + missing(n, step.needs, last_seen) + damaged(n, step.lay, sources)
+        lay = step.lay + [item for neighbour in step.neighbours for item in neighbour.lay]
+        stops += found + missing(n, step.needs, last_seen) + damaged(n, lay, sources)
         steps.append(step)
     return Plan(asked, _arranged(asked, steps, apart=part.apart), stops, selected.left_out(), part.apart)
 
 
 def _step(n: int, chosen: Chosen, needs: list[Need], sources: Sources) -> tuple[Step, list[Stop]]:
     made = {need.file.path for need in needs if need.source.kind in ("step", "made before")}
-    lay = [(entry, chosen.overlay.get(entry.path, "")) for entry in chosen.job.code.overlay if entry.path not in made]
+    around = neighbours(chosen.job, chosen.overlay, chosen.beside)
+    own = [entry for entry in chosen.job.code.overlay if not any(n.holds_overlay_of(entry.path) for n in around)]
+    lay = [(entry, chosen.overlay.get(entry.path, "")) for entry in own if entry.path not in made]
     commit = chosen.job.code.commit
     gone = commit is not None and not sources.has_commit(commit)
     without = gone and all(need.source.kind in _VERIFIED for need in needs)
     stops = [no_commit(n, chosen.job, sources)] if gone and not without else []
-    step = Step(n, chosen.identifier, chosen.job, needs, lay, chosen.outputs, [], [], [], without_commit=without)
-    return step, stops
+    stops += [Stop(n, *why) for each in around if (why := sources.lacking(each))]
+    step = Step(n, chosen.identifier, chosen.job, needs, lay, chosen.outputs, [], [], [], tuple(around))
+    return step._replace(without_commit=without), stops
 
 
 def _order(lineage: list[Chosen], needs: dict[int, list[Need]]) -> list[int]:
@@ -195,10 +200,13 @@ def _needs(asked: Asked, lineage: list[Chosen], sources: Sources) -> dict[int, l
         chosen = lineage[position]
         tracked = blobs.get(chosen.job.code.commit, {})
         kept = {e.path: e.hash for e in chosen.job.code.overlay if e.state != "deleted"}
+        around = neighbours(chosen.job, {}, {})
         found[position] = []
         for file in chosen.inputs:
             before = [m for m in makers.get(file.hash or "", []) if m[0] < position]
             source = _source(file, before, kept.get(file.path), tracked.get(file.path), sources)
+            if (file.blob or source.kind == "missing") and source.kind != "step":
+                source = _of_neighbour(file, source, around)
             found[position].append(Need(file, source))
             if source.kind == "step":
                 wanted.add(source.step)
@@ -226,6 +234,17 @@ def _source(file: File, makers: list[tuple[int, str]], kept: str | None, blob: s
     if makers and file.size:  # an empty file is equal to any other, which says nothing
         return Source("step", makers[-1][1], makers[-1][0])
     return sources.find(file, blob)
+
+
+def _of_neighbour(file: File, source: Source, around: list[Neighbour]) -> Source:
+    """An input that is checked out with another repository; else its source as it was."""
+    holder = next((each for each in reversed(around) if each.relative(file.path)), None)
+    if holder is None:
+        return source
+    kept = {entry.path for entry, _ in holder.lay}
+    # whether a submodule has a file, not every record says
+    is_held = file.blob or holder.submodule or (joined_below(file.path, holder.path) in kept)
+    return Source("repository", holder.path) if is_held else source
 
 
 def _arranged(asked: Asked, steps: list[Step], *, apart: bool) -> list[Step]:

@@ -95,10 +95,11 @@ def _prepare(repo: Repository, wish: Wish) -> Plan:
 
 def _check_given(made: Plan, given: Mapping[str, str]) -> None:
     """Raise ``UsageError`` for a hash that is no input of the plan, and no output to compare with."""
-    if made.stops and not any(step.needs for step in made.steps):
+    if made.stops and not any(step.needs or step.neighbours for step in made.steps):
         return  # a record was refused before any input was looked at
     known = [need.file.hash or "" for step in made.steps for need in step.needs]
     known += [file.hash or "" for step in made.steps for file in step.outputs]
+    known += [neighbour.commit for step in made.steps for neighbour in step.neighbours]
     for beginning in given:
         if not any(content.startswith(beginning) for content in known):
             raise UsageError(
@@ -133,7 +134,9 @@ def find(index: Index, repo: Repository, text: str, cwd: str) -> Asked:
 def _chosen(index: Index, identifier: str, job: Job) -> Chosen:
     sharded = job.input_shards or job.output_shards
     inputs, outputs = index.files(identifier) if sharded else (job.inputs, job.outputs)
-    return Chosen(identifier, job, inputs, outputs, index.overlay(identifier) if job.code.overlay else {})
+    overlay = index.overlay(identifier) if job.code.overlay else {}
+    beside = index.overlay(identifier, b"repositories") if job.code.repositories else {}
+    return Chosen(identifier, job, inputs, outputs, overlay, beside)
 
 
 def last_seen(index: Index, content: str) -> str:

@@ -31,6 +31,8 @@ _URL = re.compile(r"(git\+)?https://[A-Za-z0-9][A-Za-z0-9._~:/?#@!&()*+,;=%-]*")
 _INSTALLERS = ("pip", "setuptools", "wheel", "uv")
 """Part of nearly every environment; installed only when the job read them."""
 _COMPLETE = "complete"
+_PATIENCE_SECONDS = 3600.0
+"""How long another process may take to build the same environment."""
 _TELLING = ("Collecting ", "Building ", "Installing ", "Resolved ", "Prepared ", "Obtaining ")
 """What installers' lines begin with that tell how far they are."""
 
@@ -122,15 +124,17 @@ def _at_hand(python: Python, work_tree: str | None) -> Planned:
     raise RoarError("there is no Python on PATH", "roar reproduce --env rebuild")
 
 
-def tools(wanted: Planned, area: str, folder: str, progress: Progress) -> tuple[Tools, list[str]]:
+def tools(wanted: Planned, tops: list[str], folder: str, progress: Progress) -> tuple[Tools, list[str]]:
     """The programs that stand for a recorded Python, built now when they have to be; and what is to be said of them.
+
+    ``tops`` are the folders of the repositories that are checked out, our own first.
 
     Raises ``RoarError`` when they cannot be built.
     """
     remarks = [wanted.remark] if wanted.remark else []
     if wanted.recipe is None:
         return Tools(wanted.python, wanted.program, os.path.dirname(wanted.program)), remarks
-    built = build(wanted.recipe, area, folder, progress)
+    built = build(wanted.recipe, tops, folder, progress)
     program = os.path.join(built.programs, "python")
     return Tools(wanted.python, program, built.programs, built.folder), remarks + built.remarks
 
@@ -175,33 +179,33 @@ def _checked(pattern: re.Pattern[str], text: str) -> str:
     return text
 
 
-def build(recipe: Recipe, area: str, folder: str, progress: Progress) -> Built:
+def build(recipe: Recipe, tops: list[str], folder: str, progress: Progress) -> Built:
     """The environment of a recipe: as it is in the cache, else built now.
 
-    With ``projects`` it is built in ``folder`` instead, from the sources in ``area``, since it belongs to these
+    With ``projects`` it is built in ``folder`` instead, from the sources in ``tops``, since it belongs to these
     files alone. ``progress`` gets lines for people. Raises ``RoarError`` when it cannot be built.
     """
     private = bool(recipe.projects)
     parent = folder if private else os.path.join(cache_folder(), "environments")
-    built = _built(recipe, area, os.path.join(parent, recipe.key), progress)
+    built = _built(recipe, tops, os.path.join(parent, recipe.key), progress)
     if not set(recipe.required).isdisjoint(built.left_out):  # another job, which did not read these, did without them
-        built = _built(recipe, area, os.path.join(parent, recipe.own_key), progress)
+        built = _built(recipe, tops, os.path.join(parent, recipe.own_key), progress)
     return built
 
 
-def _built(recipe: Recipe, area: str, place: str, progress: Progress) -> Built:
+def _built(recipe: Recipe, tops: list[str], place: str, progress: Progress) -> Built:
     """The environment in a place, built now if it is not there."""
     try:
         os.makedirs(os.path.dirname(place), exist_ok=True)
     except OSError as error:
         raise RoarError(f"cannot make an environment in {place}: {error.strerror}", "set XDG_CACHE_HOME") from error
-    with exclusive(place + ".lock"):
+    with exclusive(place + ".lock", _PATIENCE_SECONDS):
         built = _known(place)
         if built is None:
             count = len(recipe.required) + len(recipe.others)
             progress(f"building an environment: {recipe.interpreter.words}, {count} packages")
             try:
-                built = _build(recipe, area, place, progress)
+                built = _build(recipe, tops, place, progress)
             except BaseException:
                 shutil.rmtree(place, ignore_errors=True)
                 raise
@@ -219,12 +223,12 @@ def _known(place: str) -> Built | None:
         return None
 
 
-def _build(recipe: Recipe, area: str, place: str, progress: Progress) -> Built:
+def _build(recipe: Recipe, tops: list[str], place: str, progress: Progress) -> Built:
     found = shutil.which("uv")
     for uv in [found, None] if found else [None]:
         shutil.rmtree(place, ignore_errors=True)
         try:
-            built = Built(place, *_fill(recipe, area, place, uv, progress))
+            built = Built(place, *_fill(recipe, tops, place, uv, progress))
             break
         except RoarError as error:
             if uv is None:
@@ -235,7 +239,9 @@ def _build(recipe: Recipe, area: str, place: str, progress: Progress) -> Built:
     return built
 
 
-def _fill(recipe: Recipe, area: str, place: str, uv: str | None, progress: Progress) -> tuple[list[str], list[str]]:
+def _fill(
+    recipe: Recipe, tops: list[str], place: str, uv: str | None, progress: Progress
+) -> tuple[list[str], list[str]]:
     """Make the environment and install what it is made of; gives remarks, and the requirements that are left out."""
     interpreter = recipe.interpreter.path
     if uv:
@@ -255,7 +261,7 @@ def _fill(recipe: Recipe, area: str, place: str, uv: str | None, progress: Progr
     if recipe.required:
         _run([*install, "-r", _listed(place, recipe.required)], place, progress)
     for name in recipe.projects:
-        where = [_inside(area, name)] if name.startswith("./") else ["-e", _project(area, name)]
+        where = [_inside(tops[0], name)] if name.startswith("./") else ["-e", _project(tops, name)]
         _run([*install, *where], place, progress)
     if recipe.others:
         try:
@@ -284,17 +290,18 @@ def _inside(area: str, path: str) -> str:
     return found
 
 
-def _project(area: str, name: str) -> str:
-    """The folder in the work area that holds the source of a distribution. Raises ``RoarError``."""
+def _project(tops: list[str], name: str) -> str:
+    """The folder in one of the repositories that holds the source of a distribution. Raises ``RoarError``."""
     wanted = _normal(name)
-    for folder, folders, files in os.walk(area):
-        folders[:] = [f for f in folders if not f.startswith(".") and f not in ("node_modules", "build", "dist")]
-        if folder.count(os.sep) - area.count(os.sep) > 3:
-            folders.clear()
-        for file in ("pyproject.toml", "setup.cfg", "setup.py"):
-            if file in files and wanted in _names_in(os.path.join(folder, file)):
-                return folder
-    raise RoarError(f"{name} was installed from a folder that is not in the repository", "use --env current")
+    for top in tops:
+        for folder, folders, files in os.walk(top):
+            folders[:] = [f for f in folders if not f.startswith(".") and f not in ("node_modules", "build", "dist")]
+            if folder.count(os.sep) - top.count(os.sep) > 3:
+                folders.clear()
+            for file in ("pyproject.toml", "setup.cfg", "setup.py"):
+                if file in files and wanted in _names_in(os.path.join(folder, file)):
+                    return folder
+    raise RoarError(f"{name} was installed from a folder that is not in a recorded repository", "use --env current")
 
 
 def _names_in(path: str) -> set[str]:

@@ -19,7 +19,7 @@ from roar.git.repository import Repository
 from roar.journal import manifests, spool
 from roar.journal.append import append
 from roar.journal.entry import Entry
-from roar.paths import below, from_fs, fs, is_outside
+from roar.paths import below, from_fs, fs, is_outside, to_bytes
 from roar.records.ids import clock_of
 from roar.records.job import (
     Code,
@@ -83,6 +83,8 @@ class Run(NamedTuple):
     """What the user said it read (``input``) and wrote (``output``) beside the files that are seen."""
     store: bool = False
     """Whether its outputs are to go into the store, whatever the settings say."""
+    places: tuple[tuple[str, str], ...] = ()
+    """Folders outside of the work tree (absolute), and the recorded ones for which they stand."""
     ended_after_s: float | None = None
     """When roar ended the command because it took longer."""
 
@@ -169,7 +171,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     if command.root is None and any(is_outside(each.path) for each in kept.repositories):
         command = command.model_copy(update={"root": from_fs(root)})  # where they lie, seen from here
     tags, hints, hidden_in_them = said_of(run, wanted.redact)
-    fields, beside = _files(inputs, seen.outputs)
+    fields, beside = _files(_as_recorded(inputs, run), _as_recorded(seen.outputs, run))
     gaps = _gaps_of_run(run, hidden + hidden_words + hidden_in_them)
     numbers: list[Metrics] = []
     try:
@@ -268,7 +270,7 @@ def _code(run: Run, kept: Overlay, rules: Redact) -> Code:
         remote=from_fs(redact.redact_url(remote, rules)) if remote else None,
         overlay=kept.entries,
         submodules=kept.submodules,
-        repositories=kept.repositories,
+        repositories=[each.model_copy(update={"path": _recorded_path(each.path, run)}) for each in kept.repositories],
     )
 
 
@@ -285,6 +287,22 @@ def _files(inputs: list[File], outputs: list[File]) -> tuple[dict[str, Any], dic
     out_files, out_shards, out_tree = manifests.split(outputs, b"out")
     fields = {"inputs": in_files, "outputs": out_files, "input_shards": in_shards, "output_shards": out_shards}
     return fields, in_tree | out_tree
+
+
+def _as_recorded(files: list[File], run: Run) -> list[File]:
+    """The files, those in places that stand for others named as they were there."""
+    if not run.places:
+        return files
+    named = [file.model_copy(update={"path": _recorded_path(file.path, run)}) for file in files]
+    return sorted(named, key=lambda file: to_bytes(file.path))
+
+
+def _recorded_path(path: str, run: Run) -> str:
+    for here, recorded in run.places:
+        inside = below(fs(path), here)
+        if inside is not None:
+            return from_fs(os.path.join(recorded, inside).rstrip("/"))
+    return path
 
 
 def _history(report: Report, began_ns: int, rules: Redact) -> dict[str, Any]:

@@ -4,6 +4,8 @@ place, or what no command line can hold, is refused before anything is looked at
 
 from __future__ import annotations
 
+import posixpath
+
 from roar.paths import fs, is_outside, is_safe_relative
 from roar.records.summary import printable
 from roar.verbs.plan import Chosen, Stop
@@ -23,11 +25,21 @@ def refusals(lineage: list[Chosen]) -> list[Stop]:
         elif command.cwd and not is_safe_relative(command.cwd):
             stops.append(Stop(number, f"its record names a folder that leaves the work area: {printable(command.cwd)}"))
         names = [f.path for f in files if not is_outside(f.path)]
-        names += [entry.path for entry in chosen.job.code.overlay]
+        code = chosen.job.code
+        names += [entry.path for entry in code.overlay]
+        names += [each.path for each in code.submodules]
+        names += [each.path for each in code.repositories if not is_outside(each.path)]
+        names += [entry.path for each in code.repositories for entry in each.overlay]
         wrong = [name for name in names if not is_safe_relative(name)]
+        wrong += [each.path for each in code.repositories if is_outside(each.path) and not _is_plain(each.path)]
         if wrong:
             stops.append(Stop(number, f"its record names a path that leaves the work area: {printable(wrong[0])}"))
     return stops
+
+
+def _is_plain(path: str) -> bool:
+    """True for an absolute path of a folder that is not ``/``, without parts that lead elsewhere."""
+    return posixpath.normpath(fs(path)) == fs(path) != "/"
 
 
 def _can_be_a_word(word: str) -> bool:

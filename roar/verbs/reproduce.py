@@ -24,6 +24,7 @@ from roar.verbs import rebuild_env, rerun, resume, sandbox, sessions, workspace
 from roar.verbs.equivalence import Rule
 from roar.verbs.inputs import Sources
 from roar.verbs.interrupts import held, interruptible
+from roar.verbs.neighbours import bring_all
 from roar.verbs.plan import Plan, Step
 from roar.verbs.rebuild_env import Progress
 from roar.verbs.repeated import Steadiness, merged, steadiness
@@ -216,15 +217,20 @@ class _Runner:
         self._audience = audience
         self._manner = manner
         self._session, self._recorded = shared
-        self._stage = rerun.Stage(area, area.user)
+        self._brought: dict[str, Repository] = {}
+        self._stage = rerun.Stage(area, area.user, self._brought)
         self._waiting = list(made.steps)
         self._running: list[rerun.Running] = []
 
     def build_shared(self) -> None:
-        """Build the environments that do not depend on files of the area, before anything runs."""
+        """Fetch other repositories, and build the environments that do not depend on files of the area, before
+        anything runs.
+        """
+        wanted = [neighbour for step in self._plan.steps for neighbour in step.neighbours]
+        self._brought.update(bring_all(wanted, self._area.user, self._manner.given, self._audience.say))
         for step in self._plan.steps:
             if not any(env.recipe and env.recipe.projects for env in step.environments):
-                self._tools(step, self._area)
+                self._tools(step, self._area, self._stage)
 
     def run_all(self) -> None:
         """Run what can be run. Whatever ends it, no command outlives it."""
@@ -268,13 +274,12 @@ class _Runner:
         try:
             if self._plan.apart:
                 area = self._area.another(f".step-{step.number}")
-                stage = rerun.Stage(area, area.user)
+                stage = rerun.Stage(area, area.user, self._brought)
             stage.lay_out(step)
-            tools = self._tools(step, area)
+            tools = self._tools(step, area, stage)
+            places, output, sandboxed = stage.around.places, self._audience.output, self._manner.sandboxed
             with held():
-                self._running.append(
-                    rerun.Running(step, area, tools, self._audience.output, sandboxed=self._manner.sandboxed)
-                )
+                self._running.append(rerun.Running(step, area, tools, places, output, sandboxed=sandboxed))
         except (RoarError, OSError) as error:
             self._failed_to_run(step, error)
 
@@ -310,8 +315,9 @@ class _Runner:
         asked = self._plan.is_asked
         self.verdicts += [Verdict(step.number, file, "not run", None, asked(step, file)) for file in step.outputs]
 
-    def _tools(self, step: Step, area: Workspace) -> list[Tools]:
-        built = [rebuild_env.tools(env, area.top, area.folder, self._audience.say) for env in step.environments]
+    def _tools(self, step: Step, area: Workspace, stage: rerun.Stage) -> list[Tools]:
+        tops, say = stage.around.tops, self._audience.say
+        built = [rebuild_env.tools(env, tops, area.folder, say) for env in step.environments]
         self.remarks += [f"@{step.number}: {remark}" for _, remarks in built for remark in remarks]
         return [tool for tool, _ in built]
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from stat import S_ISLNK
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from roar.verbs import sandbox, translate
 from roar.verbs.confined import Confined
 from roar.verbs.plan import Need, Step
 from roar.verbs.record import Run, record
+from roar.verbs.surroundings import Surroundings, lay_over
 from roar.verbs.workspace import Workspace
 
 _PATIENCE_SECONDS = 5
@@ -42,9 +43,11 @@ class Ran(NamedTuple):
 class Stage:
     """A work area in which one step after the other finds what its first run met."""
 
-    def __init__(self, area: Workspace, repo: Repository) -> None:
+    def __init__(self, area: Workspace, repo: Repository, brought: Mapping[str, Repository]) -> None:
+        """``brought`` has other repositories by the commits that are needed of them."""
         self._area = area
         self._repo = repo
+        self.around = Surroundings(area, repo, brought)
         self._laid: set[str] = set()
         """The overlay of the step before."""
         self._made: set[str] = set()
@@ -58,8 +61,11 @@ class Stage:
             area.check_out(commit, [fs(path) for path in self._made])
         overlay = {entry.path for entry, _ in step.lay}
         area.restore(fs(path) for path in self._laid - overlay - self._made)
-        self._lay(step)
+        with Reader(self._repo) as reader:
+            lay_over(area.files, step.lay, reader)
         self._laid = overlay
+        for neighbour in step.neighbours:
+            self.around.lay_out(neighbour)
         for move in step.moves:
             _again(area.files, move.path, os.path.join(area.spare.top, _spare(move.step, move.place)))
         read = {need.file.path for need in step.needs}
@@ -67,18 +73,13 @@ class Stage:
         for path in outputs - read:  # what lies there already must not pass for what the step is going to write
             area.files.remove(path)
         for need in step.needs:
-            _put(need, area)
+            if need.source.kind == "repository":
+                self.around.check(need.file, need.source.place)
+            else:
+                _put(need, area)
         _make_folders(step, area)
         by_step = {need.file.path for need in step.needs if need.source.kind == "step"}
         self._made = self._made - overlay - read | {path for path in by_step if not is_outside(path)} | outputs
-
-    def _lay(self, step: Step) -> None:
-        with Reader(self._repo) as reader:
-            for entry, blob in step.lay:
-                if entry.state == "deleted":
-                    self._area.files.remove(entry.path)
-                else:
-                    self._area.files.write(entry.path, reader.body(blob, "blob"), entry.mode)
 
 
 def _put(need: Need, area: Workspace) -> None:
@@ -143,14 +144,23 @@ class Running:
     """
 
     def __init__(
-        self, step: Step, area: Workspace, tools: list[translate.Tools], output: int, *, sandboxed: bool
+        self,
+        step: Step,
+        area: Workspace,
+        tools: list[translate.Tools],
+        places: Mapping[str, str],
+        output: int,
+        *,
+        sandboxed: bool,
     ) -> None:
+        """``places`` has the folders that stand for recorded ones outside of the work tree."""
         command = step.job.command
         self.step = step
         self.area = area
+        self._places = places
         self._configuration = load(area.user)  # not what the recorded commit shares, which may be wrong by now
-        self._argv = translate.words(command, area.top, tools)
-        self._environ = translate.variables(step.job, area.top, tools)
+        self._argv = translate.words(command, area.top, tools, places)
+        self._environ = translate.variables(step.job, area.top, tools, places)
         self._cwd = area.files.folder(command.cwd)
         _link_environments(area, tools)
         self._environ["PWD"] = self._cwd
@@ -215,6 +225,7 @@ class Running:
             reproduces=step.identifier,
             configuration=self._configuration,
             command=step.job.command,  # as it was recorded: the words that ran hold places of this machine
+            places=tuple((here, recorded) for recorded, here in self._places.items()),
         )
         remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, self._environ)]
         try:

@@ -71,6 +71,7 @@ class Finder:
             return False
         inner = os.path.realpath(os.path.join(place, os.fsdecode(target.strip())))
         ours = {os.path.realpath(self._repo.common_dir), os.path.realpath(self._repo.git_dir)}
+        ours.add(os.path.join(os.path.realpath(self._top), ".git"))  # a work area's own
         return kind == b"gitdir" and any(below(inner, os.path.join(top, "modules")) for top in ours)
 
 

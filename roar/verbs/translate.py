@@ -11,6 +11,7 @@ import os
 import posixpath
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from roar.paths import below, from_fs, fs, is_safe_relative
@@ -39,6 +40,9 @@ OF_PLACE = re.compile(r"VIRTUAL_ENV|CONDA_.*|SLURM_.*|PBS_.*|LSB_.*|JOB_ID|OMPI_
 """Names that tell where a job ran, rather than how."""
 
 
+_NOWHERE: Mapping[str, str] = MappingProxyType({})
+
+
 class Tools(NamedTuple):
     """What stands for a recorded interpreter here. ``programs`` is the folder of its scripts."""
 
@@ -49,22 +53,28 @@ class Tools(NamedTuple):
     """The virtual environment's, when one was built."""
 
 
-def words(command: Command, top: str, tools: list[Tools]) -> list[str]:
-    """The command's words, with the work area ``top`` for the recorded work tree."""
-    return [_word(fs(word), command, top, tools) for word in command.argv]
+def words(command: Command, top: str, tools: list[Tools], places: Mapping[str, str] = _NOWHERE) -> list[str]:
+    """The command's words, with the work area ``top`` for the recorded work tree.
+
+    ``places`` has the folders that stand for others, outside of the work tree.
+    """
+    moved = dict(places)
+    if command.root and len(command.root) > 1:
+        moved[fs(command.root)] = top
+    return [_word(fs(word), command, moved, tools) for word in command.argv]
 
 
-def _word(word: str, command: Command, top: str, tools: list[Tools]) -> str:
+def _word(word: str, command: Command, moved: Mapping[str, str], tools: list[Tools]) -> str:
     if "/" in word:
         name = _as_recorded(word, command)
         for tool in tools:
             found = _program(name, tool)
             if found is not None:
                 return found
-    if command.root and len(command.root) > 1:
-        whole = re.escape(fs(command.root)) + r"(?![\w.-])"
-        word = re.sub(r"(?<![\w./-])" + whole, lambda _: top, word)
-    return word
+    if not moved:
+        return word
+    folders = "|".join(re.escape(folder) for folder in sorted(moved, key=len, reverse=True))
+    return re.sub(rf"(?<![\w./-])({folders})(?![\w.-])", lambda found: moved[found[1]], word)
 
 
 def _as_recorded(word: str, command: Command) -> str:
@@ -88,10 +98,11 @@ def _program(name: str, tool: Tools) -> str | None:
     return None
 
 
-def variables(job: Job, top: str, tools: list[Tools]) -> dict[str, str]:
+def variables(job: Job, top: str, tools: list[Tools], places: Mapping[str, str] = _NOWHERE) -> dict[str, str]:
     """The environment for a step: ours, with the recorded harmless variables and the environments at hand in front.
 
-    Of a recorded PYTHONPATH the folders inside the work tree are kept, as those of the work area ``top``.
+    Of a recorded PYTHONPATH the folders inside the work tree are kept, as those of the work area ``top``, and those
+    in ``places``.
     """
     recorded = job.environment.variables
     built = [tool for tool in tools if tool.folder]
@@ -99,7 +110,7 @@ def variables(job: Job, top: str, tools: list[Tools]) -> dict[str, str]:
     for name in [name for name in env if _SEED.fullmatch(name) and name not in recorded]:
         del env[name]
     env.update(believed(recorded))
-    folders_of_modules = modules(job, top)
+    folders_of_modules = modules(job, top, places)
     if folders_of_modules:
         env["PYTHONPATH"] = ":".join(folders_of_modules)
     if built:
@@ -110,10 +121,12 @@ def variables(job: Job, top: str, tools: list[Tools]) -> dict[str, str]:
     return env
 
 
-def modules(job: Job, top: str) -> list[str]:
-    """The folders of a recorded PYTHONPATH that were inside the work tree, as those of the work area ``top``."""
+def modules(job: Job, top: str, places: Mapping[str, str] = _NOWHERE) -> list[str]:
+    """The folders of a recorded PYTHONPATH that were inside the work tree, as those of the work area ``top``, and
+    those in ``places``.
+    """
     folders = job.environment.variables.get("PYTHONPATH", "").split(":")
-    return [inside for folder in folders if (inside := _inside(folder, job.command, top))]
+    return [found for folder in folders if (found := _inside(folder, job.command, top) or _moved(folder, places))]
 
 
 def believed(recorded: Mapping[str, str]) -> dict[str, str]:
@@ -129,6 +142,15 @@ def _inside(folder: str, command: Command, top: str) -> str | None:
     if name in ("", "."):
         return top
     return os.path.join(top, name) if is_safe_relative(from_fs(name)) else None
+
+
+def _moved(folder: str, places: Mapping[str, str]) -> str | None:
+    """A recorded folder outside of the work tree as what stands for it; None when nothing does."""
+    for recorded, place in places.items():
+        inside = below(posixpath.normpath(folder), recorded)
+        if inside == "" or (inside and is_safe_relative(from_fs(inside))):
+            return os.path.join(place, inside).rstrip("/")
+    return None
 
 
 def not_believed(job: Job, env: dict[str, str]) -> list[str]:

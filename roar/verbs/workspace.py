@@ -45,12 +45,14 @@ class Workspace:
     ``user`` is the user's repository. Areas of several steps that run side by side share what is ``spare``.
     """
 
-    def __init__(self, repo: Repository, folder: str, name: str, spare: str) -> None:
+    def __init__(self, repo: Repository, folder: str, name: str, spare: str, own_git: str | None = None) -> None:
+        """An area ``name`` in ``folder``; its git directory is in it, or where ``own_git`` says."""
         self.user = repo
         self.folder = folder
         top = os.path.join(folder, name)
+        self._own_git = own_git or os.path.join(top, ".git")
         os.makedirs(spare, exist_ok=True)
-        _own_git(repo, top)
+        _make_git(repo, top, self._own_git)
         self.files = Confined(top)
         self.spare = Confined(spare)
         self.commit: str | None = None
@@ -87,9 +89,12 @@ class Workspace:
             self.files.remove(from_fs(os.fsdecode(path)))
         self._git("read-tree", commit)
         self._restore(new - kept)
-        own = [f"--git-dir={os.path.join(self.top, '.git')}"]
-        program.ask([*own, "update-ref", "--no-deref", "HEAD", commit], cwd=self.top)
+        program.ask([f"--git-dir={self._own_git}", "update-ref", "--no-deref", "HEAD", commit], cwd=self.top)
         self.commit = commit
+
+    def name_remote(self, url: str) -> None:
+        """Let the area's own git know where its commits came from."""
+        program.ask([f"--git-dir={self._own_git}", "config", "remote.origin.url", url])
 
     def restore(self, paths: Iterable[str]) -> None:
         """Put files of the commit back as they were. Those that it does not have are removed."""
@@ -127,7 +132,7 @@ class Workspace:
         """Git on the user's objects and configuration, with the area's files and index."""
         config = [word for setting in _CONFIG for word in ("-c", setting)]
         args = [*config, f"--git-dir={self.user.git_dir}", f"--work-tree={self.top}", *words]
-        env = program.environment(GIT_INDEX_FILE=os.path.join(self.top, ".git", "index"))
+        env = program.environment(GIT_INDEX_FILE=os.path.join(self._own_git, "index"))
         done = program.call(args, cwd=self.top, stdin=stdin, env=env)
         if done.returncode:
             raise GitError(f"git {words[0]} in the work area: {program.last_line(done.stderr)}")
@@ -220,11 +225,11 @@ def _remove(folder: str) -> None:
     shutil.rmtree(folder, onerror=again)
 
 
-def _own_git(repo: Repository, top: str) -> None:
-    """A git directory in the area that borrows the user's objects and knows the user's tags."""
+def _make_git(repo: Repository, top: str, own: str) -> None:
+    """A git directory of the area that borrows the user's objects and knows the user's tags."""
     kind = "sha256" if repo.sha256 else "sha1"
-    program.ask(["init", "--quiet", "--template=", f"--object-format={kind}", "--", top])
-    own = os.path.join(top, ".git")
+    apart = [] if own == os.path.join(top, ".git") else [f"--separate-git-dir={own}"]
+    program.ask(["init", "--quiet", "--template=", f"--object-format={kind}", *apart, "--", top])
     with open(os.path.join(own, "objects", "info", "alternates"), "wb") as file:
         file.write(_quoted(os.fsencode(repo.objects_dir)) + b"\n")
     shallow = os.path.join(repo.common_dir, "shallow")
