@@ -36,5 +36,11 @@ def main() -> None:
     sys.exit(status)
 
 
+def credential() -> None:
+    """Run ``git-credential-roar``, git's name for ``roar credential``."""
+    sys.argv.insert(1, "credential")
+    main()
+
+
 if __name__ == "__main__":
     main()

@@ -49,6 +49,7 @@ TABLE = {
         "init": "Let plain git show and fetch the records (writes git config)",
         "sync": "Fetch and push the records",
         "register": "Push what is known of a file to a remote, after a look for secrets",
+        "auth": "Log in to servers by SSH key",
         "remote": "Try whether a remote takes the records",
         "compact": "Put records together: fewer objects here, fewer refs for everybody",
         "put": "Keep the bytes of files in the store, by hash",
@@ -62,8 +63,8 @@ TABLE = {
     },
 }
 """Commands by group, with the line that help shows; each is the click command in ``roar.cli.<name>``."""
-HIDDEN = ("hook",)
-"""Called by git's hooks, not by people."""
+HIDDEN = ("hook", "credential")
+"""Called by git, not by people."""
 
 
 class LazyGroup(click.Group):

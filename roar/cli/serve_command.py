@@ -68,7 +68,7 @@ def _hello(storage: Storage, url: str, first: list[str]) -> None:
         say(f"roar: {line}")
     click.echo(f"serving {storage.root} at {url}")
     say("roar: to use it: git remote add glaas " + f"{url}/default.git")
-    say(f"roar:            roar auth login {url} && roar register --all glaas")
+    say(f"roar:            roar auth login {url} && roar register --all --remote glaas")
 
 
 def _need_extra() -> None:

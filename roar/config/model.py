@@ -341,6 +341,16 @@ class Register(NamedTuple):
     ] = False
 
 
+class Glaas(NamedTuple):
+    """The server of lineage (docs/glaas.md)."""
+
+    url: Annotated[
+        str,
+        Kind("an address such as https://roar.example.org", _address),
+        Help("The server that remotes over SSH belong to, and that is asked about files that are not known here."),
+    ] = ""
+
+
 class Store(NamedTuple):
     """Where the bytes of files are kept by hash (docs/store.md)."""
 
@@ -394,6 +404,7 @@ class Settings(NamedTuple):
     redact: Redact = Redact()
     sync: Sync = Sync()
     register: Register = Register()
+    glaas: Glaas = Glaas()
     store: Store = Store()
     receive: Receive = Receive()
     logging: Logging = Logging()

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import roar
 from roar.errors import NotFoundError, RoarError
-from roar.server import smart_http
+from roar.server import auth_api, log_api, smart_http
 from roar.server.access import Denied
 from roar.server.people import People
 from roar.server.storage import Storage
@@ -59,6 +59,9 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
     app.state.limits = limits
     app.add_exception_handler(RoarError, _say)
     app.add_middleware(_Headers)
+
+    app.include_router(auth_api.router)
+    app.include_router(log_api.router)
 
     @app.api_route("/{project:path}.git/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
     async def git(request: Request, project: str, rest: str) -> Response:

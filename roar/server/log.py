@@ -26,7 +26,6 @@ from roar.hashing import digest_bytes
 from roar.journal import ARCHIVE, JOBS, read
 from roar.records import codec, ids
 
-_KEY = "checkpoint_key"
 _LINE = ids.LENGTH + 1 + 64 + 1
 _HASH = 32
 _RESTORE = "restore the log from a backup that is as new"
@@ -166,13 +165,8 @@ def project_of(repo: Repository, data: str) -> str:
 
 
 def key_path(data: str) -> str:
-    """The key that signs checkpoints, made when there is none."""
-    path = os.path.join(data, _KEY)
-    if not os.path.exists(path):
-        with locks.exclusive(path + ".lock"):
-            if not os.path.exists(path):
-                ssh.make_key(path, "glaas checkpoints")
-    return path
+    """The key that signs checkpoints, which ``Storage.prepare`` makes."""
+    return os.path.join(data, "checkpoint_key")
 
 
 def _checkpoint(signed: str) -> Checkpoint:

@@ -20,7 +20,10 @@ from server import second_log
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return tmp_path / "data"
+    folder = tmp_path / "data"
+    folder.mkdir()
+    ssh.make_key(str(folder / "checkpoint_key"), "checkpoints")
+    return folder
 
 
 @pytest.fixture

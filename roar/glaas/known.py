@@ -1,0 +1,98 @@
+"""What a user's clients remember of servers: tokens for their quarter of an hour, and what a server must not take back.
+
+    <state>/glaas/<origin, quoted>/server.json       how to log in, and the key that signs checkpoints
+                                   tokens.json       tokens that may still be good
+                                   seen/<project>    the newest checkpoint seen
+
+A folder of the user's alone (0700, files 0600). Deleting it costs log-ins, and the memory that betrays a server which
+shows different histories.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, unquote
+
+from roar.errors import RoarError
+from roar.git import locks
+from roar.paths import state_folder
+
+SERVER, TOKENS = "server.json", "tokens.json"
+
+
+def servers() -> list[str]:
+    """The origins of all servers that something is remembered of, sorted."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(unquote(name) for name in os.listdir(os.path.join(state_folder(), "glaas")))
+    return []
+
+
+def is_known(origin: str) -> bool:
+    """Whether somebody has logged in there, or tried to."""
+    return os.path.exists(os.path.join(_folder(origin), SERVER))
+
+
+def load(origin: str, name: str) -> dict[str, Any]:
+    """What a file about a server says; nothing when it is not there or damaged."""
+    with contextlib.suppress(FileNotFoundError, ValueError), open(_path(origin, name), encoding="utf-8") as file:
+        found = json.load(file)
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def save(origin: str, name: str, value: dict[str, Any]) -> None:
+    """Write a file about a server, whole, readable by its owner alone. Raises ``RoarError``."""
+    path = _path(origin, name)
+    folder = os.path.dirname(path)
+    try:
+        _make(origin)
+        os.makedirs(folder, 0o700, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(dir=folder)  # 0600
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                json.dump(value, file)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise RoarError(f"cannot write {path}: {error.strerror}") from error
+
+
+def forget(origin: str, name: str) -> None:
+    """Remove a file about a server."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_path(origin, name))
+
+
+def seen(project: str) -> str:
+    """The name of the file that remembers a project's checkpoint."""
+    return os.path.join("seen", quote(project, safe=""))
+
+
+@contextlib.contextmanager
+def alone(origin: str) -> Iterator[None]:
+    """Hold what is remembered of a server, so that two of this user's processes do not overwrite one another."""
+    with locks.exclusive(os.path.join(_make(origin), "lock")):
+        yield
+
+
+def _folder(origin: str) -> str:
+    return os.path.join(state_folder(), "glaas", quote(origin, safe=""))
+
+
+def _make(origin: str) -> str:
+    folder = _folder(origin)
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    return folder
+
+
+def _path(origin: str, name: str) -> str:
+    return os.path.join(_folder(origin), name)

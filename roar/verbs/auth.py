@@ -1,0 +1,245 @@
+"""Logging in to servers by SSH key, and the tokens that come of it.
+
+Tokens are in files of the user's alone (``glaas.known``), go to git through its credential helper and to nobody else,
+and are never part of a message, a record or a word of a command line.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from roar.errors import EXIT_NO, NotFoundError, RoarError
+from roar.git import program
+from roar.glaas import known, login, ssh
+from roar.glaas.address import Address
+from roar.glaas.client import Client, RefusedError
+from roar.glaas.ssh import PublicKey
+
+_SPARE_SECONDS = 20
+"""A token that lasts no longer is not begun with."""
+_SCOPES = (login.READ, login.WRITE, login.ADMIN)
+T = TypeVar("T")
+
+
+class UnknownHereError(RoarError):
+    """The server knows none of the keys as anybody's."""
+
+    exit_code = EXIT_NO
+
+
+class Grant(NamedTuple):
+    """A token: whose, for which project ("": all, to read), for what, and until when (seconds since the epoch)."""
+
+    user: str
+    project: str
+    scope: str
+    expires: int
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Grant({self.user}, {self.project}, {self.scope})"  # never the token
+
+
+class Standing(NamedTuple):
+    """What is remembered of a server: the user and key of the last log-in, and grants that are still good."""
+
+    origin: str
+    user: str
+    key: str
+    grants: list[Grant]
+
+
+def connect(origin: str) -> Client:
+    """A client of a server, which trusts the certificates that git trusts there (http.sslCAInfo)."""
+    done = program.call(["config", "--get-urlmatch", "http.sslCAInfo", origin])
+    return Client(origin, os.path.expanduser(done.stdout.decode().strip()) or None)
+
+
+def log_in(address: Address, operation: str, key: PublicKey | None = None) -> Grant:
+    """Log in anew, by this key or the first that the server knows, and remember the token. Raises ``RoarError``."""
+    client = connect(address.origin)
+    remembered = known.load(address.origin, known.SERVER)
+    keys = [key] if key else sorted(ssh.candidates(), key=lambda k: k.fingerprint != remembered.get("key"))
+    if not keys:
+        raise RoarError("there is no SSH key to log in with", "ssh-keygen -t ed25519, or ssh-add, or --key FILE")
+    for each in keys:
+        try:
+            grant = _exchange(client, address, operation, each)
+        except RefusedError as error:
+            if error.status != 401 or key:
+                raise
+            continue
+        with known.alone(address.origin):
+            remembered = known.load(address.origin, known.SERVER)
+            known.save(address.origin, known.SERVER, {**remembered, "user": grant.user, "key": each.fingerprint})
+            _keep(address.origin, [*_others(address.origin, grant), grant])
+        return grant
+    tried = ", ".join(each.fingerprint for each in keys[:5])
+    raise UnknownHereError(
+        f"{address.origin} knows none of your keys ({tried})", "ask its administrator to add one, or --key FILE"
+    )
+
+
+def join(address: Address, code: str, name: str, key: PublicKey) -> dict[str, Any]:
+    """Become a user of a server by an invitation; gives user, project and role. Raises ``RoarError``."""
+    client = connect(address.origin)
+    challenge, signature = _sign(client, Address(address.origin), login.JOIN, key)
+    body = {
+        "challenge": challenge,
+        "code": code,
+        "name": name,
+        "key": f"{key.line} {key.comment}",
+        "signature": signature,
+    }
+    joined: dict[str, Any] = client.post("/auth/invitation", body)
+    return joined
+
+
+def token_for(address: Address, operation: str) -> Grant:
+    """A token that is remembered, else a new one. Raises ``RoarError``."""
+    return _remembered(address, operation) or log_in(address, operation)
+
+
+def best_for(address: Address) -> Grant:
+    """A token to write in a project or, for who may not, to read: git does not tell its helper which it needs."""
+    found = _remembered(address, login.WRITE)
+    if found is None:
+        try:
+            found = log_in(address, login.WRITE)
+        except RefusedError as error:
+            if error.status != 403:
+                raise
+            found = token_for(address, login.READ)
+    return found
+
+
+def ask(address: Address, question: Callable[[Client, str | None], T]) -> T:
+    """The answer of a server to a question that needs to read: without a log-in where that is enough, else with one.
+
+    Raises ``RoarError``.
+    """
+    client = connect(address.origin)
+    if known.is_known(address.origin):
+        grant = _remembered(address, login.READ)
+        if grant is not None:
+            try:
+                return question(client, grant.token)
+            except RefusedError as error:
+                if error.status != 401:
+                    raise
+            forget(address)
+        return question(client, log_in(address, login.READ).token)
+    try:
+        return question(client, None)
+    except RefusedError as error:
+        if error.status != 401:
+            raise
+        raise RoarError(error.message, f"roar auth login {address.origin}") from None
+
+
+def forget(address: Address) -> None:
+    """Forget the tokens for a project: the server does not take them any more."""
+    with known.alone(address.origin):
+        _keep(address.origin, [grant for grant in _grants(address.origin) if grant.project != address.project])
+
+
+def log_out(origin: str) -> None:
+    """Forget all tokens for a server, and take roar out of git's configuration for it. Raises ``RoarError``."""
+    if not known.is_known(origin):
+        raise NotFoundError(f"nobody has logged in to {origin} here", "roar auth status")
+    with known.alone(origin):
+        known.forget(origin, known.TOKENS)
+        known.forget(origin, known.SERVER)
+    for name in ("helper", "useHttpPath"):
+        program.call(["config", "--global", "--unset-all", f"credential.{origin}.{name}"])
+
+
+def standing(origin: str) -> Standing:
+    """What is remembered of a server."""
+    remembered = known.load(origin, known.SERVER)
+    user, key = (str(remembered.get(name, "")) for name in ("user", "key"))
+    return Standing(origin, user, key, [grant for grant in _grants(origin) if _is_alive(grant)])
+
+
+def teach_git(origin: str) -> None:
+    """Let git ask roar, and no other helper, for what to send to a server: others would keep the tokens.
+
+    Raises ``GitError``.
+    """
+    name = f"credential.{origin}.helper"
+    program.ask(["config", "--global", "--replace-all", name, ""])  # forgets helpers that are set for all servers
+    program.ask(["config", "--global", "--add", name, _helper()])
+    program.ask(["config", "--global", f"credential.{origin}.useHttpPath", "true"])
+
+
+def is_taught(origin: str) -> bool:
+    """Whether git asks roar for a server."""
+    done = program.call(["config", "--global", "--get-all", f"credential.{origin}.helper"])
+    return bool(done.stdout.strip())
+
+
+def _helper() -> str:
+    """How git calls us: by name when the script is on PATH, else by this Python (gitcredentials(7))."""
+    if shutil.which("git-credential-roar"):
+        return "roar"
+    return f"!{shlex.quote(sys.executable)} -m roar credential"
+
+
+def _exchange(client: Client, address: Address, operation: str, key: PublicKey) -> Grant:
+    challenge, signature = _sign(client, address, operation, key)
+    body = {"challenge": challenge, "key": key.fingerprint, "signature": signature}
+    answer = client.post("/auth/token", body)
+    try:
+        user, token, lasts = str(answer["user"]), str(answer["token"]), int(answer["expires_in"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise RoarError(f"{client.origin} does not answer as a roar server does", "check the address") from error
+    if not token.isascii() or not token.isprintable():  # it becomes a line of git's protocol
+        raise RoarError(f"{client.origin} gives a token that is none", "check the address")
+    return Grant(user, address.project, operation, int(time.time()) + min(lasts, 86_400), token)
+
+
+def _sign(client: Client, address: Address, operation: str, key: PublicKey) -> tuple[str, str]:
+    """A challenge, and its signature. What is signed names the server that we dialled, whoever made the challenge."""
+    wish = {"audience": client.origin, "project": address.project, "operation": operation}
+    answer = client.post("/auth/challenge", wish)
+    try:
+        challenge = str(answer["challenge"])
+        message = login.message(client.origin, address.project, operation, challenge)
+    except (LookupError, TypeError, ValueError) as error:
+        raise RoarError(f"{client.origin} does not answer as a roar server does", "check the address") from error
+    return challenge, ssh.sign(message, key, login.NAMESPACE)
+
+
+def _remembered(address: Address, operation: str) -> Grant | None:
+    for grant in _grants(address.origin):
+        enough = grant.scope in _SCOPES and _SCOPES.index(grant.scope) >= _SCOPES.index(operation)
+        if grant.project == address.project and enough and _is_alive(grant):
+            return grant
+    return None
+
+
+def _is_alive(grant: Grant) -> bool:
+    return grant.expires > time.time() + _SPARE_SECONDS
+
+
+def _grants(origin: str) -> list[Grant]:
+    try:
+        return [Grant(**fields) for fields in known.load(origin, known.TOKENS).get("grants", [])]
+    except (TypeError, ValueError):
+        return []
+
+
+def _others(origin: str, grant: Grant) -> list[Grant]:
+    """The grants beside a new one, without the expired."""
+    same = (grant.project, grant.scope)
+    return [each for each in _grants(origin) if (each.project, each.scope) != same and _is_alive(each)]
+
+
+def _keep(origin: str, grants: list[Grant]) -> None:
+    known.save(origin, known.TOKENS, {"grants": [grant._asdict() for grant in grants]})

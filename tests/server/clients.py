@@ -1,0 +1,95 @@
+"""Those who use a server: a key in a real ssh-agent, and servers that are not what they seem."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def agent(*keys: Path) -> Iterator[dict[str, str]]:
+    """A running ssh-agent that holds these private keys; gives the environment that leads to it."""
+    folder = tempfile.mkdtemp(prefix="agent-")  # a socket's path must be short
+    env = {"SSH_AUTH_SOCK": os.path.join(folder, "socket")}
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", env["SSH_AUTH_SOCK"]], stdout=subprocess.DEVNULL)
+    try:
+        while not os.path.exists(env["SSH_AUTH_SOCK"]):
+            assert process.poll() is None
+        for key in keys:
+            subprocess.run(["ssh-add", "-q", str(key)], env={**os.environ, **env}, check=True)
+        yield env
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+class Asked:
+    """A request that such a server got."""
+
+    def __init__(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        self.method, self.path = handler.command, handler.path
+        self.headers = dict(handler.headers.items())
+        self.body = handler.rfile.read(int(handler.headers.get("content-length") or 0))
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@contextmanager
+def impostor(answer: Callable[[Asked], Answer]) -> Iterator[tuple[str, list[Asked]]]:
+    """A server on loopback that answers as it likes; gives its origin, and what it was asked."""
+    heard: list[Asked] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = Asked(self)
+            heard.append(asked)
+            status, headers, body = answer(asked)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", heard
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def said(value: object, status: int = 200) -> Answer:
+    return status, {"Content-Type": "application/json"}, json.dumps(value).encode()
+
+
+def passed_on(asked: Asked, origin: str) -> Answer:
+    """The answer of another server to the same request."""
+    headers = {
+        name: value for name, value in asked.headers.items() if name.lower() in ("content-type", "authorization")
+    }
+    request = urllib.request.Request(origin + asked.path, asked.body or None, headers, method=asked.method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, {"Content-Type": "application/json"}, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, {"Content-Type": "application/json"}, error.read()
