@@ -168,6 +168,6 @@ def check(made: Plan, *, inputs: bool) -> None:
             what = f"{printable(stop.file.path)} is missing: {stop.reason}" if stop.file else stop.reason
             raise RoarError(f"@{stop.step}: {what}", stop.hint)
     for step in made.steps:
-        if step.job.code.submodules:
-            said = f"@{step.number} read files of submodules, which an exported pipeline does not check out"
+        if step.neighbours:
+            said = f"@{step.number} read files of other repositories, which an exported pipeline does not check out"
             raise RoarError(said, f"roar reproduce {step.identifier}")

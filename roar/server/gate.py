@@ -86,7 +86,7 @@ class Gate:
 
     def _judge(self, quarantine: str, lines: list[str]) -> list[str]:
         repo = self._storage.repo(self._project)
-        repo.quarantine = _in_quarantine(repo, quarantine)
+        repo.extra_env = _in_quarantine(repo, quarantine)
         foreign = [line.split(" ", 2)[-1] for line in lines if f" {receive.OURS}" not in line]
         problems = [f"{ref}: this server keeps records alone (next: push it elsewhere)" for ref in foreign]
         problems += receive.problems(repo, lines)
