@@ -8,7 +8,7 @@ chain of any length is walked without recursion, and a cycle (clocks that disagr
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 
@@ -86,8 +86,8 @@ class Lineage(NamedTuple):
     """Jobs in order of dependency (a producer stands before its consumers, else by time) and what connects them.
 
     Every input of these jobs is in one of three lists: in ``edges`` when one of them made it, in ``beyond`` when
-    another job did, in ``external`` when no recorded one did. ``cut`` holds the jobs that a limit on depth left out
-    although they belong here.
+    another job did, in ``external`` when no recorded one did. ``cut`` holds the jobs that a limit on depth or number
+    left out although they belong here; what lies beyond them was not looked at.
     """
 
     jobs: list[str]
@@ -117,40 +117,49 @@ def origins(records: Records, jobs: Iterable[str]) -> dict[str, list[tuple[Use, 
     return {job: [(use, graph.producer(job, use)) for use in graph.inputs(job)] for job in asked}
 
 
-def upstream(records: Records, roots: Iterable[str], depth: int | None = None) -> Lineage:
-    """The jobs and everything that led to them. ``depth`` 1 is the jobs alone, 2 adds those that made their inputs."""
+def upstream(records: Records, roots: Iterable[str], depth: int | None = None, most: int | None = None) -> Lineage:
+    """The jobs and everything that led to them. ``depth`` 1 is the jobs alone, 2 adds those that made their inputs.
+
+    ``most``: at most so many jobs, the nearest.
+    """
     graph = _Graph(records)
-    level = list(dict.fromkeys(roots))
-    found = set(level)
-    cut: dict[str, None] = {}
-    while level:
-        graph.learn(level, down=False)
-        depth = None if depth is None else depth - 1
-        makers = (graph.producer(job, use) for job in level for use in graph.inputs(job))
-        following = dict.fromkeys(maker for maker in makers if maker is not None and maker not in found)
-        if depth == 0:
-            cut, following = following, {}
-        found.update(following)
-        level = list(following)
-    return _lineage(graph, found, cut)
+
+    def makers(job: str) -> Iterable[str | None]:
+        return (graph.producer(job, use) for use in graph.inputs(job))
+
+    return _walk(graph, roots, makers, down=False, depth=depth, most=most)
 
 
-def downstream(records: Records, roots: Iterable[str], depth: int | None = None) -> Lineage:
-    """The jobs and everything made of what they wrote. ``depth`` 1 is the jobs alone."""
+def downstream(records: Records, roots: Iterable[str], depth: int | None = None, most: int | None = None) -> Lineage:
+    """The jobs and everything made of what they wrote. ``depth`` 1 is the jobs alone; ``most`` as in ``upstream``."""
     graph = _Graph(records)
-    level = list(dict.fromkeys(roots))
-    found = set(level)
+    return _walk(graph, roots, graph.consumers, down=True, depth=depth, most=most)
+
+
+def _walk(
+    graph: _Graph,
+    roots: Iterable[str],
+    beside: Callable[[str], Iterable[str | None]],
+    *,
+    down: bool,
+    depth: int | None,
+    most: int | None,
+) -> Lineage:
+    following = dict.fromkeys(roots)
+    found: set[str] = set()
     cut: dict[str, None] = {}
-    while level:
-        graph.learn(level, down=True)
+    while following:
+        level = list(following) if most is None else list(following)[: max(most - len(found), 0)]
+        found.update(level)
+        cut.update((job, None) for job in following if job not in found)
+        graph.learn(level, down=down)
         depth = None if depth is None else depth - 1
-        consumers = (consumer for job in level for consumer in graph.consumers(job))
-        following = dict.fromkeys(consumer for consumer in consumers if consumer not in found)
+        near = (job for asked in level for job in beside(asked))
+        following = dict.fromkeys(job for job in near if job is not None and job not in found)
         if depth == 0:
-            cut, following = following, {}
-        found.update(following)
-        level = list(following)
-    return _lineage(graph, found, cut)
+            cut.update(following)
+            following = {}
+    return _lineage(graph, found, [job for job in cut if job not in found])
 
 
 def among(records: Records, jobs: Iterable[str], cut: Iterable[str] = ()) -> Lineage:

@@ -103,6 +103,14 @@ class Index:
             raise NotFoundError(f"no record has the id {identifier}", "roar log")
         return "job" if kind[0] == "job" else "session"
 
+    def have(self, identifiers: Iterable[str]) -> set[str]:
+        """Those of these ids that records of any kind have."""
+        return set(self._texts("SELECT id FROM records WHERE id IN :ids", ids=list(identifiers)))
+
+    def know(self, hashes: Iterable[str]) -> set[str]:
+        """Those of these contents that any job read or wrote."""
+        return set(self._texts("SELECT text FROM hashes WHERE text IN :hashes", hashes=list(hashes)))
+
     def place_of(self, identifier: str) -> str:
         """Where in the journal the things beside a record lie, as ``read.Stored.place``. Raises ``NotFoundError``."""
         place = self._first("SELECT oid FROM records WHERE id = :id", id=identifier)

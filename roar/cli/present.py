@@ -16,13 +16,14 @@ from roar.cli import configured
 from roar.cli.say import Style, is_shown, patience
 from roar.errors import RoarError
 from roar.git.repository import Repository
+from roar.records import summary
 from roar.records.job import Job, Metrics
 from roar.records.summary import printable
 from roar.verbs.resolve import SHORT_HASH, SHORT_ID
 
 Paint = Callable[[str], str]
 
-_UNITS = ("KiB", "MiB", "GiB", "TiB")
+size = summary.size
 
 
 def no_jobs(waiting: int) -> str:
@@ -149,14 +150,6 @@ def folded(title: str, text: str) -> list[str]:
 def when(time_ns: int) -> str:
     """A time since the epoch as local time: ``2025-01-01 13:00:00 +0100``."""
     return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(time_ns // 1_000_000_000))
-
-
-def size(count: int) -> str:
-    """A number of bytes for people: ``312 B``, ``4.2 KiB``, ``1.5 GiB``."""
-    if count < 1024:
-        return f"{count} B"
-    power = min((count.bit_length() - 1) // 10, len(_UNITS))
-    return f"{count / 1024**power:.1f} {_UNITS[power - 1]}"
 
 
 def short_hash(content: str | None) -> str:

@@ -14,7 +14,7 @@ from roar.git.repository import discover
 from roar.records.summary import printable
 from roar.verbs import session_table, sessions
 from roar.verbs.session_table import Row
-from roar.verbs.show import show_session
+from roar.verbs.show import MOST, show_session
 
 
 @click.group("session", epilog="\b\nExamples:\n  git roar session new night\n  git roar session list")
@@ -71,7 +71,7 @@ def show_command(what: str | None, *, as_json: bool) -> None:
     repo = discover()
     with present.opened_index(repo) as index:
         row = session_table.find_or_active(index, repo, what)
-        found = show_session(index, row.id, everything=as_json)
+        found = show_session(index, row.id, None if as_json else MOST)
     if as_json:
         write_json({**_fields(row, sessions.active(repo)), "ran": found.ran})
     else:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 
 from roar.draw.layers import Drawing, Point, layout
 from roar.export.words import subtitle, title
 from roar.records.job import Job
-from roar.verbs.graph import Graph
+from roar.verbs.graph import Graph, Node
 
 MOST_NODES = 150
 """More of them nobody reads in a drawing; ``graph.neighbourhood`` takes the nearest."""
 _WIDTH = 230.0
+_NARROW = 92.0
 _HEIGHT = 44.0
 _MARGIN = 12.0
 _LETTERS = 32
@@ -35,9 +36,11 @@ def lines(graph: Graph, jobs: Mapping[str, Job]) -> Iterator[str]:
     yield from drawing(graph, jobs, style=STYLE)
 
 
-def drawing(graph: Graph, jobs: Mapping[str, Job], style: str = "") -> Iterator[str]:
-    """The ``svg`` element. Each node is a group with its number in the graph as ``data-node``."""
-    sizes = {node.key: (_WIDTH, _HEIGHT) for node in graph.nodes}
+def drawing(
+    graph: Graph, jobs: Mapping[str, Job], style: str = "", link: Callable[[Node], str | None] | None = None
+) -> Iterator[str]:
+    """The ``svg`` element. Each node is a group with its number in the graph as ``data-node``, or leads to ``link``."""
+    sizes = {node.key: (_NARROW if node.kind == "more" else _WIDTH, _HEIGHT) for node in graph.nodes}
     placed = layout([node.key for node in graph.nodes], graph.edges, sizes)
     width, height = placed.width + 2 * _MARGIN, placed.height + 2 * _MARGIN
     box = f"{-_MARGIN:g} {-_MARGIN:g} {width:g} {height:g}"
@@ -52,21 +55,25 @@ def drawing(graph: Graph, jobs: Mapping[str, Job], style: str = "") -> Iterator[
     )
     for points in placed.lines.values():
         yield f'<path d="{_curve(points)}" marker-end="url(#arrow)"/>'
-    yield from _nodes(graph, jobs, placed)
+    yield from _nodes(graph, jobs, placed, link)
     yield "</svg>"
 
 
-def _nodes(graph: Graph, jobs: Mapping[str, Job], placed: Drawing) -> Iterator[str]:
+def _nodes(
+    graph: Graph, jobs: Mapping[str, Job], placed: Drawing, link: Callable[[Node], str | None] | None
+) -> Iterator[str]:
     for number, node in enumerate(graph.nodes):
         box = placed.boxes[node.key]
         focus = " focus" if node.key in graph.focus else ""
         round_ = 4 if node.kind == "job" else box.height / 2
         whole = f"{title(node, jobs, 400)}\n{subtitle(node, jobs)}"
-        yield f'<g class="node {node.kind}{focus}" data-node="{number}" tabindex="0"><title>{escape(whole)}</title>'
+        to = link(node) if link else None
+        start, end = (f'<a href="{escape(to)}"', "a") if to else (f'<g tabindex="0" data-node="{number}"', "g")
+        yield f'{start} class="node {node.kind}{focus}"><title>{escape(whole)}</title>'
         yield f'<rect x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}" rx="{round_:g}"/>'
         x = box.x + 14
         yield f'<text x="{x:g}" y="{box.y + 19:g}">{escape(title(node, jobs, _LETTERS))}</text>'
-        yield f'<text class="small" x="{x:g}" y="{box.y + 35:g}">{escape(subtitle(node, jobs))}</text></g>'
+        yield f'<text class="small" x="{x:g}" y="{box.y + 35:g}">{escape(subtitle(node, jobs))}</text></{end}>'
 
 
 def _curve(points: list[Point]) -> str:

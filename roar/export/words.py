@@ -14,6 +14,8 @@ def title(node: Node, jobs: Mapping[str, Job], width: int = 40) -> str:
     """The command of a job, the path of a file, how many files and from where."""
     if node.kind == "job":
         return command_line(jobs[node.key].command, width)
+    if node.kind == "more":
+        return f"{len(node.hidden)} more"
     path = printable(node.files[0].use.path)
     if node.kind == "file":
         return path if len(path) <= width else "…" + path[len(path) - width + 1 :]
@@ -27,6 +29,8 @@ def subtitle(node: Node, jobs: Mapping[str, Job]) -> str:
         return f"{node.key[:SHORT_ID]}  {outcome(job)}  {duration(job.duration_ns)}"
     if node.kind == "file":
         return (node.files[0].use.hash or "content unknown")[:SHORT_HASH]
+    if node.kind == "more":
+        return "not drawn"
     return f"{printable(node.files[0].use.path.rpartition('/')[2])}, …"
 
 

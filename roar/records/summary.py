@@ -56,6 +56,17 @@ def duration(nanoseconds: int) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
 
 
+_UNITS = ("KiB", "MiB", "GiB", "TiB")
+
+
+def size(count: int) -> str:
+    """A number of bytes for people: ``312 B``, ``4.2 KiB``, ``1.5 GiB``."""
+    if count < 1024:
+        return f"{count} B"
+    power = min((count.bit_length() - 1) // 10, len(_UNITS))
+    return f"{count / 1024**power:.1f} {_UNITS[power - 1]}"
+
+
 def tag_words(job: Job) -> str:
     """The tags on one line: ``epochs=10, note=first try``."""
     return ", ".join(f"{printable(key)}={printable(value)}" for key, value in sorted(job.tags.items()))

@@ -37,17 +37,24 @@ Direction = Literal["up", "down", "both"]
 
 
 def ancestry(
-    index: Index, target: Target, *, direction: Direction = "up", depth: int | None = None, to: Target | None = None
+    index: Index,
+    target: Target,
+    *,
+    direction: Direction = "up",
+    depth: int | None = None,
+    to: Target | None = None,
+    most: int | None = None,
 ) -> Ancestry:
     """The lineage of a target. ``depth`` counts jobs from it, 1 being the nearest. ``to``: only what lies between.
+    ``most``: in each direction at most so many jobs, the nearest.
 
     Upwards an artifact begins with the job that made it, the newest when several did; downwards with the jobs that
     read it.
     """
-    lineage = _walk(index, target, direction, depth)
+    lineage = _walk(index, target, direction, depth, most)
     if to is not None:
         back: Direction = "up" if direction == "down" else "down"
-        lineage = among(index, set(lineage.jobs).intersection(_walk(index, to, back, depth).jobs))
+        lineage = among(index, set(lineage.jobs).intersection(_walk(index, to, back, depth, most).jobs))
     uses = index.uses(lineage.jobs)
     products = _products(lineage, uses)
     if target.kind == "artifact" and not any(product.use.hash == target.id for product in products):
@@ -61,9 +68,10 @@ def ancestry(
     return Ancestry(lineage, index.load_jobs(lineage.jobs), uses, products, withdrawn, makers)
 
 
-def _walk(index: Index, target: Target, direction: Direction, depth: int | None) -> Lineage:
+def _walk(index: Index, target: Target, direction: Direction, depth: int | None, most: int | None) -> Lineage:
     ways = {"up": upstream, "down": downstream}
-    found = [way(index, roots(index, target, name), depth) for name, way in ways.items() if direction in (name, "both")]
+    asked = [name for name in ways if direction in (name, "both")]
+    found = [ways[name](index, roots(index, target, name), depth, most) for name in asked]
     if len(found) == 1:
         return found[0]
     jobs = {job for lineage in found for job in lineage.jobs}

@@ -5,8 +5,8 @@ Edges follow the data: from a file to the job that read it, from a job to the fi
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
 from roar.verbs.ancestry import Ancestry, Product
@@ -15,13 +15,20 @@ from roar.verbs.resolve import Target
 FOLD_FROM = 4
 """Files made by the same job and read by the same jobs are one node from this number on."""
 
+MOST_OPENED = 60
+"""Neighbours of one node that are shown because it was opened."""
+
 
 class Node(NamedTuple):
-    """A job (``key`` is its id), or files: one, or several folded into one."""
+    """A job (``key`` is its id), or files: one, or several folded into one; or what stands for nodes left out."""
 
     key: str
-    kind: Literal["job", "file", "files"]
+    kind: Literal["job", "file", "files", "more"]
     files: tuple[Product, ...] = ()
+    hidden: tuple[str, ...] = ()
+    """Of ``more``: the keys of the nodes that it stands for."""
+    beside: str = ""
+    """Of ``more``: the key of the node that they are neighbours of."""
 
 
 class Graph(NamedTuple):
@@ -34,8 +41,8 @@ class Graph(NamedTuple):
     """Nodes that are farther away than the drawing shows."""
 
 
-def graph(found: Ancestry, target: Target) -> Graph:
-    """The graph of a lineage, all of it."""
+def graph(found: Ancestry, target: Target, unfolded: Collection[str] = ()) -> Graph:
+    """The graph of a lineage, all of it; ``unfolded`` are the keys of nodes whose files are to stand for themselves."""
     together: dict[tuple[str | None, tuple[str, ...]], list[Product]] = {}
     for product in found.products:
         together.setdefault((product.made_by, tuple(product.used_by)), []).append(product)
@@ -43,7 +50,7 @@ def graph(found: Ancestry, target: Target) -> Graph:
     edges: dict[tuple[str, str], None] = {}
     of_maker: dict[str | None, list[Node]] = {}
     for (made_by, used_by), products in together.items():
-        for node in _file_nodes(made_by, products, target):
+        for node in _file_nodes(made_by, products, target, unfolded):
             of_maker.setdefault(made_by if made_by in found.jobs else None, []).append(node)
             if made_by in found.jobs and made_by is not None:
                 edges[made_by, node.key] = None
@@ -56,18 +63,22 @@ def graph(found: Ancestry, target: Target) -> Graph:
     return Graph(list(nodes.values()), list(edges), focus)
 
 
-def _file_nodes(made_by: str | None, products: list[Product], target: Target) -> Iterable[Node]:
+def _file_nodes(
+    made_by: str | None, products: list[Product], target: Target, unfolded: Collection[str]
+) -> Iterable[Node]:
     """One node each for a few files and for the one asked about, one for all the others together."""
-    alone = products if len(products) < FOLD_FROM else [p for p in products if p.use.hash == target.id]
+    few = len(products) < FOLD_FROM
+    folded = [] if few else [product for product in products if product.use.hash != target.id]
+    together = f"{made_by or 'from outside'}:{folded[0].use.path}:{len(folded)}" if folded else ""
+    alone = products if few or together in unfolded else [p for p in products if p.use.hash == target.id]
     for product in alone:
         yield Node(f"{made_by or 'from outside'}:{product.use.path}:{product.use.hash}", "file", (product,))
-    folded = [product for product in products if product not in alone]
-    if folded:
-        yield Node(f"{made_by or 'from outside'}:{folded[0].use.path}:{len(folded)}", "files", tuple(folded))
+    if folded and together not in unfolded:
+        yield Node(together, "files", tuple(folded))
 
 
-def neighbourhood(whole: Graph, most: int) -> Graph:
-    """At most so many nodes, those nearest to what was asked about."""
+def neighbourhood(whole: Graph, most: int, opened: Collection[str] = ()) -> Graph:
+    """At most so many nodes, those nearest to what was asked about; and whatever is right beside those ``opened``."""
     if len(whole.nodes) <= most:
         return whole
     beside: dict[str, list[str]] = {}
@@ -81,6 +92,34 @@ def neighbourhood(whole: Graph, most: int) -> Graph:
             if other not in near and len(near) < most:
                 near[other] = None
                 waiting.append(other)
+    for key in opened:
+        near.update(dict.fromkeys([key, *beside[key]][:MOST_OPENED] if key in near and key in beside else ()))
     nodes = [node for node in whole.nodes if node.key in near]
     edges = [edge for edge in whole.edges if edge[0] in near and edge[1] in near]
     return Graph(nodes, edges, whole.focus, len(whole.nodes) - len(nodes))
+
+
+def with_stubs(near: Graph, whole: Graph) -> Graph:
+    """A part of a graph with a node for what was left out before, and one for what was left out after, each of its.
+
+    One node alone that leads nowhere else is drawn itself: its place is no larger.
+    """
+    drawn = {node.key for node in near.nodes}
+    degree = Counter(key for edge in whole.edges for key in edge)
+    hidden: dict[tuple[str, bool], list[str]] = {}
+    for start, end in whole.edges:
+        if (start in drawn) != (end in drawn):
+            after = start in drawn
+            hidden.setdefault((start if after else end, after), []).append(end if after else start)
+    leaves = {keys[0] for keys in hidden.values() if len(keys) == 1 and degree[keys[0]] == 1}
+    stubs = [(after, _stub(key, after, keys)) for (key, after), keys in hidden.items() if keys[0] not in leaves]
+    nodes = [node for node in whole.nodes if node.key in drawn or node.key in leaves]
+    shown = {node.key for node in nodes}
+    edges = [edge for edge in whole.edges if edge[0] in shown and edge[1] in shown]
+    edges += [(stub.beside, stub.key) if after else (stub.key, stub.beside) for after, stub in stubs]
+    before, behind = ([stub for after, stub in stubs if after == side] for side in (False, True))
+    return Graph([*before, *nodes, *behind], edges, near.focus, len(whole.nodes) - len(nodes))
+
+
+def _stub(key: str, after: bool, hidden: list[str]) -> Node:
+    return Node(f"{'after' if after else 'before'}:{key}", "more", hidden=tuple(hidden), beside=key)

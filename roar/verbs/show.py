@@ -92,18 +92,18 @@ def show(index: Index, repo: Repository, target: Target, *, everything: bool = F
     if target.kind == "job":
         return show_job(index, target.id)
     if target.kind == "artifact":
-        return _show_artifact(index, repo, target, most)
+        return show_artifact(index, repo, target, most)
     if target.kind == "commit":
         return _group(index, target.id, None, index.jobs_at(target.id), most)
-    return show_session(index, target.id, everything=everything)
+    return show_session(index, target.id, most)
 
 
-def show_session(index: Index, identifier: str, *, everything: bool = False) -> GroupShown:
-    """A session and its jobs. Raises ``NotFoundError``."""
+def show_session(index: Index, identifier: str, most: int | None = MOST) -> GroupShown:
+    """A session and the newest of its jobs. Raises ``NotFoundError``."""
     session = index.load(identifier)
     if not isinstance(session, Session):
         raise NotFoundError(f"{identifier} is no session", "roar log")
-    return _group(index, identifier, session, index.jobs(session=identifier), None if everything else MOST)
+    return _group(index, identifier, session, index.jobs(session=identifier), most)
 
 
 def show_job(index: Index, identifier: str) -> JobShown:
@@ -126,7 +126,8 @@ def show_job(index: Index, identifier: str) -> JobShown:
     )
 
 
-def _show_artifact(index: Index, repo: Repository, target: Target, most: int | None) -> ArtifactShown:
+def show_artifact(index: Index, repo: Repository | None, target: Target, most: int | None = MOST) -> ArtifactShown:
+    """A content and the jobs around it; without a repository nothing is said of the file at its path."""
     names = index.names(target.id)
     if target.path is not None:
         names.sort(key=lambda use: use.path != target.path)
@@ -138,7 +139,7 @@ def _show_artifact(index: Index, repo: Repository, target: Target, most: int | N
     jobs = index.load_jobs(newest)
     labels, groups = index.labels([target.id]).get(target.id, {}), index.collections_of(target.id)
     again = repeated(index, made_by, target.id)
-    present = _present(index, repo, target.path, target.id) if target.path is not None else None
+    present = _present(index, repo, target.path, target.id) if repo and target.path is not None else None
     known = (target.id, size, names, made_by, used_by, jobs, again, present, withdrawn_maker)
     return ArtifactShown(*known, taken_back, labels, groups)
 

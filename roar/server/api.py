@@ -1,0 +1,190 @@
+"""``/api/v1``: the same answers for programs. Read only; what may not be seen is answered as what is not there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import BaseModel, Field
+from starlette.responses import PlainTextResponse, Response
+
+from roar.cache.search import Wanted
+from roar.errors import UsageError
+from roar.records import ids
+from roar.server import answers, finding, links
+from roar.server.asked import site, union_of
+from roar.verbs.ancestry import ancestry
+from roar.verbs.compare import compare
+from roar.verbs.resolve import Target
+from roar.verbs.show import show_artifact, show_job, show_session
+
+MOST_WALKED = 2000
+"""Jobs of a lineage that one request walks, in each direction."""
+MOST_ASKED = 1000
+"""Record ids in one question."""
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": answers.Failure, "description": "the question is malformed"},
+    401: {"model": answers.Failure, "description": "the token is wrong or has expired"},
+    404: {"model": answers.Failure, "description": "nothing in sight answers to that name"},
+    409: {"model": answers.Failure, "description": "several things answer to that name"},
+    422: {"model": answers.Failure, "description": "a parameter is of the wrong type or out of range"},
+}
+router = APIRouter(prefix="/api/v1", responses=_ERRORS, tags=["lineage"])
+
+_RECORD = "[0-9A-HJKMNP-TV-Z]{26}"
+Digits = Annotated[str, Path(pattern="^[0-9a-fA-F]{4,64}$", description="a hash, or its first 4 or more digits")]
+Id = Annotated[str, Path(pattern="^[0-9A-Za-z]{4,26}$", description="a record id, or its first 4 or more characters")]
+Name = Annotated[str, Path(min_length=1, max_length=150, description="the name of a project")]
+Limit = Annotated[int, Query(ge=1, le=500, description="at most so many on one page")]
+Cursor = Annotated[str | None, Query(pattern=f"^{_RECORD}$", description="`next` of the page before")]
+
+
+def _answer(request: Request, model: BaseModel) -> Response:
+    """The model as JSON, or that it has not changed since whoever asks saw it."""
+    body = model.model_dump_json().encode()
+    tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    if tag in re.split(r"\s*,\s*", request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    return Response(body, 200, headers, "application/json")
+
+
+@router.get("/artifacts/{content}", response_model=answers.Artifact)
+def artifact(request: Request, content: Digits) -> Response:
+    """A content: who made it, who read it, and how to make it again."""
+    with union_of(request) as union:
+        asked = finding.one_artifact(union, content)
+        shown = show_artifact(union, None, Target("artifact", asked))
+        maker = shown.made_by[0] if shown.made_by else None
+        homes = union.holders([maker])[maker] if maker else union.knowers([asked])[asked]
+        place = site(request).place(homes[0])
+        commands = links.commands(asked, shown.jobs.get(maker or ""), place)
+        return _answer(request, answers.artifact(union, shown, commands))
+
+
+@router.get("/artifacts/{content}/lineage", response_model=answers.LineageAnswer)
+def lineage(
+    request: Request,
+    content: Digits,
+    direction: Literal["up", "down", "both"] = "up",
+    depth: Annotated[int, Query(ge=1, le=1000, description="at most so many jobs away")] = 10,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Response:
+    """Where a content came from, or what was made of it: jobs in order of dependency, page by page."""
+    with union_of(request) as union:
+        asked = finding.one_artifact(union, content)
+        found = ancestry(union, Target("artifact", asked), direction=direction, depth=depth, most=MOST_WALKED)
+        jobs = found.lineage.jobs
+        start = jobs.index(cursor) + 1 if cursor in jobs else 0
+        if cursor is not None and not start:
+            raise UsageError("the cursor is not of this lineage", "begin without one")
+        page, more = jobs[start : start + limit], start + limit < len(jobs)
+        return _answer(request, answers.lineage(union, asked, direction, found, page, more=more))
+
+
+@router.get("/jobs/{identifier}", response_model=answers.JobAnswer)
+def job(request: Request, identifier: Id) -> Response:
+    """A job with all of its files and its whole record."""
+    with union_of(request) as union:
+        return _answer(request, answers.job(union, show_job(union, finding.one_job(union, identifier))))
+
+
+@router.get("/jobs/{before}/diff/{after}", response_model=answers.Diff)
+def difference(request: Request, before: Id, after: Id) -> Response:
+    """What differs between two jobs."""
+    with union_of(request) as union:
+        one, other = finding.one_job(union, before), finding.one_job(union, after)
+        return _answer(request, answers.diff(union, compare(union, union.repository_of(one), one, other)))
+
+
+@router.get("/sessions/{identifier}", response_model=answers.SessionAnswer)
+def session(request: Request, identifier: Id, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """A session and its jobs, newest first."""
+    with union_of(request) as union:
+        shown = show_session(union, finding.one_session(union, identifier), most=0)
+        ran = [job for job in shown.ran if cursor is None or job < cursor]
+        shown = shown._replace(jobs=union.load_jobs(ran[:limit]))
+        return _answer(request, answers.session(union, shown, ran[limit - 1] if len(ran) > limit else None))
+
+
+@router.get("/projects", response_model=answers.ProjectsAnswer)
+def projects(request: Request) -> Response:
+    """The projects in sight."""
+    return _answer(request, answers.ProjectsAnswer(projects=site(request).visible(request)))
+
+
+@router.get("/projects/{name:path}/records", response_model=answers.RecordsAnswer)
+def records(
+    request: Request,
+    name: Name,
+    identifiers: Annotated[list[str], Query(alias="id", max_length=MOST_ASKED, description="whole record ids")],
+) -> Response:
+    """Which of these records the index of a project has."""
+    if not all(len(i) == ids.LENGTH and ids.normalise(i) == i for i in identifiers):
+        raise UsageError(f"an id has {ids.LENGTH} characters", "see the record id in docs/format.md")
+    with union_of(request, name) as union:
+        here = union.holders(identifiers)
+        asked = list(dict.fromkeys(identifiers))
+        found = answers.RecordsAnswer(here=[i for i in asked if i in here], missing=[i for i in asked if i not in here])
+        return _answer(request, found)
+
+
+@router.get("/projects/{name:path}", response_model=answers.ProjectAnswer)
+def project(request: Request, name: Name) -> Response:
+    """A project."""
+    with union_of(request, name) as union:
+        url = site(request).place(name).url
+        return _answer(request, answers.ProjectAnswer(name=name, jobs=union.count_jobs(), url=url))
+
+
+class Question(BaseModel):
+    """What jobs are looked for; what is not said does not matter."""
+
+    path: Annotated[str | None, Field(min_length=1, max_length=1000, description="a recorded path, or a glob")] = None
+    command: Annotated[str | None, Field(min_length=1, max_length=500, description="part of the command")] = None
+    label: Annotated[str | None, Field(min_length=1, max_length=600, description="KEY or KEY=VALUE")] = None
+    author: Annotated[str | None, Field(min_length=1, max_length=500, description="part of name or address")] = None
+    commit: Annotated[str | None, Field(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$")] = None
+    failed: bool = False
+    since: Annotated[int | None, Field(ge=0, lt=1 << 63, description="began then or later, in nanoseconds")] = None
+    until: Annotated[int | None, Field(ge=0, lt=1 << 63, description="began then or before, in nanoseconds")] = None
+    limit: Annotated[int, Field(ge=1, le=500, description="at most so many on one page")] = 100
+    cursor: Annotated[str | None, Field(pattern=f"^{_RECORD}$", description="`next` of the page before")] = None
+
+
+@router.get("/search", response_model=answers.JobsAnswer)
+def search(request: Request, asked: Annotated[Question, Query()]) -> Response:
+    """The jobs of which all that is asked is true, newest first."""
+    key, equals, value = (asked.label or "").partition("=")
+    with union_of(request) as union:
+        wanted = Wanted(
+            since_ns=asked.since,
+            until_ns=asked.until,
+            command=asked.command,
+            author=asked.author,
+            code=asked.commit,
+            failed=asked.failed,
+            paths=None if asked.path is None else finding.paths_meant(union, asked.path),
+            label=(key, value if equals else None) if key else None,
+        )
+        found = finding.search(union, wanted, asked.cursor, asked.limit)
+        jobs = answers.short(union, union.load_jobs(found.jobs))
+        return _answer(request, answers.JobsAnswer(jobs=jobs, next=found.next))
+
+
+@router.get("/health", response_model=answers.Health)
+def health(request: Request) -> Response:
+    """That the server answers."""
+    waiting = int(site(request).metrics().get("roar_projects_waiting", 0))
+    return Response(answers.Health(status="ok", waiting=waiting).model_dump_json(), media_type="application/json")
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(request: Request) -> Response:
+    """Numbers for Prometheus, about the server as a whole: none is of a project."""
+    lines = [f"{name} {value:g}\n" for name, value in sorted(site(request).metrics().items())]
+    return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")

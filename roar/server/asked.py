@@ -1,0 +1,71 @@
+"""What a request may see, and what goes wrong with one, said in one way to programs and to people."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from fastapi import Request
+
+from roar.errors import AmbiguousError, NotFoundError, RoarError, UsageError
+from roar.server.links import Place
+from roar.server.union import Library, Union
+
+
+class Site(Protocol):
+    """What pages and API are about: a server's projects, or the one repository somebody looks at."""
+
+    library: Library
+    name: str
+    """What stands at the top of every page."""
+    local: bool
+    """True for one repository on its owner's machine: nobody logs in, and there are no projects to speak of."""
+
+    def visible(self, request: Request) -> list[str]:
+        """The projects that whoever asks may see, sorted. Raises ``HTTPException`` for credentials that are wrong."""
+
+    def user(self, request: Request) -> str | None:
+        """Who asks; None when that is not known."""
+
+    def place(self, project: str) -> Place:
+        """Where the records of a project are fetched from."""
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers for those who look after the server, by name."""
+
+
+def site(request: Request) -> Site:
+    """The site of the application."""
+    found: Site = request.app.state.site
+    return found
+
+
+@contextlib.contextmanager
+def union_of(request: Request, project: str | None = None) -> Iterator[Union]:
+    """All that whoever asks may see, or one project of it.
+
+    Raises ``NotFoundError`` for a project that is not there or not to be seen, which is told apart by nobody.
+    """
+    here = site(request)
+    projects = here.visible(request)
+    if project is not None:
+        if project not in projects:
+            raise NotFoundError(f"there is no project {project} that you may see", "log in, or ask its owner")
+        projects = [project]
+    with Union(here.library, projects) as union:
+        yield union
+
+
+def status_of(error: RoarError) -> int:
+    """The HTTP status that says what an error says."""
+    if isinstance(error, NotFoundError):
+        return 404
+    if isinstance(error, AmbiguousError):
+        return 409
+    return 400 if isinstance(error, UsageError) else 500
+
+
+def said(code: str, message: str) -> dict[str, Any]:
+    """An error as the API says it."""
+    return {"error": {"code": code, "message": message}}

@@ -1,0 +1,59 @@
+"""Where code can be looked at, and what to type to make a file again. Remotes are what a record says: not trusted."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import NamedTuple
+from urllib.parse import quote
+
+from roar.records.job import Job
+from roar.verbs.resolve import SHORT_HASH
+
+_WEB = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]+)?/[A-Za-z0-9._~/+-]+")
+_SCP = re.compile(r"(?:ssh://)?[A-Za-z0-9._-]+@([A-Za-z0-9._-]+)[:/]([A-Za-z0-9._~/+-]+)")
+
+
+class Place(NamedTuple):
+    """Where the records of a project are fetched from: a URL, or None for the repository that one stands in."""
+
+    project: str
+    url: str | None
+
+
+def remote_page(remote: str | None) -> str | None:
+    """The web page of a remote as most hosts have it; None for one that is not known to have any."""
+    if not remote:
+        return None
+    scp = _SCP.fullmatch(remote)
+    page = f"https://{scp[1]}/{scp[2]}" if scp else remote
+    return page.removesuffix("/").removesuffix(".git") if _WEB.fullmatch(page) else None
+
+
+def commit_page(job: Job) -> str | None:
+    """The web page of the commit that a job ran."""
+    page = remote_page(job.code.remote)
+    return f"{page}/commit/{job.code.commit}" if page and job.code.commit else None
+
+
+def commands(content: str, job: Job | None, place: Place) -> list[str]:
+    """What to type to make a content again; ``job`` is who made it, when that is known."""
+    asked = content[:SHORT_HASH]
+    if place.url is None:
+        return [f"roar reproduce {asked}"]
+    fetch = f"git fetch {shlex.quote(place.url)} '+refs/roar/*:refs/roar-remote/{place.project.replace('/', '-')}/*'"
+    remote = job.code.remote if job else None
+    if remote is None or not (_WEB.fullmatch(remote) or _SCP.fullmatch(remote)):
+        return [fetch, f"roar reproduce {asked}"]
+    folder = remote.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git") or "code"
+    return [
+        f"git clone {shlex.quote(remote)} {shlex.quote(folder)}",
+        f"cd {shlex.quote(folder)}",
+        fetch,
+        f"roar reproduce {asked}",
+    ]
+
+
+def project_path(project: str) -> str:
+    """The path of a project's page."""
+    return f"/p/{quote(project)}"

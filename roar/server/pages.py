@@ -1,0 +1,366 @@
+"""The pages: made on the server, readable without scripts, and nothing on them comes from elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlencode
+
+import jinja2
+from fastapi import APIRouter, FastAPI, Query, Request
+from markupsafe import Markup
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from roar.errors import NotFoundError, RoarError
+from roar.export import svg
+from roar.records import summary
+from roar.records.job import Session
+from roar.server import finding, links
+from roar.server.asked import said, site, status_of, union_of
+from roar.server.union import Union
+from roar.verbs.ancestry import Ancestry, ancestry
+from roar.verbs.compare import compare
+from roar.verbs.graph import Node, graph, neighbourhood, with_stubs
+from roar.verbs.resolve import SHORT_HASH, SHORT_ID, Target
+from roar.verbs.show import show_artifact, show_job, show_session
+
+router = APIRouter(include_in_schema=False)
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+        " worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "private, no-cache",
+}
+"""Of every page: nothing runs, loads or frames it but this server's own files."""
+MOST_JOBS = 200
+"""Jobs of a lineage on one page, in each direction."""
+MOST_DRAWN = 40
+"""Nodes of the drawing, before any of them is opened."""
+MOST_ROWS = 200
+"""Rows of a table of files."""
+RECENT = 20
+Opened = Annotated[Sequence[str], Query(alias="open", max_length=50)]
+"""The nodes of the drawing that were opened, by ``_short``."""
+Other = Annotated[str, Query(alias="with", max_length=100)]
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def _when(time_ns: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(min(time_ns // 1_000_000_000, _LAST_SECOND)))
+
+
+_LAST_SECOND = 253_402_300_799
+"""31 December 9999: later years are no dates."""
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("roar.server"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "when": _when,
+        "size": summary.size,
+        "duration": summary.duration,
+        "printable": summary.printable,
+        "short_hash": lambda content: content[:SHORT_HASH] if content else "unknown",
+        "short_id": lambda identifier: identifier[:SHORT_ID],
+        "count": lambda number, thing: f"{number:,} {thing}{'' if number == 1 else 's'}",
+    }
+    made.globals |= {
+        "command_line": summary.command_line,
+        "outcome": summary.outcome,
+        "output_words": summary.output_words,
+        "tracker_words": summary.tracker_words,
+        "left_out_words": summary.left_out_words,
+        "commit_page": links.commit_page,
+        "project_path": links.project_path,
+        "static": _static,
+        "MOST_ROWS": MOST_ROWS,
+    }
+    return made
+
+
+def _html(request: Request, name: str, values: Mapping[str, Any], status: int = 200) -> Response:
+    here = site(request)
+    text = _environment().get_template(name).render({"site": here, "q": "", "user": None, **values})
+    headers = dict(HEADERS)
+    if status == 200:
+        headers["ETag"] = tag = f'"{hashlib.blake2b(text.encode(errors="replace"), digest_size=12).hexdigest()}"'
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+    return HTMLResponse(text.encode(errors="replace"), status, headers)
+
+
+# Search
+
+
+@router.get("/")
+def front(request: Request) -> Response:
+    """The search, a place for a file, and what is new."""
+    with union_of(request) as union:
+        jobs = union.load_jobs(union.jobs(limit=RECENT))
+        user = site(request).user(request)
+        found = {"jobs": jobs, "projects": union.projects, "homes": union.holders(jobs), "user": user}
+        return _html(request, "front.html", found)
+
+
+@router.get("/search")
+def search(request: Request, q: Annotated[str, Query(max_length=500)] = "") -> Response:
+    """Whatever answers to some text; the page of it when it is one thing."""
+    text = q.strip()
+    if not text:
+        return RedirectResponse("/", 303, HEADERS)
+    with union_of(request) as union:
+        targets = finding.named(union, text)
+        if len(targets) == 1:
+            return RedirectResponse(path_of(targets[0]), 303, HEADERS)
+        versions = finding.at_path(union, text)
+        jobs = finding.with_command(union, text)
+        known = union.load_jobs([*jobs, *(job for _, job in versions)])
+        found = {
+            "q": text,
+            "targets": targets,
+            "versions": versions,
+            "jobs": {job: known[job] for job in jobs},
+            "known": known,
+            "homes": union.holders(known),
+            "path_of": path_of,
+        }
+        return _html(request, "search.html", found)
+
+
+def path_of(target: Target) -> str:
+    """The path of a thing's page."""
+    return {"artifact": "/a/", "job": "/j/", "session": "/s/", "commit": "/c/"}[target.kind] + target.id
+
+
+# Things
+
+
+@router.get("/a/{content}")
+def artifact(request: Request, content: str, opened: Opened = ()) -> Response:
+    """An artifact: where it came from, what was made of it, and how to make it again."""
+    with union_of(request) as union:
+        asked = finding.one_artifact(union, content)
+        if asked != content:
+            return RedirectResponse(f"/a/{asked}", 303, HEADERS)
+        shown = show_artifact(union, None, Target("artifact", content))
+        around = _around(union, Target("artifact", content), set(opened), f"/a/{content}")
+        homes = union.holders([*shown.jobs, *around.up.jobs, *around.down.jobs])
+        maker = shown.made_by[0] if shown.made_by else None
+        project = homes[maker][0] if maker else union.knowers([content])[content][0]
+        again = links.commands(content, shown.jobs[maker] if maker else None, site(request).place(project))
+        values = {
+            "shown": shown,
+            "commands": again,
+            "around": around,
+            "homes": homes,
+            "projects": union.knowers([content])[content],
+            "versions": finding.versions_beside(union, shown) if maker else [],
+            "maker": maker,
+        }
+        return _html(request, "artifact.html", values)
+
+
+@router.get("/j/{identifier}")
+def job(request: Request, identifier: str, opened: Opened = ()) -> Response:
+    """A job, with all that its record says."""
+    with union_of(request) as union:
+        asked = finding.one_job(union, identifier)
+        if asked != identifier:
+            return RedirectResponse(f"/j/{asked}", 303, HEADERS)
+        shown = show_job(union, identifier)
+        around = _around(union, Target("job", identifier), set(opened), f"/j/{identifier}")
+        project = union.holders([identifier])[identifier][0]
+        made = next((file.hash for file in shown.outputs if file.hash), None)
+        again = links.commands(made, shown.job, site(request).place(project)) if made else []
+        before = finding.earlier_runs(union, shown)
+        homes = union.holders([identifier, *around.up.jobs, *around.down.jobs])
+        values = {"shown": shown, "commands": again, "around": around, "earlier": before, "homes": homes}
+        return _html(request, "job.html", values)
+
+
+@router.get("/j/{identifier}/diff")
+def choose_other(
+    request: Request, identifier: str, other: Annotated[str, Query(alias="with", max_length=100)] = ""
+) -> Response:
+    """From a form: the page that compares two jobs."""
+    with union_of(request) as union:
+        pair = [finding.one_job(union, name) for name in (other, identifier)]
+    return RedirectResponse(f"/j/{pair[0]}/diff/{pair[1]}", 303, HEADERS)
+
+
+@router.get("/j/{before}/diff/{after}")
+def difference(request: Request, before: str, after: str) -> Response:
+    """What differs between two jobs."""
+    with union_of(request) as union:
+        for name in (before, after):
+            union.load_job(name)
+        found = compare(union, union.repository_of(before), before, after)
+        return _html(request, "diff.html", {"found": found, "lines": _patch_lines(found.patch.text)})
+
+
+_MOST_LINES = 2000
+
+
+class PatchLine(NamedTuple):
+    """A line of a patch, with what it is as a class of the style sheet."""
+
+    kind: str
+    text: str
+
+
+def _patch_lines(text: bytes) -> list[PatchLine]:
+    kinds = {"+": "added", "-": "removed", "@": "hunk", "d": "head"}
+    lines = text.decode(errors="replace").splitlines()[:_MOST_LINES]
+    return [
+        PatchLine(
+            "head" if line.startswith(("+++", "---", "index ")) else kinds.get(line[:1], ""), summary.printable(line)
+        )
+        for line in lines
+    ]
+
+
+@router.get("/s/{identifier}")
+def session(request: Request, identifier: str) -> Response:
+    """A session and its jobs."""
+    with union_of(request) as union:
+        shown = show_session(union, finding.one_session(union, identifier), MOST_JOBS)
+        homes = union.holders([shown.id, *shown.jobs])
+        return _html(request, "session.html", {"shown": shown, "homes": homes})
+
+
+@router.get("/c/{commit}")
+def commit(request: Request, commit: str) -> Response:
+    """The jobs that ran at a commit."""
+    with union_of(request) as union:
+        if not re.fullmatch("[0-9a-f]{4,64}", commit) or not (ran := union.jobs_at(commit)):
+            raise NotFoundError(f"no job in sight ran at a commit that begins with {commit}", "check the digits")
+        jobs = union.load_jobs(ran[:MOST_JOBS])
+        values = {"commit": commit, "jobs": jobs, "total": len(ran), "homes": union.holders(jobs)}
+        return _html(request, "commit.html", values)
+
+
+@router.get("/p/{project:path}")
+def project(request: Request, project: str, before: Annotated[str, Query(max_length=26)] = "") -> Response:
+    """A project and its jobs, newest first."""
+    with union_of(request, project) as union:
+        page = finding.page_of_jobs(union, before or None, RECENT * 2)
+        jobs = union.load_jobs(page.jobs)
+        sessions = {identifier: union.load(identifier) for identifier in union.sessions()[:RECENT]}
+        values = {
+            "project": project,
+            "place": site(request).place(project),
+            "total": union.count_jobs(),
+            "jobs": jobs,
+            "next": page.next,
+            "homes": union.holders(jobs),
+            "sessions": {i: record for i, record in sessions.items() if isinstance(record, Session)},
+        }
+        return _html(request, "project.html", values)
+
+
+class Around(NamedTuple):
+    """What is around a thing, in both directions, and the drawing of what is near. ``cut``: there is more."""
+
+    up: Ancestry
+    down: Ancestry
+    drawing: Markup
+    left_out: int
+
+
+def _around(union: Union, target: Target, opened: set[str], page: str) -> Around:
+    up = ancestry(union, target, direction="up", most=MOST_JOBS)
+    down = ancestry(union, target, direction="down", most=MOST_JOBS)
+    both = ancestry(union, target, direction="both", most=MOST_JOBS)
+    folded = graph(both, target)
+    whole = graph(both, target, {node.key for node in folded.nodes if _short(node.key) in opened})
+    near = neighbourhood(whole, MOST_DRAWN, [node.key for node in whole.nodes if _short(node.key) in opened])
+    drawn = with_stubs(near, whole)
+
+    def link(node: Node) -> str | None:
+        if node.kind == "job":
+            return f"/j/{node.key}"
+        if node.kind == "file":
+            content = node.files[0].use.hash
+            return f"/a/{content}" if content else None
+        now = [*sorted(opened), _short(node.beside or node.key)]
+        return f"{page}?{urlencode([('open', key) for key in now])}#drawing"
+
+    lines = svg.drawing(drawn, both.jobs, link=link)
+    return Around(up, down, Markup("\n".join(lines)), drawn.left_out)
+
+
+def _short(key: str) -> str:
+    return hashlib.blake2b(key.encode(errors="replace"), digest_size=6).hexdigest()
+
+
+# Files
+
+
+@functools.cache
+def _file(name: str) -> bytes | None:
+    if not re.fullmatch(r"[a-z0-9]+\.(css|js|svg)", name):
+        return None
+    found = resources.files("roar.server").joinpath("static").joinpath(name)
+    text = found.read_bytes() if found.is_file() else None
+    return text + svg.STYLE.encode() if text is not None and name == "site.css" else text
+
+
+@functools.cache
+def _static(name: str) -> str:
+    """The path of a file, which changes when the file does."""
+    return f"/static/{name}?v={hashlib.blake2b(_file(name) or b'', digest_size=6).hexdigest()}"
+
+
+@router.get("/static/{name}")
+def static(name: str) -> Response:
+    """A style sheet or a script."""
+    body = _file(name)
+    if body is None:
+        return JSONResponse(said("not-found", "there is no such file"), 404, HEADERS)
+    kind = _TYPES["." + name.rpartition(".")[2]]
+    return Response(body, 200, {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}, kind)
+
+
+# Errors
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Say what went wrong: as JSON below /api/, else as a page."""
+
+    def answer(request: Request, status: int, code: str, message: str, headers: Mapping[str, str]) -> Response:
+        if request.url.path.startswith("/api/"):
+            return JSONResponse(said(code, message), status, dict(headers))
+        page = _html(request, "error.html", {"status": status, "message": message}, status)
+        page.headers.update(headers)
+        return page
+
+    @app.exception_handler(RoarError)
+    def expected(request: Request, error: RoarError) -> Response:
+        codes = {404: "not-found", 409: "ambiguous", 400: "bad-request"}
+        status = status_of(error)
+        return answer(request, status, codes.get(status, "failed"), error.message, {})
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        codes = {401: "log-in", 403: "forbidden", 404: "not-found", 405: "method", 429: "too-many"}
+        code = codes.get(error.status_code, "failed")
+        return answer(request, error.status_code, code, str(error.detail), error.headers or {})

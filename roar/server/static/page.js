@@ -1,0 +1,89 @@
+"use strict";
+// Every page can be read without this. It adds: hashing a dropped file, buttons that copy, and a drawing that opens in place.
+
+const drop = document.getElementById("drop");
+if (drop) {
+  const progress = document.getElementById("progress");
+  const script = document.currentScript.src.replace(/page\.js.*/, "blake3.js");
+  let worker = null;
+
+  const look = (file) => {
+    if (worker) worker.terminate();
+    worker = new Worker(script);
+    progress.textContent = `Hashing ${file.name} …`;
+    worker.onmessage = ({ data }) => {
+      if (data.hash) {
+        progress.textContent = data.hash;
+        window.location.assign(`/search?q=${data.hash}`);
+      } else if (data.error) {
+        progress.textContent = `${file.name} cannot be read: ${data.error}`;
+      } else if (file.size) {
+        progress.textContent = `Hashing ${file.name} … ${Math.floor((100 * data.done) / file.size)} %`;
+      }
+    };
+    worker.onerror = () => { progress.textContent = "This browser cannot hash it here; b3sum FILE does."; };
+    worker.postMessage(file);
+  };
+
+  drop.hidden = false;
+  document.getElementById("file").addEventListener("change", ({ target }) => { if (target.files[0]) look(target.files[0]); });
+  for (const name of ["dragenter", "dragover"]) {
+    document.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  }
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (event.dataTransfer.files[0]) look(event.dataTransfer.files[0]);
+  });
+}
+
+function addCopy(place, text) {
+  if (!navigator.clipboard) return;
+  const button = document.createElement("button");
+  button.className = "copy";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  place.append(button);
+}
+for (const block of document.querySelectorAll(".commands")) addCopy(block, block.textContent.trim());
+for (const text of document.querySelectorAll("[data-copy]")) addCopy(text, text.textContent.trim());
+
+// The drawing begins at what the page is about.
+function centre(frame) {
+  const focus = frame.querySelector(".focus rect");
+  if (!focus) return;
+  frame.scrollLeft = focus.x.baseVal.value + 115 - frame.clientWidth / 2;
+  frame.scrollTop = focus.y.baseVal.value + 22 - frame.clientHeight / 2;
+}
+
+// What is folded opens in place: the same page is asked for, and its drawing takes the place of this one.
+async function open(event) {
+  const link = event.target.closest("a");
+  const frame = event.currentTarget;
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const to = link.href.baseVal;
+  if (!to.includes("?open=")) return;
+  event.preventDefault();
+  frame.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(to, { credentials: "same-origin" });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    frame.replaceChildren(...page.querySelector(".drawing").childNodes);
+    window.history.replaceState(null, "", to);
+    const first = frame.querySelector("svg a");
+    if (first) first.focus({ preventScroll: true });
+  } catch {
+    window.location.assign(to);
+  } finally {
+    frame.removeAttribute("aria-busy");
+  }
+}
+for (const frame of document.querySelectorAll(".drawing")) {
+  centre(frame);
+  frame.addEventListener("click", open);
+}

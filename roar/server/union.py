@@ -1,0 +1,377 @@
+"""What somebody may see, as one index: the indexes of several projects, joined by what their records hold.
+
+A record that is in several projects is one record. What is said of it (a withdrawal, the end of a session) counts when
+every project in sight that has it says so: nobody takes back what others keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, Protocol, TypeVar
+
+from roar.cache.index import MOST_CANDIDATES, Index, Step
+from roar.cache.search import Wanted
+from roar.errors import NotFoundError
+from roar.git.repository import Repository
+from roar.lineage import Made, Span, Use
+from roar.records.job import Command, File, Job
+from roar.records.model import Record
+
+T = TypeVar("T")
+
+
+class Directory(Protocol):
+    """Who knows what, among several projects; ``projects`` are those that may be asked about."""
+
+    def holders(self, ids: Sequence[str], projects: Sequence[str]) -> dict[str, list[str]]:
+        """The projects that have each record; unknown ones are absent."""
+
+    def knowers(self, hashes: Sequence[str], projects: Sequence[str]) -> dict[str, list[str]]:
+        """The projects that know each content; unknown ones are absent."""
+
+    def ids_beginning(self, prefix: str, projects: Sequence[str], most: int) -> list[str]:
+        """The first ids of jobs and sessions that begin so."""
+
+    def hashes_beginning(self, prefix: str, projects: Sequence[str], most: int) -> list[str]:
+        """The first hashes that begin so."""
+
+    def repeating(self, jobs: Sequence[str], projects: Sequence[str]) -> list[str]:
+        """The projects with jobs that run one of these again."""
+
+
+class Library(Protocol):
+    """Where the indexes of projects are had."""
+
+    directory: Directory | None
+    """None: there is one project, or few enough to ask all of them."""
+
+    def take(self, project: str) -> Index:
+        """An index that nobody else uses until it is given back."""
+
+    def give_back(self, project: str, index: Index) -> None:
+        """It is not used any more."""
+
+    def repository(self, project: str) -> Repository:
+        """The repository of a project."""
+
+
+class Union(Index):
+    """The index of several projects. A context manager; indexes are taken when they are first asked."""
+
+    def __init__(self, library: Library, projects: Sequence[str]) -> None:
+        self._library = library
+        self.projects = list(projects)
+        self._taken: dict[str, Index] = {}
+        self._holders: dict[str, list[str]] = {}
+        self._knowers: dict[str, list[str]] = {}
+
+    def __enter__(self) -> Union:
+        return self
+
+    def close(self) -> None:
+        """Give all indexes back."""
+        while self._taken:
+            self._library.give_back(*self._taken.popitem())
+
+    @property
+    def path(self) -> str | None:
+        """None: it is in several places."""
+        return None
+
+    def index(self, project: str) -> Index:
+        """The index of one project."""
+        if project not in self._taken:
+            self._taken[project] = self._library.take(project)
+        return self._taken[project]
+
+    def repository_of(self, identifier: str) -> Repository:
+        """A repository that has a record. Raises ``NotFoundError``."""
+        return self._library.repository(self._holder(identifier))
+
+    # Who has what
+
+    def holders(self, ids: Iterable[str]) -> dict[str, list[str]]:
+        """The projects that have each record, by name; unknown records are absent."""
+        directory = self._library.directory
+        return self._known(self._holders, ids, directory.holders if directory else None, Index.have)
+
+    def knowers(self, hashes: Iterable[str]) -> dict[str, list[str]]:
+        """The projects that know each content, by name; unknown contents are absent."""
+        directory = self._library.directory
+        return self._known(self._knowers, hashes, directory.knowers if directory else None, Index.know)
+
+    def _known(
+        self,
+        memory: dict[str, list[str]],
+        names: Iterable[str],
+        ask: Callable[[Sequence[str], Sequence[str]], dict[str, list[str]]] | None,
+        have: Callable[[Index, list[str]], set[str]],
+    ) -> dict[str, list[str]]:
+        asked = list(dict.fromkeys(names))
+        new = [name for name in asked if name not in memory]
+        if new and ask is not None:
+            known = ask(new, self.projects)
+            memory.update((name, known.get(name, [])) for name in new)
+        elif new:
+            found = [(project, have(self.index(project), new)) for project in self.projects]
+            memory.update((name, [project for project, names in found if name in names]) for name in new)
+        return {name: memory[name] for name in asked if memory[name]}
+
+    def _holder(self, identifier: str) -> str:
+        found = self.holders([identifier]).get(identifier)
+        if not found:
+            raise NotFoundError(f"no record has the id {identifier}", "look for it by its file or command")
+        return found[0]
+
+    def _of(self, identifier: str) -> Index:
+        return self.index(self._holder(identifier))
+
+    def _shares(self, known: dict[str, list[str]], *, one: bool = False) -> Iterator[tuple[Index, list[str]]]:
+        """Each index with those of the names that are for it to answer; ``one``: each name by one index alone."""
+        shares: dict[str, list[str]] = {}
+        for name, projects in known.items():
+            for project in projects[:1] if one else projects:
+                shares.setdefault(project, []).append(name)
+        for project, names in shares.items():
+            yield self.index(project), names
+
+    def _all(self) -> Iterator[Index]:
+        return map(self.index, self.projects)
+
+    # One record
+
+    def load(self, identifier: str) -> Record:
+        """The record with this id. Raises ``NotFoundError``."""
+        return self._of(identifier).load(identifier)
+
+    def load_jobs(self, identifiers: Iterable[str]) -> dict[str, Job]:
+        """The jobs with these ids, in this order; unknown ones are absent."""
+        wanted = list(dict.fromkeys(identifiers))
+        found = _merged(index.load_jobs(ids) for index, ids in self._shares(self.holders(wanted), one=True))
+        return {identifier: found[identifier] for identifier in wanted if identifier in found}
+
+    def kind_of(self, identifier: str) -> Literal["job", "session"]:
+        """What kind of record has this id. Raises ``NotFoundError``."""
+        return self._of(identifier).kind_of(identifier)
+
+    def place_of(self, identifier: str) -> str:
+        """Where in its journal the things beside a record lie. Raises ``NotFoundError``."""
+        return self._of(identifier).place_of(identifier)
+
+    def files(self, identifier: str) -> tuple[list[File], list[File]]:
+        """The inputs and the outputs of a job. Raises ``RoarError``."""
+        return self._of(identifier).files(identifier)
+
+    def overlay(self, identifier: str) -> dict[str, str]:
+        """The overlay files of a job: path to git blob id."""
+        return self._of(identifier).overlay(identifier)
+
+    # Names to ids
+
+    def find_ids(self, prefix: str) -> list[str]:
+        """The ids of jobs and sessions that begin so, in their order."""
+        if self._library.directory is not None:
+            return self._library.directory.ids_beginning(prefix, self.projects, MOST_CANDIDATES) if prefix else []
+        return sorted({i for index in self._all() for i in index.find_ids(prefix)})[:MOST_CANDIDATES]
+
+    def find_hashes(self, prefix: str) -> list[str]:
+        """The hashes of artifacts that begin so, in their order."""
+        if self._library.directory is not None:
+            return self._library.directory.hashes_beginning(prefix, self.projects, MOST_CANDIDATES) if prefix else []
+        return sorted({h for index in self._all() for h in index.find_hashes(prefix)})[:MOST_CANDIDATES]
+
+    def jobs_at(self, commit_prefix: str) -> list[str]:
+        """The jobs that ran at the code commits that begin so, newest first."""
+        return _newest(index.jobs_at(commit_prefix) for index in self._all())
+
+    def code_commits(self, prefix: str = "") -> list[str]:
+        """The code commits that begin so at which any job ran, in their order."""
+        return sorted({commit for index in self._all() for commit in index.code_commits(prefix)})
+
+    # Jobs
+
+    def jobs(self, session: str | None = None, limit: int | None = None, *, withdrawn: bool = False) -> list[str]:
+        """The jobs, of one session or all, newest first; with those that were withdrawn when asked for."""
+        among = self._all() if session is None else map(self.index, self.holders([session]).get(session, []))
+        return _newest(index.jobs(session, limit, withdrawn=withdrawn) for index in among)[:limit]
+
+    def count_jobs(self) -> int:
+        """How many jobs there are, those of several projects counted in each."""
+        return sum(index.count_jobs() for index in self._all())
+
+    def search(self, wanted: Wanted) -> list[tuple[str, bool]]:
+        """The jobs that are so, newest first, each with whether it was withdrawn."""
+        found: dict[str, bool] = {}
+        for index in self._all():
+            for job, withdrawn in index.search(wanted):
+                found[job] = withdrawn and found.get(job, True)
+        return sorted(found.items(), reverse=True)
+
+    def paths_like(self, glob: str) -> list[str]:
+        """The recorded paths that may match a glob, and few others."""
+        return sorted({path for index in self._all() for path in index.paths_like(glob)})
+
+    def reproductions(self, job: str) -> list[str]:
+        """The jobs that run this one again, newest first."""
+        return _newest(index.reproductions(job) for index in self._repeating([job]))
+
+    def originals(self, jobs: Iterable[str]) -> dict[str, str]:
+        """The jobs that run one of these again, each with that one."""
+        asked = list(jobs)
+        return _merged(index.originals(asked) for index in self._repeating(asked))
+
+    def _repeating(self, jobs: Sequence[str]) -> Iterator[Index]:
+        directory = self._library.directory
+        if directory is None:
+            return self._all()
+        return map(self.index, directory.repeating(jobs, self.projects))
+
+    def sessions(self) -> list[str]:
+        """All sessions, newest first."""
+        return _newest(index.sessions() for index in self._all())
+
+    def steps(self, session: str) -> list[Step]:
+        """Each run of each step of a session, oldest first; jobs that run another one again are left out."""
+        runs = {run.job: run for project in self._with(session) for run in self.index(project).steps(session)}
+        return [runs[job] for job in sorted(runs)]
+
+    def last_writers(self, session: str) -> dict[tuple[str, str], list[str]]:
+        """Of each step of a session, by key: the jobs that were the last to write one of its outputs."""
+        return _lists(self.index(project).last_writers(session) for project in self._with(session))
+
+    def latest_of_step(self, session: str, role: str, command: Command) -> str | None:
+        """The latest job of a session that is a run of the step which a command is one of."""
+        found = [self.index(project).latest_of_step(session, role, command) for project in self._with(session)]
+        return max((job for job in found if job), default=None)
+
+    def _with(self, session: str) -> list[str]:
+        return self.holders([session]).get(session, [])
+
+    # Artifacts
+
+    def names(self, content: str) -> list[Use]:
+        """The paths at which this content was seen, those it was written to first."""
+        found = {use.path: use for index, _ in self._shares(self.knowers([content])) for use in index.names(content)}
+        return list(found.values())
+
+    def producers(self, content: str) -> list[str]:
+        """The jobs that wrote this content, newest first, those that run another again after all others."""
+        return self._originals_first([index.producers(content) for index, _ in self._shares(self.knowers([content]))])
+
+    def consumers(self, content: str) -> list[str]:
+        """The jobs that read this content, newest first, those that run another again after all others."""
+        return self._originals_first([index.consumers(content) for index, _ in self._shares(self.knowers([content]))])
+
+    def _originals_first(self, found: list[list[str]]) -> list[str]:
+        if len(found) == 1:
+            return found[0]
+        jobs = _newest(found)
+        spans = self.spans(jobs)
+        return sorted(jobs, key=lambda job: job in spans and spans[job].again)
+
+    def versions(self, path: str) -> list[tuple[str, str]]:
+        """Each known content that a job wrote to a path, with the job, newest first."""
+        found = {pair for index in self._all() for pair in index.versions(path)}
+        return sorted(found, key=lambda pair: pair[::-1], reverse=True)
+
+    def readers_of_path(self, path: str) -> list[tuple[str, str]]:
+        """Each known content that a job read from a path, with the job, newest first."""
+        found = {pair for index in self._all() for pair in index.readers_of_path(path)}
+        return sorted(found, key=lambda pair: pair[::-1], reverse=True)
+
+    # What lineage asks
+
+    def nearby(self, jobs: Iterable[str], *, down: bool, limit: int) -> list[str]:
+        """The jobs and those that content connects them to within their projects, nearest first."""
+        asked = list(jobs)
+        found = dict.fromkeys(asked)
+        for index, ids in self._shares(self.holders(asked)):
+            found.update(dict.fromkeys(index.nearby(ids, down=down, limit=limit)))
+        return list(found)
+
+    def spans(self, jobs: Iterable[str]) -> dict[str, Span]:
+        """When each job ran."""
+        return _merged(index.spans(ids) for index, ids in self._shares(self.holders(jobs), one=True))
+
+    def uses(self, jobs: Iterable[str]) -> dict[str, tuple[list[Use], list[Use]]]:
+        """The inputs and the outputs of each job that has any, by path."""
+        return _merged(index.uses(ids) for index, ids in self._shares(self.holders(jobs), one=True))
+
+    def made(self, hashes: Iterable[str]) -> dict[str, list[Made]]:
+        """Who wrote each content, in order of start."""
+        found = _lists(index.made(some) for index, some in self._shares(self.knowers(hashes)))
+        return {
+            content: sorted(set(makers), key=lambda m: (m.started_ns, m.job, m.path))
+            for content, makers in found.items()
+        }
+
+    def read_by(self, hashes: Iterable[str]) -> dict[str, list[str]]:
+        """The jobs that read each content."""
+        found = _lists(index.read_by(some) for index, some in self._shares(self.knowers(hashes)))
+        return {content: list(dict.fromkeys(readers)) for content, readers in found.items()}
+
+    # What is said of records and artifacts
+
+    def corrections(self, kind: str, targets: Iterable[str]) -> dict[str, list[str]]:
+        """Of each target of which every project that has it says something of a kind: the records that say it."""
+        known = self._having(targets)
+        said = [index.corrections(kind, some) for index, some in self._shares(known)]
+        found = _lists(said)
+        whole = {target: sum(target in one for one in said) for target in found}
+        return {
+            target: sorted(set(ids)) for target, ids in found.items() if whole[target] == len(known.get(target, []))
+        }
+
+    def withdrawn_makers(self, hashes: Iterable[str]) -> dict[str, str]:
+        """Of each content that withdrawn jobs wrote, the newest of them."""
+        found = [index.withdrawn_makers(some) for index, some in self._shares(self.knowers(hashes))]
+        return {content: max(one[content] for one in found if content in one) for content in _merged(found)}
+
+    def labels(self, targets: Iterable[str]) -> dict[str, dict[str, str]]:
+        """The labels of each target that has any; where projects differ, those of the first by name."""
+        found: dict[str, dict[str, str]] = {}
+        for index, some in self._shares(self._having(targets)):
+            for target, labels in index.labels(some).items():
+                found[target] = labels | found.get(target, {})
+        return found
+
+    def _having(self, targets: Iterable[str]) -> dict[str, list[str]]:
+        asked = list(targets)
+        return self.holders(t for t in asked if len(t) != _DIGITS) | self.knowers(t for t in asked if len(t) == _DIGITS)
+
+    def labelled(self, key: str, value: str | None = None) -> set[str]:
+        """The targets that have a label, with this value or any."""
+        return {target for index in self._all() for target in index.labelled(key, value)}
+
+    def collections_of(self, content: str) -> list[str]:
+        """The collections that an artifact is in, by name."""
+        known = self._shares(self.knowers([content]))
+        return sorted({name for index, _ in known for name in index.collections_of(content)})
+
+
+_DIGITS = 64
+"""Of a hash; ids of records are shorter."""
+
+
+def _merged(parts: Iterable[dict[str, T]]) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for part in parts:
+        found |= part
+    return found
+
+
+K = TypeVar("K", str, "tuple[str, str]")
+
+
+def _lists(parts: Iterable[dict[K, list[T]]]) -> dict[K, list[T]]:
+    """Dictionaries of lists as one, the lists of a key one after the other."""
+    found: dict[K, list[T]] = {}
+    for part in parts:
+        for key, values in part.items():
+            found.setdefault(key, []).extend(values)
+    return found
+
+
+def _newest(lists: Iterable[list[str]]) -> list[str]:
+    found = list(lists)
+    return found[0] if len(found) == 1 else sorted({job for jobs in found for job in jobs}, reverse=True)
