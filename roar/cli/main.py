@@ -64,8 +64,8 @@ TABLE = {
     },
 }
 """Commands by group, with the line that help shows; each is the click command in ``roar.cli.<name>``."""
-HIDDEN = ("hook", "credential")
-"""Called by git, not by people."""
+HIDDEN = ("hook", "credential", "serve-ssh")
+"""Called by git and by sshd, not by people."""
 
 
 class LazyGroup(click.Group):
@@ -80,7 +80,7 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in [*self.list_commands(ctx), *HIDDEN]:
             return None
-        module = importlib.import_module(f"roar.cli.{cmd_name}_command")
+        module = importlib.import_module(f"roar.cli.{cmd_name.replace('-', '_')}_command")
         command: click.Command = module.command
         return command
 

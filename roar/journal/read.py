@@ -128,7 +128,7 @@ def _answers(cat: subprocess.Popen[bytes]) -> Iterator[Stored | Broken | str]:
             continue
         blob, kind, size, commit = words
         if int(size) > codec.MAX_BYTES:
-            _skip(cat.stdout, int(size) + 1)
+            skip(cat.stdout, int(size) + 1)
             yield Broken(commit, f"record.json has {size} bytes, more than {codec.MAX_BYTES}")
             continue
         body = cat.stdout.read(int(size))
@@ -138,7 +138,8 @@ def _answers(cat: subprocess.Popen[bytes]) -> Iterator[Stored | Broken | str]:
         yield Stored(commit, blob, 0, body) if kind == "blob" else Broken(commit, f"record.json is a {kind}")
 
 
-def _skip(stream: IO[bytes], size: int) -> None:
+def skip(stream: IO[bytes], size: int) -> None:
+    """Read so many bytes and forget them."""
     while size > 0 and (piece := stream.read(min(size, 1 << 20))):
         size -= len(piece)
 

@@ -46,6 +46,14 @@ def dumps(fields: dict[str, Any]) -> bytes:
     return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
 
 
+def is_canonical(body: bytes) -> bool:
+    """Whether JSON bytes stand in canonical form. Fields with their default values are not looked for."""
+    try:
+        return dumps(orjson.loads(body)) == body
+    except orjson.JSONDecodeError:
+        return False
+
+
 def _stamp(record: Part) -> dict[str, object]:
     return {"format": record.format, "kind": record.kind} if isinstance(record, Record) else {}
 

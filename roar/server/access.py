@@ -9,14 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from typing import NamedTuple
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING, NamedTuple
 
 from roar.errors import RoarError
 from roar.server import tokens
 from roar.server.people import People, Role
 from roar.server.storage import Storage
+
+if TYPE_CHECKING:
+    from starlette.requests import Request  # git over SSH does without
 
 _SCOPES = {"read": Role.READ, "write": Role.WRITE, "admin": Role.ADMIN}
 
@@ -79,6 +80,11 @@ def require(who: Caller, project: str, role: Role) -> None:
     raise Denied(
         403, f"{who.user} may not {role.name.lower()} in {project}", "ask one of its administrators for a role"
     )
+
+
+def is_protocol(text: str) -> bool:
+    """True for what a client may put into GIT_PROTOCOL: ``version=2``."""
+    return 0 < len(text) < 100 and text.replace("=", "").replace(":", "").isalnum()
 
 
 def _token(header: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import roar
 from roar.errors import NotFoundError, RoarError
-from roar.server import auth_api, log_api, smart_http
+from roar.server import auth_api, gate, log_api, smart_http
 from roar.server.access import Denied
 from roar.server.people import People
 from roar.server.storage import Storage
@@ -41,7 +42,12 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         app.state.slots = asyncio.Semaphore(limits.at_once)
-        yield
+        with ThreadPoolExecutor(1, "afterwards") as pool:
+            app.state.afterwards = lambda project: pool.submit(gate.finish, storage, project)
+            for project in storage.projects():  # a server that was killed may have left this undone
+                app.state.afterwards(project)
+            yield
+            pool.shutdown(cancel_futures=True)
 
     app = FastAPI(
         title="GLaaS",

@@ -18,17 +18,28 @@ _LONGEST = 4000
 """Characters of a line's longest text: what somebody else chose must not fill the disk."""
 
 
+What = Literal["push", "not-done", "refused", "log-in", "invitation"]
+"""``not-done``: a push that was let in, and whose refs did not move all the same."""
+
+
 def note(
     storage: Storage,
-    what: Literal["push", "refused", "log-in", "invitation"],
+    what: What,
     *,
     user: str | None,
     address: str,
     project: str | None = None,
-    **more: str | int | list[str] | Mapping[str, str],
+    more: Mapping[str, str | list[str] | Mapping[str, str]] | None = None,
 ) -> None:
     """Append a line. Raises ``OSError`` when it cannot be written."""
-    line = {"time_ns": time.time_ns(), "what": what, "user": user, "address": address, "project": project, **more}
+    line = {
+        "time_ns": time.time_ns(),
+        "what": what,
+        "user": user,
+        "address": address,
+        "project": project,
+        **(more or {}),
+    }
     shown = {key: value[:_LONGEST] if isinstance(value, str) else value for key, value in line.items()}
     fd = os.open(storage.place("audit.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | OPEN, 0o600)
     try:

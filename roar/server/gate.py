@@ -9,20 +9,29 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import threading
+import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from roar.errors import RoarError
+from roar.git import refs, signing
 from roar.git.repository import Repository
-from roar.server import audit
-from roar.server.people import People
+from roar.journal import ARCHIVE, JOBS
+from roar.redact import BUILT_IN
+from roar.server import audit, log, usage
+from roar.server.people import People, Project, Role
 from roar.server.storage import Storage
 from roar.verbs import receive
+from roar.verbs.arrived import Arrived, Rules
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MOST_ASKED = 4 << 20
 """Bytes of the list of refs in one push."""
+AHEAD_MS = 24 * 3600 * 1000
+"""How far a record's clock may be ahead of ours: a record that names a later one must be later still."""
 
 
 class Pusher(NamedTuple):
@@ -30,6 +39,19 @@ class Pusher(NamedTuple):
 
     user: str
     address: str
+
+
+class Bounds(NamedTuple):
+    """What one push may bring, and for how long it may be looked at."""
+
+    objects: int
+    seconds: float
+
+
+def bounds(environ: Mapping[str, str]) -> Bounds:
+    """The bounds that the environment sets, or the usual ones."""
+    objects, seconds = environ.get("ROAR_SERVE_OBJECTS", ""), environ.get("ROAR_SERVE_CHECK_SECONDS", "")
+    return Bounds(int(objects) if objects.isdigit() else 500_000, int(seconds) if seconds.isdigit() else 300)
 
 
 class Gate:
@@ -54,16 +76,21 @@ class Gate:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """When git has ended: what came in is noted and put on the queue of the index."""
+    def close(self) -> bool:
+        """When git has ended: what came in is put on the queue of the index. True when something came in."""
         if self._thread is None:
             for fd in (*self.fds, self._question, self._answer):
                 os.close(fd)
-            return
+            return False
         self._thread.join()
-        if self._accepted:
-            self._storage.queue(self._project)
-            audit.note(self._storage, "push", project=self._project, refs=self._accepted, **self._pusher._asdict())
+        if not self._accepted:
+            return False
+        self._storage.queue(self._project)
+        here = refs.listing(self._storage.repo(self._project), receive.OURS)
+        lost = [ref for ref, oid in self._accepted.items() if here.get(ref) != oid]
+        if lost:  # somebody else's push of the same ref was faster, or the pusher left at the last moment
+            self._note("not-done", refs={ref: here.get(ref, "") for ref in lost})
+        return True
 
     def _serve(self) -> None:
         with os.fdopen(self._question, "rb", 0) as question, os.fdopen(self._answer, "wb") as answer:
@@ -74,28 +101,108 @@ class Gate:
                 problems = self._judge(asked[0], asked[1:])
             except RoarError as error:
                 problems = [error.message]
+            except OSError as error:
+                logger.exception("the gate of %s", self._project)
+                problems = [
+                    f"the server cannot check or note this push: {error.strerror} (next: tell its administrator)"
+                ]
             except Exception:
-                log.exception("the gate of %s", self._project)
-                problems = ["the server cannot check this push; its administrator finds the reason in its log"]
+                logger.exception("the gate of %s", self._project)
+                problems = [
+                    "the server cannot check this push (next: tell its administrator, whose log has the reason)"
+                ]
+            if problems:
+                self._accepted = {}
+                self._note("refused", reasons=problems)
             lines = [f"roar: {problem}" for problem in problems] or ["ok"]
             try:
                 answer.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
                 answer.flush()
-            except BrokenPipeError:  # the pusher went away
-                self._accepted = {}
+            except BrokenPipeError:  # the pusher went away; close() says what became of it
+                pass
 
     def _judge(self, quarantine: str, lines: list[str]) -> list[str]:
+        settings = self._people.projects().get(self._project)
+        if settings is None or self._people.role(self._pusher.user, self._project) < Role.WRITE:
+            return [f"{self._pusher.user} may not write in {self._project} any more"]
         repo = self._storage.repo(self._project)
         repo.extra_env = _in_quarantine(repo, quarantine)
-        foreign = [line.split(" ", 2)[-1] for line in lines if f" {receive.OURS}" not in line]
-        problems = [f"{ref}: this server keeps records alone (next: push it elsewhere)" for ref in foreign]
-        problems += receive.problems(repo, lines)
-        refs = {ref: new for _, new, ref in (line.split(" ", 2) for line in lines)}
-        if problems:
-            audit.note(self._storage, "refused", project=self._project, reasons=problems, **self._pusher._asdict())
-        else:
-            self._accepted = refs
+        pushed = [line.split(" ", 2) for line in lines]
+        foreign = [ref for _, _, ref in pushed if not ref.startswith(receive.OURS)]
+        if foreign:
+            return [f"{ref}: this server keeps records alone (next: push {receive.OURS}*)" for ref in foreign[:20]]
+        size = usage.used(repo) + usage.measure(quarantine)
+        if size > settings.quota_bytes:
+            return [
+                f"{self._project} would have {size} bytes, more than its quota of {settings.quota_bytes} "
+                "(next: ask one of its administrators)"
+            ]
+        most = bounds(os.environ)
+        rules = Rules(
+            latest_ms=time.time_ns() // 1_000_000 + AHEAD_MS,
+            secrets=None if settings.secrets == "allowed" else BUILT_IN,
+            most_objects=most.objects,
+            deadline=time.monotonic() + most.seconds,
+        )
+        problems = receive.problems(repo, lines, rules, lambda it, ours: self._unsigned(repo, settings, it, ours))
+        if not problems:
+            self._accepted = {ref: new for _, new, ref in pushed if new != repo.zero}
+            self._note("push", refs=self._accepted)
+            usage.add(repo, size)
         return problems
+
+    def _unsigned(
+        self, repo: Repository, settings: Project, arrived: Arrived, updates: list[receive.Update]
+    ) -> list[str]:
+        """What is wrong with signatures: bad ones, those of nobody here or of one who may not write; too few."""
+        required = settings.signers == "required"
+        signed = [oid for oid, commit in arrived.commits.items() if commit.signed]
+        found: list[str] = []
+        good: set[str] = set()
+        with tempfile.NamedTemporaryFile(prefix="roar-signers-") as signers:
+            if signed:
+                signers.write(self._people.allowed_signers())
+                signers.flush()
+                repo.extra_env |= {
+                    "GIT_CONFIG_COUNT": "1",
+                    "GIT_CONFIG_KEY_0": "gpg.ssh.allowedSignersFile",
+                    "GIT_CONFIG_VALUE_0": signers.name,
+                }
+            for oid, signature in signing.check(repo, signed).items():
+                who = signature.signer or signature.key or "somebody"
+                if signature.state == "good" and self._people.role(signature.signer, self._project) >= Role.WRITE:
+                    good.add(oid)
+                elif signature.state == "good":
+                    found.append(f"commit {oid} is signed by {who}, who may not write in {self._project}")
+                elif signature.state == "bad":
+                    found.append(f"commit {oid} has a bad signature: its bytes are not what was signed")
+                elif required or arrived.commits[oid].signed_by_ssh:
+                    found.append(
+                        f"commit {oid} is signed with {signature.key or 'a key'} that is no user's here "
+                        "(next: have it added, roar serve key add)"
+                    )
+        for update in updates if required and not found else ():
+            chain = update.ref.startswith((JOBS, ARCHIVE))
+            if chain and update.new in arrived.commits and update.new not in good:
+                found.append(
+                    f"{update.ref}: its last record is not signed, and {self._project} wants that "
+                    "(next: roar config set sign.enabled true, then record or seal once more)"
+                )
+        return found
+
+    def _note(self, what: audit.What, **more: list[str] | Mapping[str, str]) -> None:
+        who = self._pusher
+        audit.note(self._storage, what, user=who.user, address=who.address, project=self._project, more=more)
+
+
+def finish(storage: Storage, project: str) -> None:
+    """What follows a push and nobody waits for: the log of records is extended, the repository packed in time."""
+    repo = storage.repo(project)
+    try:
+        log.extend(repo, storage.root)
+        repo.ask("gc", "--auto", "--quiet")
+    except (RoarError, OSError):
+        logger.exception("after a push to %s", project)
 
 
 def _question(fd: int) -> list[str]:

@@ -65,7 +65,8 @@ async def serve(request: Request, project: str, rest: str) -> Response:
         address = request.client.host if request.client else ""
         gate = Gate(storage, who.people, project, Pusher(who.user or "", address))
     variables = _variables(request, storage, project, rest, who.user)
-    return _Answer(_Git(limits, gate), variables, request.app.state.slots)
+    run = _Git(limits, gate, lambda: request.app.state.afterwards(project))
+    return _Answer(run, variables, request.app.state.slots)
 
 
 class _Answer(Response):
@@ -101,9 +102,10 @@ class _Answer(Response):
 class _Git:
     """One running ``git http-backend``, and everything it starts."""
 
-    def __init__(self, limits: Limits, gate: Gate | None) -> None:
+    def __init__(self, limits: Limits, gate: Gate | None, after: Callable[[], object]) -> None:
         self._limits = limits
         self._gate = gate
+        self._after = after
         self._process: asyncio.subprocess.Process | None = None
         self._deadline = asyncio.get_running_loop().time() + limits.whole_seconds
 
@@ -122,7 +124,8 @@ class _Git:
         )
         if hasattr(resource, "prlimit"):  # before git reads a byte of what the client sends
             limit = (self._limits.memory_bytes, self._limits.memory_bytes)
-            resource.prlimit(self._process.pid, resource.RLIMIT_AS, limit)
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(self._process.pid, resource.RLIMIT_AS, limit)
         if self._gate:
             self._gate.watch()
 
@@ -184,8 +187,8 @@ class _Git:
                     await asyncio.wait_for(self._process.wait(), 5)
             self._signal(signal.SIGKILL)
             await self._process.wait()
-        if self._gate:
-            await asyncio.to_thread(self._gate.close)
+        if self._gate is not None and await asyncio.to_thread(self._gate.close):
+            self._after()
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process
@@ -208,12 +211,8 @@ def _service(request: Request, rest: str) -> str | None:
 
 
 def _variables(request: Request, storage: Storage, project: str, rest: str, user: str | None) -> dict[str, str]:
-    """The environment of ``git http-backend``: what CGI says of the request, and nothing of ours but PATH."""
-    found: dict[str, str] = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "LC_ALL": "C",
-        "HOME": storage.root,
-        "GIT_CONFIG_NOSYSTEM": "1",
+    """The environment of ``git http-backend``: that of any git that serves, and what CGI says of the request."""
+    found = storage.variables() | {
         "GIT_PROJECT_ROOT": storage.place("projects"),
         "GIT_HTTP_EXPORT_ALL": "1",
         "PATH_INFO": f"/{project}.git/{rest}",
@@ -229,6 +228,6 @@ def _variables(request: Request, storage: Storage, project: str, rest: str, user
     if request.headers.get("content-encoding") in ("gzip", "x-gzip"):
         found["HTTP_CONTENT_ENCODING"] = "gzip"
     protocol = request.headers.get("git-protocol", "")
-    if len(protocol) < 100 and protocol.replace("=", "").replace(":", "").isalnum():
+    if access.is_protocol(protocol):
         found["GIT_PROTOCOL"] = protocol
     return found

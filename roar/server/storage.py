@@ -16,7 +16,6 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
 import time
 
 from roar.errors import RoarError, UsageError
@@ -107,14 +106,21 @@ class Storage:
             raise RoarError(f"cannot use {self.root} as data directory: {error.strerror}", "--data DIR") from error
         self.secret()
         with locks.exclusive(self.place("lock")):
-            if not os.path.exists(self.place("checkpoint_key")):
-                self._make_checkpoint_key()
             if not os.path.isdir(self.place("admin.git")):
                 self._make_repository(self.place("admin.git"), "[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
 
     def place(self, *names: str) -> str:
         """The path of something in the data directory."""
         return os.path.join(self.root, *names)
+
+    def variables(self) -> dict[str, str]:
+        """The environment of a git that serves: nothing of ours but PATH, no configuration but the repository's."""
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": self.root,
+            "LC_ALL": "C",
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
 
     # ---- projects
 
@@ -218,17 +224,6 @@ class Storage:
         if len(found) != 32:
             raise RoarError(f"{path} has {len(found)} bytes, not 32", "remove it, and everybody logs in anew")
         return found
-
-    def _make_checkpoint_key(self) -> None:
-        path = self.place("checkpoint_key")
-        temporary = f"{path}.{secrets.token_hex(4)}"
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "roar checkpoints", "-f", temporary]
-        try:
-            subprocess.run(words, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise RoarError("ssh-keygen could not make a key", "install OpenSSH's client") from error
-        os.rename(temporary + ".pub", path + ".pub")
-        os.rename(temporary, path)
 
 
 def _bare(path: str) -> Repository:

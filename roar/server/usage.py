@@ -1,0 +1,43 @@
+"""How many bytes the objects of a project take, for its quota: measured now and then, added to in between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from roar.git.repository import Repository
+
+_SECONDS = 60.0
+"""How long a measure is believed; other processes write, too."""
+_known: dict[str, tuple[int, float]] = {}
+
+
+def used(repo: Repository) -> int:
+    """Bytes of the objects of a repository, those of pushes under way aside."""
+    size, at = _known.get(repo.objects_dir, (0, 0.0))
+    if not at or time.monotonic() - at > _SECONDS:
+        size = measure(repo.objects_dir)
+        _known[repo.objects_dir] = size, time.monotonic()
+    return size
+
+
+def add(repo: Repository, size: int) -> None:
+    """Note that a repository will have this size now, until it is measured again."""
+    _known[repo.objects_dir] = size, _known[repo.objects_dir][1]
+
+
+def measure(folder: str) -> int:
+    """Bytes of all files below a folder, those of pushes under way in it aside."""
+    total = 0
+    waiting = [folder]
+    while waiting:
+        with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if not entry.name.startswith("tmp_objdir-"):
+                        waiting.append(entry.path)
+                else:
+                    with contextlib.suppress(FileNotFoundError):
+                        total += entry.stat(follow_symlinks=False).st_size
+    return total

@@ -1,0 +1,333 @@
+"""The new objects of a push, each looked at once: sizes, trees, records.
+
+What is new is what the new tips reach and the old ones do not. One ``git rev-list`` names it and one ``git cat-file``
+gives it, in the order in which they come; nothing large is kept. The rest, what belongs to what, is asked of the small
+things that are kept: commits, trees, ids of records.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from roar.config.model import Redact
+from roar.errors import GitError, RecordError
+from roar.git import objects, program
+from roar.git.objects import FILE_MODE, TREE_MODE, Commit, Reader
+from roar.git.repository import Repository
+from roar.journal import RECORD
+from roar.journal.entry import trailer_id
+from roar.journal.read import skip
+from roar.records import codec
+from roar.redact import find_secrets, is_secret_path
+
+_RECORDS = ("record.json", "segment/")
+"""Where records lie in a commit's tree: what begins so is read as such when it arrives."""
+_PLAIN = frozenset({TREE_MODE, FILE_MODE})
+_CODE = _PLAIN | {b"100755", b"120000", b"160000"}
+_TOP = frozenset({RECORD, b"files", b"in", b"out", b"segment", b"beside"})
+
+
+class Rules(NamedTuple):
+    """What a server asks of what arrives, beside what must hold anywhere."""
+
+    latest_ms: int | None = None
+    """No record's clock may be later than that."""
+    secrets: Redact | None = None
+    """Nothing may look like a secret by these rules; None: it is not looked at."""
+    most_objects: int = 1_000_000
+    deadline: float | None = None
+    """By ``time.monotonic``: when looking must be done."""
+
+
+class TooMuchError(GitError):
+    """There is more than may arrive at once, or looking at it takes too long."""
+
+
+class Arrived:
+    """What a push brings; ``problems`` maps each faulty object to what is wrong with it, wherever it lies."""
+
+    def __init__(self, repo: Repository, tips: Iterable[str], known: Iterable[str], rules: Rules) -> None:
+        self._repo = repo
+        self._rules = rules
+        self._reader = Reader(repo)
+        self._decoder = codec.Decoder()
+        self.commits: dict[str, Commit] = {}
+        self.problems: dict[str, list[str]] = {}
+        self._trees: dict[str, list[tuple[bytes, bytes, str]]] = {}
+        self._ids: dict[str, list[str]] = {}
+        """The ids of the records in each blob that was read as such."""
+        self._unreadable: dict[str, list[str]] = {}
+        """Why a blob that looks like records holds none: a fault in a chain, and nobody's business in code."""
+        self._walked: dict[frozenset[bytes], set[str]] = {}
+        """Objects below the trees that were walked, by the modes that were let pass."""
+        self._weights: dict[str, tuple[int, int]] = {}
+        self._count, self._left = 0, rules.most_objects
+        wanted = [*tips, *(f"^{oid}" for oid in sorted(set(known)))]
+        self._take("".join(f"{name}\n" for name in wanted).encode())
+
+    def __enter__(self) -> Arrived:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+    # ---- looking at each object
+
+    def _take(self, wanted: bytes) -> None:
+        """Look at everything. Raises ``GitError`` when git cannot walk it."""
+        repo, pipe = self._repo, subprocess.PIPE
+        env = repo.environment()
+        batch = "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)"
+        with (
+            subprocess.Popen(
+                ["git", *repo.args(), "rev-list", "--objects", "--stdin"], stdin=pipe, stdout=pipe, stderr=pipe, env=env
+            ) as walk,
+            subprocess.Popen(
+                ["git", *repo.args(), "cat-file", "--buffer", batch],
+                stdin=walk.stdout,
+                stdout=pipe,
+                stderr=subprocess.DEVNULL,
+                env=env,
+            ) as cat,
+        ):
+            assert walk.stdin and walk.stdout and walk.stderr and cat.stdout
+            walk.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                walk.stdin.write(wanted)
+                walk.stdin.close()
+            try:
+                while head := cat.stdout.readline():
+                    self._tick()
+                    self._object(head, cat)
+            except BaseException:
+                walk.kill()
+                cat.kill()
+                raise
+            trouble = walk.stderr.read()
+        if walk.returncode or cat.returncode:
+            raise GitError(f"what arrived cannot be walked: {program.last_line(trouble)}", "git fsck")
+
+    def _object(self, head: bytes, cat: subprocess.Popen[bytes]) -> None:
+        assert cat.stdout
+        self._left -= 1
+        if self._left < 0:
+            raise TooMuchError(f"it brings more than {self._rules.most_objects} objects (next: push less at once)")
+        oid, kind, size, path = (*head.decode("utf-8", "replace").rstrip("\n").split(" ", 3), "", "", "")[:4]
+        if not size.isdigit():
+            raise GitError(f"object {oid} is {kind or 'missing'}", "git fsck")
+        is_record = path.startswith(_RECORDS)
+        if int(size) > objects.MAX_BYTES:
+            self._fault(oid, f"{kind} {oid} ({path}) has {size} bytes, more than {objects.MAX_BYTES}")
+            skip(cat.stdout, int(size) + 1)
+            return
+        body = cat.stdout.read(int(size))
+        cat.stdout.read(1)
+        if kind == "commit":
+            self.commits[oid] = Commit(body)
+        elif kind == "tree":
+            try:
+                self._trees[oid] = objects.tree_entries(body, sha256=self._repo.sha256)
+            except ValueError as error:
+                self._fault(oid, f"tree {oid}: {error}")
+        elif kind == "blob":
+            if is_record:
+                self._blob_of_records(oid, body, one=path == "record.json")
+            self._secrets(oid, path, body)
+        else:
+            self._fault(oid, f"{oid} is a {kind}")
+
+    def _blob_of_records(self, oid: str, body: bytes, *, one: bool) -> None:
+        if oid in self._ids:
+            return
+        self._ids[oid] = []
+        for line in [body] if one else body.split(b"\n"):
+            if line:
+                try:
+                    self._ids[oid].append(self._record(line))
+                except RecordError as error:
+                    self._unreadable.setdefault(oid, []).append(error.message)
+                self._tick()
+
+    def _record(self, body: bytes) -> str:
+        """The id of a record that is as it must be. Raises ``RecordError``."""
+        record = self._decoder.decode(body)
+        identifier = codec.identify(record, body)
+        if not codec.is_canonical(body):
+            raise RecordError(f"record {identifier} is not in canonical form")
+        latest = self._rules.latest_ms
+        if latest is not None and record.clock > latest:
+            when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(record.clock // 1000))
+            raise RecordError(
+                f"record {identifier} is from {when} UTC, which is yet to come (next: set the clock, and run "
+                f"roar pop --purge {identifier})"
+            )
+        return identifier
+
+    def _secrets(self, oid: str, path: str, body: bytes) -> None:
+        rules = self._rules.secrets
+        if rules is None:
+            return
+        found = find_secrets(body, rules)
+        inside = path.partition("files/")[2] if path.startswith(("files/", "beside/")) else ""
+        if inside and is_secret_path(inside):
+            found.append("a file for secrets")
+        if found:
+            self._fault(
+                oid,
+                f"{path or 'blob'} ({oid[:12]}) seems to hold secrets: {', '.join(found)} (next: roar pop --purge the "
+                "record, or ask an administrator of the project to allow it)",
+            )
+
+    # ---- what belongs to what
+
+    def chain(self, tip: str) -> tuple[list[str], set[str]]:
+        """The new commits that a tip reaches, and the known ones that those stand on."""
+        found, bases, waiting = list[str](), set[str](), [tip]
+        seen = set(waiting)
+        while waiting:
+            oid = waiting.pop()
+            commit = self.commits.get(oid)
+            if commit is None:
+                bases.add(oid)
+                continue
+            found.append(oid)
+            fresh = [parent for parent in commit.parents if parent not in seen]
+            seen.update(fresh)
+            waiting += fresh
+        return found, bases
+
+    def faults_of_chain(self, commits: Iterable[str]) -> Iterator[str]:
+        """What is wrong with commits of a chain of records. Raises ``GitError``."""
+        for oid in commits:
+            self._tick()
+            commit = self.commits[oid]
+            if len(commit.parents) > 1:
+                yield f"commit {oid} has several parents: a chain has none"
+            names = {name for _, name, _ in self._entries(commit.tree)}
+            if not names & {RECORD, b"segment"}:
+                yield f"commit {oid}: its tree holds no record"
+                continue
+            for name in sorted(names - _TOP):
+                yield f"commit {oid}: {name.decode('utf-8', 'replace')!r} is nothing that lies beside a record"
+            faults = list(self._faults_of_tree(commit.tree))
+            yield from (f"commit {oid}: {fault}" for fault in faults)
+            if not faults:
+                ids, said = self._ids_of(commit.tree), trailer_id(commit.message)
+                faults = [text for it in self._blobs_of_records(commit.tree) for text in self._unreadable.pop(it, [])]
+                yield from (f"commit {oid}: {fault}" for fault in faults)
+                if said and ids and said not in ids:
+                    yield f"commit {oid} says that its record is {said}, but its bytes are {ids[-1]}"
+
+    def faults_of_notes(self, commits: Iterable[str], is_note: Callable[[str], bool]) -> Iterator[str]:
+        """What is wrong with commits of notes: faulty objects, and names that are no notes'."""
+        seen: set[tuple[str, str]] = set()
+        for oid in commits:
+            for fault in self._faults_of_tree(self.commits[oid].tree):
+                yield f"commit {oid}: {fault}"
+            waiting = [(self.commits[oid].tree, "")]
+            while waiting:
+                tree, folder = waiting.pop()
+                self._tick()
+                for mode, name, inner in self._trees.get(tree, ()):
+                    path = folder + name.decode("utf-8", "replace")
+                    if (inner, path) in seen:
+                        continue
+                    seen.add((inner, path))
+                    if mode == TREE_MODE and len(path) < 100:
+                        waiting.append((inner, path + "/"))
+                    elif not is_note(path.replace("/", "")):
+                        yield f"{path!r} is no note: notes are named by the commits they stand on"
+
+    def faults_of_code(self, commits: Iterable[str]) -> Iterator[str]:
+        """What is wrong with commits of code: nothing but faulty objects."""
+        for oid in commits:
+            for fault in self._faults_of_tree(self.commits[oid].tree, _CODE):
+                yield f"commit {oid}: {fault}"
+
+    def _ids_of(self, tree: str) -> list[str]:
+        """The ids of the records of a commit with this tree."""
+        one = any(name == RECORD for _, name, _ in self._entries(tree))
+        found = []
+        for blob in self._blobs_of_records(tree):
+            if blob not in self._ids:  # it was there before, or came under another name
+                self._blob_of_records(blob, self._reader.body(blob, "blob"), one=one)
+            found += self._ids[blob]
+        return found
+
+    def _blobs_of_records(self, tree: str) -> list[str]:
+        entries = {name: oid for _, name, oid in self._entries(tree)}
+        if RECORD in entries:
+            return [entries[RECORD]]
+        return list(dict.fromkeys(self._blobs(entries[b"segment"])))
+
+    def _blobs(self, tree: str) -> Iterator[str]:
+        for mode, _, oid in self._entries(tree):
+            if mode == TREE_MODE:
+                yield from self._blobs(oid)
+            else:
+                yield oid
+
+    def _faults_of_tree(self, tree: str, modes: frozenset[bytes] = _PLAIN) -> Iterator[str]:
+        """The faults of a commit's tree and of all that is new below it, each told once."""
+        paths, depth = self._weight(tree)
+        if paths > objects.MAX_FILES or depth > objects.MAX_DEPTH:
+            most = f"{objects.MAX_FILES} or {objects.MAX_DEPTH}"
+            yield f"its tree has {paths} files, {depth} folders deep: more than {most}"
+            return
+        waiting, seen = [tree], self._walked.setdefault(modes, set())
+        while waiting:
+            oid = waiting.pop()
+            yield from self._told(oid)
+            for mode, name, inner in self._trees.get(oid, ()):
+                if mode not in modes:
+                    kind = mode.decode("ascii", "replace")
+                    yield f"{name.decode('utf-8', 'replace')!r} is of mode {kind}, not a plain file"
+                elif inner not in seen:
+                    seen.add(inner)
+                    if inner in self._trees:
+                        waiting.append(inner)
+                    else:
+                        yield from self._told(inner)
+
+    def _weight(self, tree: str) -> tuple[int, int]:
+        """How many paths a tree has in all, and how deep: without walking what is shared more than once."""
+        stack = [tree]
+        while stack:
+            oid = stack[-1]
+            if oid in self._weights:
+                stack.pop()
+                continue
+            self._tick()
+            if len(stack) > objects.MAX_DEPTH + 1:
+                return 0, len(stack)
+            inner = [it for mode, _, it in self._entries(oid) if mode == TREE_MODE]
+            missing = [it for it in inner if it not in self._weights]
+            if missing:
+                stack.append(missing[0])
+                continue
+            stack.pop()
+            below = [self._weights[it] for it in inner]
+            files = len(self._entries(oid)) - len(inner)
+            self._weights[oid] = files + sum(w[0] for w in below), 1 + max((w[1] for w in below), default=0)
+        return self._weights[tree]
+
+    def _entries(self, tree: str) -> list[tuple[bytes, bytes, str]]:
+        found = self._trees.get(tree)
+        return self._reader.tree(tree) if found is None else found
+
+    def _told(self, oid: str) -> list[str]:
+        """What is wrong with an object, if nobody was told yet."""
+        return self.problems.pop(oid, [])
+
+    def _fault(self, oid: str, text: str) -> None:
+        self.problems.setdefault(oid, []).append(text)
+
+    def _tick(self) -> None:
+        """Count one step. Raises ``TooMuchError``."""
+        self._count += 1
+        if self._rules.deadline is not None and self._count % 64 == 0 and time.monotonic() > self._rules.deadline:
+            raise TooMuchError("checking it takes too long (next: push fewer records at once)")
