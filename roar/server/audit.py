@@ -29,7 +29,7 @@ def note(
     user: str | None,
     address: str,
     project: str | None = None,
-    more: Mapping[str, str | list[str] | Mapping[str, str]] | None = None,
+    **more: str | list[str] | Mapping[str, str] | None,
 ) -> None:
     """Append a line. Raises ``OSError`` when it cannot be written."""
     line = {
@@ -38,7 +38,7 @@ def note(
         "user": user,
         "address": address,
         "project": project,
-        **(more or {}),
+        **more,
     }
     shown = {key: value[:_LONGEST] if isinstance(value, str) else value for key, value in line.items()}
     fd = os.open(storage.place("audit.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | OPEN, 0o600)

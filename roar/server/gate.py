@@ -89,7 +89,7 @@ class Gate:
         here = refs.listing(self._storage.repo(self._project), receive.OURS)
         lost = [ref for ref, oid in self._accepted.items() if here.get(ref) != oid]
         if lost:  # somebody else's push of the same ref was faster, or the pusher left at the last moment
-            self._note("not-done", refs={ref: here.get(ref, "") for ref in lost})
+            self._note("not-done", {ref: here.get(ref, "") for ref in lost})
         return True
 
     def _serve(self) -> None:
@@ -113,7 +113,7 @@ class Gate:
                 ]
             if problems:
                 self._accepted = {}
-                self._note("refused", reasons=problems)
+                self._note("refused", problems)
             lines = [f"roar: {problem}" for problem in problems] or ["ok"]
             try:
                 answer.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
@@ -147,7 +147,7 @@ class Gate:
         problems = receive.problems(repo, lines, rules, lambda it, ours: self._unsigned(repo, settings, it, ours))
         if not problems:
             self._accepted = {ref: new for _, new, ref in pushed if new != repo.zero}
-            self._note("push", refs=self._accepted)
+            self._note("push", self._accepted)
             usage.add(repo, size)
         return problems
 
@@ -190,9 +190,10 @@ class Gate:
                 )
         return found
 
-    def _note(self, what: audit.What, **more: list[str] | Mapping[str, str]) -> None:
-        who = self._pusher
-        audit.note(self._storage, what, user=who.user, address=who.address, project=self._project, more=more)
+    def _note(self, what: audit.What, of: list[str] | Mapping[str, str]) -> None:
+        """Audit a push: the reasons it was refused for, or its refs."""
+        who, named = self._pusher, {"reasons" if what == "refused" else "refs": of}
+        audit.note(self._storage, what, user=who.user, address=who.address, project=self._project, **named)
 
 
 def finish(storage: Storage, project: str) -> None:

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from roar.errors import NotFoundError, RoarError, UsageError
 from roar.git import locks, objects, refs
 from roar.git.repository import Repository
+from roar.glaas import ssh
 from roar.server.storage import Storage, check_name
 
 MAIN = "refs/heads/main"
@@ -75,8 +76,7 @@ class Key(_Plain):
     @property
     def fingerprint(self) -> str:
         """As ``ssh-keygen -l`` prints it: ``SHA256:...``."""
-        digest = hashlib.sha256(base64.b64decode(self.key)).digest()
-        return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+        return ssh.fingerprint(self.key)
 
     @property
     def line(self) -> str:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import glob
-import ipaddress
-import os
 import re
 import socket
-import subprocess
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roar.errors import RoarError
+from roar.glaas import ssh
 from roar.server.app import create_app
 from roar.server.people import People
 from roar.server.storage import Storage
@@ -44,7 +41,7 @@ def begin(people: People, by: str) -> list[str]:
     if people.users():
         return []
     name = re.sub(r"[^a-z0-9_.-]", "-", by.lower()).strip("-_.") or "me"
-    keys = _own_keys()
+    keys = [f"{key.line} {key.comment}" for key in ssh.candidates()]
     people.add_user(name, by=by)
     for line in keys:
         with contextlib.suppress(RoarError):
@@ -131,23 +128,3 @@ def _listen(host: str, port: int) -> socket.socket:
         raise RoarError(f"cannot listen on {host} port {port}: {error.strerror}", "roar serve --port 0") from error
     found.set_inheritable(False)
     return found
-
-
-def is_loopback(host: str) -> bool:
-    """True for an address that only this machine reaches."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _own_keys() -> list[str]:
-    """The public SSH keys of the user of this machine: those of the agent, and those in the home folder."""
-    found = []
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(["ssh-add", "-L"], capture_output=True, text=True, timeout=5, check=False)
-        found += done.stdout.splitlines() if done.returncode == 0 else []
-    for path in sorted(glob.glob(os.path.expanduser("~/.ssh/id_*.pub"))):
-        with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
-            found.append(file.readline().strip())
-    return [line for line in dict.fromkeys(found) if line]

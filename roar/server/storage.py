@@ -21,6 +21,7 @@ import time
 from roar.errors import RoarError, UsageError
 from roar.git import locks, program
 from roar.git.repository import Repository
+from roar.glaas import ssh
 from roar.paths import OPEN
 
 _PART = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -106,6 +107,8 @@ class Storage:
             raise RoarError(f"cannot use {self.root} as data directory: {error.strerror}", "--data DIR") from error
         self.secret()
         with locks.exclusive(self.place("lock")):
+            if not os.path.exists(self.place("checkpoint_key")):
+                self._make_checkpoint_key()
             if not os.path.isdir(self.place("admin.git")):
                 self._make_repository(self.place("admin.git"), "[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
 
@@ -224,6 +227,13 @@ class Storage:
         if len(found) != 32:
             raise RoarError(f"{path} has {len(found)} bytes, not 32", "remove it, and everybody logs in anew")
         return found
+
+    def _make_checkpoint_key(self) -> None:
+        path = self.place("checkpoint_key")
+        temporary = f"{path}.{secrets.token_hex(4)}"
+        ssh.make_key(temporary, "roar checkpoints")
+        os.rename(temporary + ".pub", path + ".pub")
+        os.rename(temporary, path)
 
 
 def _bare(path: str) -> Repository:
