@@ -162,9 +162,9 @@ class Union(Index):
         """The inputs and the outputs of a job. Raises ``RoarError``."""
         return self._of(identifier).files(identifier)
 
-    def overlay(self, identifier: str) -> dict[str, str]:
-        """The overlay files of a job: path to git blob id."""
-        return self._of(identifier).overlay(identifier)
+    def overlay(self, identifier: str, beside: bytes = b"files") -> dict[str, str]:
+        """The overlay files of a job: path to git blob id. ``beside`` as in ``Index.overlay``."""
+        return self._of(identifier).overlay(identifier, beside)
 
     # Names to ids
 
