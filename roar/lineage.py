@@ -87,7 +87,8 @@ class Lineage(NamedTuple):
 
     Every input of these jobs is in one of three lists: in ``edges`` when one of them made it, in ``beyond`` when
     another job did, in ``external`` when no recorded one did. ``cut`` holds the jobs that a limit on depth or number
-    left out although they belong here; what lies beyond them was not looked at.
+    left out although they belong here; what lies beyond them was not looked at. ``uses`` are the inputs and the outputs
+    of each job.
     """
 
     jobs: list[str]
@@ -95,6 +96,7 @@ class Lineage(NamedTuple):
     beyond: list[Edge]
     external: list[External]
     cut: list[str]
+    uses: dict[str, tuple[list[Use], list[Use]]]
 
 
 def choose_producer(records: Records, job: str, use: Use) -> str | None:
@@ -114,7 +116,7 @@ def origins(records: Records, jobs: Iterable[str]) -> dict[str, list[tuple[Use, 
     graph = _Graph(records)
     asked = list(dict.fromkeys(jobs))
     graph.learn_only(asked)
-    return {job: [(use, graph.producer(job, use)) for use in graph.inputs(job)] for job in asked}
+    return {job: graph.inputs(job) for job in asked}
 
 
 def upstream(records: Records, roots: Iterable[str], depth: int | None = None, most: int | None = None) -> Lineage:
@@ -125,7 +127,7 @@ def upstream(records: Records, roots: Iterable[str], depth: int | None = None, m
     graph = _Graph(records)
 
     def makers(job: str) -> Iterable[str | None]:
-        return (graph.producer(job, use) for use in graph.inputs(job))
+        return (maker for _, maker in graph.inputs(job))
 
     return _walk(graph, roots, makers, down=False, depth=depth, most=most)
 
@@ -176,13 +178,13 @@ def _lineage(graph: _Graph, jobs: set[str], cut: Iterable[str]) -> Lineage:
     beyond: list[Edge] = []
     external: list[External] = []
     for job in sorted(jobs):
-        for use in graph.inputs(job):
-            producer = graph.producer(job, use)
+        for use, producer in graph.inputs(job):
             if producer is None or use.hash is None:
                 external.append(External(job, *use))
             else:
                 (edges if producer in jobs else beyond).append(Edge(producer, job, use.path, use.hash))
-    return Lineage(_ordered(jobs, edges), edges, beyond, external, sorted(cut))
+    order = _ordered(jobs, edges)
+    return Lineage(order, edges, beyond, external, sorted(cut), {job: graph.uses(job) for job in order})
 
 
 def _ordered(jobs: set[str], edges: list[Edge]) -> list[str]:
@@ -227,7 +229,8 @@ class _Graph:
         self._limit = self._FIRST
         self._spans: dict[str, Span] = {}
         self._uses: dict[str, tuple[list[Use], list[Use]]] = {}
-        self._made: dict[str, _Makers] = {}
+        self._made: dict[str, _Makers | None] = {}
+        self._inputs: dict[str, list[tuple[Use, str | None]]] = {}
         self._read_by: set[str] = set()
         """The contents whose readers are adopted: known to the producers of what they read."""
         self._adopted: set[str] = set()
@@ -257,16 +260,24 @@ class _Graph:
         self._uses.update(dict.fromkeys(new, ([], [])) | self._records.uses(new))
         wanted = {use.hash for job in new for use in self._uses[job][0] if use.hash}.difference(self._made)
         made = self._records.made(wanted)
-        self._made.update((content, _Makers(made.get(content, []))) for content in wanted)
+        self._made.update((content, _Makers(made[content]) if content in made else None) for content in wanted)
 
-    def inputs(self, job: str) -> list[Use]:
-        """The inputs of a job that was learnt."""
-        return self._uses[job][0]
+    def inputs(self, job: str) -> list[tuple[Use, str | None]]:
+        """The inputs of a job that was learnt, each with who made it."""
+        known = self._inputs.get(job)
+        if known is None:
+            span = self._spans.get(job)
+            made = self._made if span else {}
+            before_ns = span.ended_ns if span else 0
+            known = self._inputs[job] = [
+                (use, makers.choose(job, before_ns, use) if (makers := made.get(use.hash or "")) else None)
+                for use in self._uses[job][0]
+            ]
+        return known
 
-    def producer(self, job: str, use: Use) -> str | None:
-        """Who made this input of a job that was learnt."""
-        span = self._spans.get(job)
-        return self._made[use.hash].choose(job, span.ended_ns, use) if use.hash and span else None
+    def uses(self, job: str) -> tuple[list[Use], list[Use]]:
+        """The inputs and the outputs of a job that was learnt."""
+        return self._uses[job]
 
     def consumers(self, job: str) -> list[str]:
         """The jobs that read what this one, which was learnt downwards, has made."""
@@ -276,8 +287,7 @@ class _Graph:
         self.learn_only(sorted(readers))
         self._adopted |= readers
         for reader in sorted(readers):
-            for use in self._uses[reader][0]:
-                producer = self.producer(reader, use)
+            for _, producer in self.inputs(reader):
                 if producer is not None:
                     self._consumers.setdefault(producer, {})[reader] = None
 

@@ -84,6 +84,21 @@ report    {h("r")}  1 B   JOB-3
     )
 
 
+def test_a_long_lineage_is_cut_to_the_nearest_jobs(repo: Repository, ask: Ask) -> None:
+    made = [make.job(repo, f"step {n}", {f"f{n}": str(n)}, {f"f{n + 1}": str(n + 1)}, at=n) for n in range(6)]
+    whole = ask.json("lineage", made[-1])
+    near = ask.json("lineage", made[-1], "-n", "2")
+    assert [job["id"] for job in whole["jobs"]] == made
+    assert ([job["id"] for job in near["jobs"]], near["truncated"], near["beyond"]) == (made[-2:], True, [made[3]])
+    assert "cut by --limit 2: 1 job right before these, and what lies beyond" in ask("lineage", made[-1], "-n", "2")
+    assert ask.json("lineage", made[-1], "-n", "0") == whole
+    down = ask.json("lineage", made[0], "--down", "-n", "3")
+    assert ([job["id"] for job in down["jobs"]], down["beyond"]) == (made[:3], [made[3]])
+    assert "roar: cut by --limit 2" in ask("lineage", made[-1], "-n", "2", "--dot")
+    assert [job["id"] for job in ask.json("lineage", made[4], "--to", made[1])["jobs"]] == made[1:5]
+    assert [job["id"] for job in ask.json("lineage", made[1], "--up", "--down", "--to", made[4])["jobs"]] == made[1:5]
+
+
 def test_depth_is_said(repo: Repository, ask: Ask) -> None:
     ids = diamond(repo, ask)
     text = ask("lineage", "report", "--depth", "1")

@@ -20,6 +20,7 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import append, read
 from roar.lineage import Made, Span, Use
+from roar.records import codec
 from roar.records.ids import clock_of
 from roar.records.job import Command, File, Job
 from roar.records.model import Record
@@ -55,6 +56,7 @@ class Index:
         self._repo = repo
         self._database = database
         self._reader = Reader(repo)
+        self._decoder = codec.Decoder()
 
     def __enter__(self) -> Index:
         return self
@@ -79,7 +81,7 @@ class Index:
         place = self._first("SELECT blob, start, length FROM records WHERE id = :id", id=identifier)
         if place is None:
             raise NotFoundError(f"no record has the id {identifier}", "roar log")
-        return read.record(self._reader, *place)
+        return next(read.records(self._reader, self._decoder, [place]))
 
     def load_job(self, identifier: str) -> Job:
         """The job with this id. Raises ``NotFoundError``."""
@@ -93,8 +95,9 @@ class Index:
         wanted = list(dict.fromkeys(identifiers))
         found = self._rows("SELECT id, blob, start, length FROM records WHERE kind = 'job' AND id IN :ids", ids=wanted)
         places = {row[0]: row[1:] for row in found}
-        records = {i: read.record(self._reader, *places[i]) for i in wanted if i in places}
-        return {identifier: record for identifier, record in records.items() if isinstance(record, Job)}
+        known = [identifier for identifier in wanted if identifier in places]
+        records = zip(known, read.records(self._reader, self._decoder, [places[i] for i in known]), strict=True)
+        return {identifier: record for identifier, record in records if isinstance(record, Job)}
 
     def kind_of(self, identifier: str) -> Literal["job", "session"]:
         """What kind of record has this id. Raises ``NotFoundError``."""

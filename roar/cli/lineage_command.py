@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from roar.cache.index import Index
 from roar.cli import present
 from roar.cli.boundary import say
 from roar.cli.complete import recorded
@@ -21,10 +20,11 @@ from roar.export import svg as svg_export
 from roar.git.repository import discover
 from roar.lineage import Use
 from roar.records.summary import printable
-from roar.verbs.ancestry import Ancestry, Direction, Product, ancestry
+from roar.verbs.ancestry import Ancestry, Direction, Product, ancestry, which_way
 from roar.verbs.graph import graph, neighbourhood
 from roar.verbs.resolve import Target, resolve
 
+MOST_JOBS = 500
 _NARROWEST = 24
 """Columns that a job keeps beside the picture."""
 
@@ -41,13 +41,23 @@ _NARROWEST = 24
 @click.option("--up", "up", is_flag=True, help="Where it came from (the default). With --down: both.")
 @click.option("--down", "down", is_flag=True, help="What was made of it.")
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="At most N jobs away.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    default=MOST_JOBS,
+    metavar="N",
+    help="The nearest N jobs (0: all) [500].",
+)
 @click.option("--to", "to", metavar="Y", shell_complete=recorded, help="Only what leads from X to Y.")
 @click.option("--dot", is_flag=True, help="Write a graph for Graphviz.")
 @click.option("--mermaid", is_flag=True, help="Write a graph for Mermaid, for Markdown.")
 @click.option("--svg", "svg", metavar="FILE", help="Draw into FILE (- for standard output).")
 @click.option("--html", "html", metavar="FILE", help="Write a page with tables, drawing and search into FILE.")
 @click.option("--json", is_flag=True, help="Write jobs and artifacts as JSON.")
-def command(what: str, *, up: bool, down: bool, depth: int | None, to: str | None, **forms: str | bool | None) -> None:
+def command(
+    what: str, *, up: bool, down: bool, depth: int | None, limit: int, to: str | None, **forms: str | bool | None
+) -> None:
     """Show where X came from, or what was made of it.
 
     X and Y are what `roar show` takes: a job, an artifact's hash, a path, a step @N, a commit.
@@ -60,24 +70,24 @@ def command(what: str, *, up: bool, down: bool, depth: int | None, to: str | Non
     with present.opened_index(repo) as index:
         target = resolve(index, repo, what, os.getcwd())
         end = resolve(index, repo, to, os.getcwd()) if to else None
-        if end is not None and not (up or down):
-            direction = _which_way(index, target, end)
-        found = ancestry(index, target, direction=direction, depth=depth, to=end)
+        if end is not None and up == down:
+            way = which_way(index, target, end)
+            if way is None:
+                raise NotFoundError("nothing recorded leads from one to the other", "roar lineage X --up --down")
+            direction = way
+        found = ancestry(index, target, direction=direction, depth=depth, to=end, most=limit or None)
+    by = f"--limit {limit}" if len(found.lineage.jobs) == limit else f"--depth {depth}"
+    where = {"up": "before", "down": "after", "both": "around"}[direction]
+    cut = f"cut by {by}: {present.count(len(found.lineage.cut), 'job')} right {where} these, and what lies beyond"
+    cut *= bool(found.lineage.cut)
     if forms["json"]:
         write_json(_fields(target, found, direction))
     elif chosen:
         _export(target, found, *chosen[0])
+        if cut:
+            say(f"roar: {cut} (next: -n 0)")
     else:
-        present.write(_lines(target, found, present.style(), direction, depth))
-
-
-def _which_way(index: Index, target: Target, end: Target) -> Direction:
-    """Up when the other end came before, else down. Raises ``NotFoundError`` when they are not connected."""
-    ways: tuple[Direction, ...] = ("up", "down")
-    for direction in ways:
-        if ancestry(index, target, direction=direction, to=end).jobs:
-            return direction
-    raise NotFoundError("nothing recorded leads from one to the other", "roar lineage X --up --down")
+        present.write(_lines(target, found, present.style(), direction, cut))
 
 
 def _export(target: Target, found: Ancestry, form: str, path: str) -> None:
@@ -104,7 +114,7 @@ def _export(target: Target, found: Ancestry, form: str, path: str) -> None:
         raise RoarError(f"cannot write {printable(path)}: {error.strerror}") from error
 
 
-def _lines(target: Target, found: Ancestry, style: Style, direction: Direction, depth: int | None) -> Iterator[str]:
+def _lines(target: Target, found: Ancestry, style: Style, direction: Direction, cut: str) -> Iterator[str]:
     title = {"up": "Lineage of", "down": "Made of", "both": "Around"}[direction]
     yield style.bold(f"{title} {_name(target, found)}")
     yield ""
@@ -112,10 +122,8 @@ def _lines(target: Target, found: Ancestry, style: Style, direction: Direction, 
         yield from _picture(found, style)
     else:
         yield "no recorded job read it" if direction == "down" else "no recorded job made it"
-    if found.lineage.cut:
-        where = {"up": "before", "down": "after", "both": "around"}[direction]
-        jobs = present.count(len(found.lineage.cut), "job")
-        yield style.red(f"cut by --depth {depth}: {jobs} right {where} these, and what lies beyond")
+    if cut:
+        yield style.red(cut)
     yield ""
     yield from _table(found, style)
     code = {use.path for inputs, _ in found.uses.values() for use in inputs if use.code}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, NamedTuple
 
 from roar.errors import GitError, RecordError
@@ -23,6 +23,8 @@ from roar.records.job import File, Job, Shard
 from roar.records.model import Record
 
 _PIPE_BYTES = 1 << 18
+_AT_ONCE = 200
+"""Records read again in one portion; each may lie in a segment of 1 MB."""
 _CHAIN = re.compile(r"refs/(roar|roar-folded|roar-remote/.+?)/(jobs|archive)/.+")
 
 
@@ -198,9 +200,13 @@ def _folder(body: bytes, beside: set[bytes]) -> str | None:
     return None
 
 
-def record(reader: Reader, blob: str, start: int, length: int) -> Record:
-    """A record read again from where it was found. Raises ``GitError`` or ``RecordError``."""
-    return codec.decode(reader.body(blob, "blob")[start : start + length])
+def records(reader: Reader, decoder: codec.Decoder, places: Sequence[tuple[str, int, int]]) -> Iterator[Record]:
+    """Records read again from where they were found: blob, start and length. Raises ``GitError`` or ``RecordError``."""
+    for first in range(0, len(places), _AT_ONCE):
+        some = places[first : first + _AT_ONCE]
+        blobs = list(dict.fromkeys(blob for blob, _, _ in some))  # a segment holds many
+        bodies = dict(zip(blobs, reader.bodies(blobs, "blob"), strict=True))
+        yield from (decoder.decode(bodies[blob][start : start + length]) for blob, start, length in some)
 
 
 def tree_beside(place: str) -> str:

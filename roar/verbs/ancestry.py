@@ -21,7 +21,7 @@ class Product(NamedTuple):
 class Ancestry(NamedTuple):
     """Jobs in order of dependency with their files, what connects them, and every data file among them.
 
-    ``lineage.cut`` holds the jobs that the limit on depth left out. ``withdrawn`` are those of the jobs and contents
+    ``lineage.cut`` holds the jobs that a limit left out. ``withdrawn`` are those of the jobs and contents
     that were taken back; ``withdrawn_makers`` the withdrawn jobs that made what no other did.
     """
 
@@ -51,11 +51,11 @@ def ancestry(
     Upwards an artifact begins with the job that made it, the newest when several did; downwards with the jobs that
     read it.
     """
-    lineage = _walk(index, target, direction, depth, most)
-    if to is not None:
-        back: Direction = "up" if direction == "down" else "down"
-        lineage = among(index, set(lineage.jobs).intersection(_walk(index, to, back, depth, most).jobs))
-    uses = index.uses(lineage.jobs)
+    if to is None:
+        lineage = _walk(index, target, direction, depth, most)
+    else:
+        lineage = _between(index, _walk(index, target, direction, depth), to, direction, most)
+    uses = lineage.uses
     products = _products(lineage, uses)
     if target.kind == "artifact" and not any(product.use.hash == target.id for product in products):
         # made by nobody and asked upwards, or read by nobody and asked downwards: then nothing else mentions it
@@ -68,10 +68,36 @@ def ancestry(
     return Ancestry(lineage, index.load_jobs(lineage.jobs), uses, products, withdrawn, makers)
 
 
-def _walk(index: Index, target: Target, direction: Direction, depth: int | None, most: int | None) -> Lineage:
+def which_way(index: Index, target: Target, end: Target) -> Direction | None:
+    """Up when ``end`` lies before the target, down when it lies after it, None when they are not connected."""
+    if set(upstream(index, roots(index, target, "up")).jobs).intersection(roots(index, end, "down")):
+        return "up"
+    if set(downstream(index, roots(index, target, "down")).jobs).intersection(roots(index, end, "up")):
+        return "down"
+    return None
+
+
+def _between(index: Index, whole: Lineage, to: Target, direction: Direction, most: int | None) -> Lineage:
+    """Of a lineage, the jobs that also lie on the way back from its other end."""
+    leads: dict[str, list[str]] = {}
+    for edge in whole.edges:
+        start, end = (edge.consumer, edge.producer) if direction == "down" else (edge.producer, edge.consumer)
+        leads.setdefault(start, []).append(end)
+    known = set(whole.jobs)
+    waiting = [job for job in roots(index, to, "up" if direction == "down" else "down") if job in known]
+    found = dict.fromkeys(waiting)
+    while waiting:
+        new = [job for job in leads.get(waiting.pop(), ()) if job not in found]
+        found.update(dict.fromkeys(new))
+        waiting += new
+    kept = list(found)[:most]
+    return among(index, kept, list(found)[len(kept) :])
+
+
+def _walk(index: Index, target: Target, direction: Direction, depth: int | None, most: int | None = None) -> Lineage:
     ways = {"up": upstream, "down": downstream}
-    asked = [name for name in ways if direction in (name, "both")]
-    found = [ways[name](index, roots(index, target, name), depth, most) for name in asked]
+    asked = {name: way for name, way in ways.items() if direction in (name, "both")}
+    found = [way(index, roots(index, target, name), depth, most) for name, way in asked.items()]
     if len(found) == 1:
         return found[0]
     jobs = {job for lineage in found for job in lineage.jobs}
