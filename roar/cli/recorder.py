@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from typing import IO, NamedTuple
 
 import orjson
 
 from roar import log
 from roar.cli import boundary
+from roar.cli.giving_up import GivingUp
 from roar.cli.say import Style, patience
 from roar.config.model import Output
 from roar.config.read import SHARED_FILE
@@ -91,24 +93,27 @@ def _reads_data(job: Job) -> bool:
 
 
 def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
-    report = reports.read(file)
-    if not report.started:
-        return 0
     configured = run.configuration
     assert configured is not None  # read by who started it
     output = configured.settings.output
+    giving_up = GivingUp(run, file.fileno(), configured.settings.tracer.record_limit)
+    report = reports.read(file)
+    if not report.started:
+        return 0
+    giving_up.asked_before = report.end.get("signal") == signal.SIGINT
     try:
         log.start(*configured.settings.logging)
     except ConfigError as error:  # no reason to go without the record
         boundary.say_error(error)
     try:
         with patience("hashing what the command read and wrote"):
-            identifier, job, unsigned = record(run, report)
+            identifier, job, unsigned = record(run, report, giving_up)
     except SavedAsideError:
         raise
     except Exception as error:
-        file.seek(0)
-        raise save_report(run, file.read(), error) from error
+        with giving_up:
+            file.seek(0)
+            raise save_report(run, file.read(), error) from error
     logging.getLogger(__name__).info("recorded %s: %s", identifier, subject(job))
     if manner.as_json:
         boundary.say(orjson.dumps({"id": identifier, **job.model_dump(mode="json", exclude_none=True)}).decode())

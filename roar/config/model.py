@@ -83,6 +83,12 @@ def _size(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
+def _seconds(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError(text)
+    return int(text)
+
+
 def _size_words(size: int) -> str:
     unit = next((u for u in "gmk" if size and size % _UNITS[u] == 0), "")
     return f"{size // _UNITS[unit]}{unit}"
@@ -207,6 +213,14 @@ class Tracer(NamedTuple):
         Size,
         Help("A file that a command is about to change is hashed first when it is at most this large."),
     ] = 4 << 30
+    record_limit: Annotated[
+        int,
+        Kind("a number of seconds", _seconds),
+        Help(
+            "A record that is not made so many seconds after the command's end is given up: what was seen is saved "
+            "aside, for `roar recover`. 0: no limit."
+        ),
+    ] = 3600
     network: Annotated[
         bool, Help("List the addresses that a command connected to. When false they are only counted.", shared=True)
     ] = True

@@ -20,7 +20,7 @@ from roar.trace import report as reports
 from roar.verbs.record import Run, record, said_of
 
 
-def save_report(run: Run, raw: bytes, error: Exception) -> SavedAsideError:
+def save_report(run: Run, raw: bytes, error: Exception, then: str = "mend that, then: roar recover") -> SavedAsideError:
     """Save a report aside; gives the error to raise, which says where it is and why."""
     why = error.message if isinstance(error, RoarError) else f"{type(error).__name__}: {error}".splitlines()[0]
     for parent in spool.places(run.repo):
@@ -32,7 +32,7 @@ def save_report(run: Run, raw: bytes, error: Exception) -> SavedAsideError:
         except OSError:
             continue
         said = f"the command has run, but its record could not be made ({why}); what was seen is saved as {path}"
-        return SavedAsideError(said, "mend that, then: roar recover")
+        return SavedAsideError(said, then)
     return SavedAsideError(f"the command has run, but its record could not be made or saved ({why})", "run it again")
 
 

@@ -5,6 +5,7 @@ Whatever goes wrong here, the command has run and its result stands.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import Any, NamedTuple
@@ -47,6 +48,7 @@ from roar.verbs import metrics, overlay, pointers, sessions, tracked
 from roar.verbs.kept import Overlay
 from roar.verbs.observe import Observed, relative_to, vain_lookups
 
+_NOTHING = contextlib.nullcontext()
 _INTERPRETER = re.compile(r"(python|pypy|ruby|perl|node|julia|lua|php|Rscript|ba|da|z|k|fi)?(sh$|[0-9.]*$)")
 
 
@@ -97,8 +99,8 @@ class Recorded(NamedTuple):
     unsigned: str
 
 
-def record(run: Run, report: Report) -> Recorded:
-    """Put a finished run into the journal.
+def record(run: Run, report: Report, keeping: contextlib.AbstractContextManager[object] = _NOTHING) -> Recorded:
+    """Put a finished run into the journal, inside ``keeping``.
 
     Raises ``SavedAsideError`` when the repository could not be written; the record is then in a folder from which
     ``roar recover`` takes it.
@@ -110,13 +112,14 @@ def record(run: Run, report: Report) -> Recorded:
         return Job.model_validate({**fields, "clock": clock, "writer": writer})
 
     sign = run.configuration.settings.sign if run.configuration else None
-    try:
-        fields["session"] = run.session or _session(run, sign)
-        named = (fields["session"], run.reproduces)
-        entry = append(run.repo, draft, beside, max(clock_of(i) for i in named if i), sign)
-    except (OSError, RoarError) as error:
-        sealed = Entry(draft(report.end.get("time_ns", 0) // 1_000_000, "aside"), beside)
-        raise SavedAsideError(*_save_aside(run.repo, sealed, error)) from error
+    with keeping:
+        try:
+            fields["session"] = run.session or _session(run, sign)
+            named = (fields["session"], run.reproduces)
+            entry = append(run.repo, draft, beside, max(clock_of(i) for i in named if i), sign)
+        except (OSError, RoarError) as error:
+            sealed = Entry(draft(report.end.get("time_ns", 0) // 1_000_000, "aside"), beside)
+            raise SavedAsideError(*_save_aside(run.repo, sealed, error)) from error
     assert isinstance(entry.record, Job)
     return Recorded(entry.identifier, entry.record, entry.unsigned)
 

@@ -56,7 +56,9 @@ pub fn traced(options: &Options) -> i32 {
             return CANNOT_TRACE;
         }
     };
-    let Followed { status, recorder, interrupted } = follow_command(options, ends.report);
+    let signals = Arc::new(Signals::default());
+    let Followed { status, recorder, interrupted } = follow_command(options, ends.report, &signals);
+    signals.recording(recorder.unwrap_or(0));
     drop(ends.done);
     if let Some(recorder) = recorder {
         loop {
@@ -67,6 +69,7 @@ pub fn traced(options: &Options) -> i32 {
             }
         }
     }
+    signals.recording(0);
     if interrupted {
         // A shell ends its loop or script on Ctrl-C only when it sees that the signal ended us, too.
         sys::die_of(libc::SIGINT);
@@ -93,12 +96,12 @@ struct Followed {
     interrupted: bool,
 }
 
-fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> Followed {
+fn follow_command(options: &Options, out: Box<dyn Write + Send>, signals: &Arc<Signals>) -> Followed {
     let mut report = Report::new(out);
-    let signals = prepare_signals();
+    let before = prepare_signals();
     let umask = sys::umask();
     let time_ns = now_ns();
-    let (reads, started) = start(options.mechanism, &options.command, signals);
+    let (reads, started) = start(options.mechanism, &options.command, before);
     let mechanism = if reads == Reads::Notify { "notify" } else { "ptrace" };
     let root = started.as_ref().map_or(0, |started| started.root);
     let no_new_privs = started.as_ref().is_ok_and(|started| started.no_new_privs);
@@ -121,7 +124,7 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>) -> Followed {
     watch_root(&mut locked(&observer), &started, time_ns);
     inherited::scan(&mut locked(&observer));
     sys::let_go_of_streams();
-    let mut follower = Follower::new(Arc::clone(&observer), report, Arc::new(Signals::default()), root);
+    let mut follower = Follower::new(Arc::clone(&observer), report, Arc::clone(signals), root);
     follower.recorder = options.wait_for;
     follower.signals.follow(root);
     follower.signals.listen(&observer);

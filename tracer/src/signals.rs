@@ -51,6 +51,8 @@ pub struct Signals {
     news: Condvar,
     /// To whom signals are passed on; 0 before the start, `ENDED` after the end.
     root: AtomicI32,
+    /// Who makes the record, once all of the command has ended; 0 before and after.
+    recorder: AtomicI32,
     /// Ctrl-C was typed: what is from the terminal we get as the command does.
     interrupted: AtomicBool,
 }
@@ -98,6 +100,11 @@ impl Signals {
         self.root.store(ENDED, Ordering::SeqCst);
     }
 
+    /// Nobody of the command is left: who wants us to end is to be heard by the recorder, for which alone we wait.
+    pub fn recording(&self, recorder: i32) {
+        self.recorder.store(recorder, Ordering::SeqCst);
+    }
+
     /// SIGINT has ended the command: was it Ctrl-C? On a busy machine our copy may come to us after its end.
     pub fn was_interrupted(&self) -> bool {
         let deadline = Instant::now() + 8 * PATIENCE;
@@ -121,6 +128,13 @@ impl Signals {
     fn pass_on(&self, info: &SignalInfo, observer: &Mutex<Observer>) {
         if info.is_from_kernel() && info.number() == libc::SIGINT {
             self.interrupted.store(true, Ordering::SeqCst);
+        }
+        let recorder = self.recorder.load(Ordering::SeqCst);
+        if recorder > 0 {
+            if matches!(info.number(), libc::SIGINT | libc::SIGTERM) {
+                sys::kill(recorder, info.number());
+            }
+            return;
         }
         let root = self.root.load(Ordering::SeqCst);
         if root == ENDED {
