@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from sqlite3 import Connection
 
 from roar.cache import extract
-from roar.cache.database import value
-from roar.cache.filling import Filling, forget
+from roar.cache.database import Connection, value
+from roar.cache.filling import Filling, forget, insert
 from roar.errors import GitError
 from roar.git.repository import Repository
 from roar.journal import read
@@ -29,7 +28,8 @@ def due(connection: Connection) -> bool:
 def read_broken(connection: Connection, repo: Repository) -> None:
     """Try again what is due: one, and when it can be read now, all the others. Needs a transaction."""
     asked = f"SELECT DISTINCT oid FROM broken WHERE {_DUE} ORDER BY tried, oid"
-    oids = [oid for (oid,) in connection.execute(asked, {"now": int(time.time()), "pause": PAUSE_SECONDS})]
+    found = connection.execute(asked, {"now": int(time.time()), "pause": PAUSE_SECONDS}).fetchall()
+    oids = [oid for (oid,) in found]
     if oids and _is_whole(connection, repo, oids[:1]) and oids[1:]:
         _is_whole(connection, repo, oids[1:])
     if oids:
@@ -74,8 +74,12 @@ def follow(connection: Connection, repo: Repository, tips: dict[str, str], known
 
 def _commits(connection: Connection) -> set[str]:
     """The journal's commits that were read."""
+    return {place.partition(":")[0] for place in _places(connection)}
+
+
+def _places(connection: Connection) -> list[str]:
     tables = " UNION ".join(f"SELECT oid FROM {table}" for table in ("records", "copies", "broken"))
-    return {place.partition(":")[0] for (place,) in connection.execute(tables)}
+    return [place for (place,) in connection.execute(tables).fetchall()]
 
 
 def _forget_commits(connection: Connection, gone: set[str]) -> bool:
@@ -83,11 +87,14 @@ def _forget_commits(connection: Connection, gone: set[str]) -> bool:
 
     False when a tombstone is among those: nothing tells where what it buried is.
     """
-    connection.create_function("is_gone", 1, lambda place: place.partition(":")[0] in gone, deterministic=True)
-    connection.execute("DELETE FROM broken WHERE is_gone(oid)")
-    connection.execute("DELETE FROM copies WHERE is_gone(oid)")
-    connection.execute("DROP TABLE IF EXISTS temp.lost")
-    connection.execute("CREATE TEMP TABLE lost AS SELECT id FROM main.records WHERE is_gone(oid)")
+    for table in ("gone", "lost"):
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    connection.execute("CREATE TEMPORARY TABLE gone (oid TEXT PRIMARY KEY)")
+    insert(connection, "gone", [(place,) for place in _places(connection) if place.partition(":")[0] in gone])
+    connection.execute("DELETE FROM broken WHERE oid IN (SELECT oid FROM gone)")
+    connection.execute("DELETE FROM copies WHERE oid IN (SELECT oid FROM gone)")
+    lost = "SELECT id FROM records WHERE oid IN (SELECT oid FROM gone)"
+    connection.execute(f"CREATE TEMPORARY TABLE lost AS {lost}")
     chosen = "FROM copies WHERE copies.id = records.id ORDER BY oid LIMIT 1"
     connection.execute(
         f"UPDATE records SET (oid, blob, start, length) = (SELECT oid, blob, start, length {chosen})"

@@ -9,11 +9,11 @@ import contextlib
 import gc
 import logging
 from collections.abc import Iterator
-from sqlite3 import Connection
 
 from roar.cache import again, extract
-from roar.cache.database import transaction
+from roar.cache.database import Connection, transaction
 from roar.cache.filling import Filling, insert
+from roar.cache.tables import SEARCHES, TABLES
 from roar.errors import GitError
 from roar.git import program
 from roar.git.repository import Repository
@@ -71,8 +71,15 @@ def _all_reachable(repo: Repository, known: dict[str, str], tips: dict[str, str]
 
 
 def _clear(connection: Connection) -> None:
-    for kind, name in connection.execute("SELECT type, name FROM sqlite_master WHERE sql IS NOT NULL").fetchall():
-        connection.execute(f"DROP INDEX {name}" if kind == "index" else f"DELETE FROM {name}")
+    for statement in SEARCHES:
+        connection.execute(f"DROP INDEX IF EXISTS {_made_by(statement)}")
+    for statement in TABLES:
+        connection.execute(f"DELETE FROM {_made_by(statement)}")
+
+
+def _made_by(statement: str) -> str:
+    """The name in ``CREATE TABLE name (...)`` and the like."""
+    return statement.split()[2]
 
 
 def _take_in(connection: Connection, repo: Repository, tips: dict[str, str], known: dict[str, str]) -> dict[str, str]:

@@ -12,8 +12,8 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from sqlite3 import Connection, DatabaseError
-from typing import Any, TypeVar
+from sqlite3 import DatabaseError
+from typing import Any, Protocol, TypeVar
 
 from roar.cache.tables import TABLES
 from roar.git import locks
@@ -32,6 +32,29 @@ _NOT_DAMAGED = ("locked", "readonly", "unable to open", "disk is full", "disk i/
 _LIST = re.compile(r"IN :(\w+)")
 
 T = TypeVar("T")
+
+
+class Answer(Protocol):
+    """What a statement gives."""
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+
+    def fetchone(self) -> Any:
+        """The next row; None when there is none."""
+
+
+class Connection(Protocol):
+    """What is asked of a connection of any engine: standard SQL, with values as ``?`` in order or ``:name`` by name."""
+
+    def execute(self, statement: str, values: Any = ..., /) -> Answer:
+        """Run a statement."""
+
+    def executemany(self, statement: str, rows: Any, /) -> object:
+        """Run a statement once for each row of values."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 class Database:
@@ -90,7 +113,7 @@ def _make(path: str, fill: Callable[[Connection], None]) -> None:
             if os.path.exists(path):
                 return
             delete(new)
-            with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+            with contextlib.closing(open_file(new)) as connection:
                 for setting in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", "cache_size=-65536"):
                     connection.execute(f"PRAGMA {setting}")
                 _create(connection)
@@ -112,9 +135,14 @@ def _settle(path: str) -> None:
         os.close(fd)
 
 
+def open_file(path: str) -> Connection:
+    """A connection to an SQLite file, whatever is in it; for one thread at a time."""
+    return sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+
+
 def connect(path: str | None) -> Connection:
     """A connection to the database of a file, or to a new one in memory, with its tables. Raises ``DatabaseError``."""
-    connection = sqlite3.connect(path or ":memory:", timeout=WAIT_SECONDS, isolation_level=None)
+    connection = open_file(path or ":memory:")
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")

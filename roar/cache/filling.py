@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from sqlite3 import Connection
 from typing import Any
 
-from roar.cache.database import rows, value
+from roar.cache.database import Connection, rows, value
 from roar.cache.extract import Batch
 from roar.cache.tables import SEARCHES
 
@@ -44,7 +43,8 @@ class Filling:
     def note_broken(self, oid: str, reason: str, *, lasting: bool) -> None:
         """Remember what could not be read, and whether it may be readable another time."""
         tried = None if lasting else int(time.time())
-        self._connection.execute("INSERT OR REPLACE INTO broken VALUES (?, ?, ?)", (oid, reason, tried))
+        again = "ON CONFLICT (oid, reason) DO UPDATE SET tried = excluded.tried"
+        self._connection.execute(f"INSERT INTO broken VALUES (?, ?, ?) {again}", (oid, reason, tried))
 
     def finish(self) -> None:
         """Make the searches if there are none yet; forget what was purged, mark what was withdrawn."""
@@ -62,10 +62,10 @@ class Filling:
 
     def _copy(self, met: list[tuple[str, tuple[Any, ...]]]) -> None:
         """Remember where else records are that have a row."""
-        there = "SELECT 1 FROM records WHERE id = ?1 AND oid = ?2"
+        there = "SELECT 1 FROM records WHERE id = ? AND oid = ?"
         self._connection.executemany(
-            f"INSERT OR IGNORE INTO copies SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS ({there})",
-            [(identifier, *rest[-4:]) for identifier, rest in met],
+            f"INSERT INTO copies SELECT ?, ?, ?, ?, ? WHERE NOT EXISTS ({there}) ON CONFLICT DO NOTHING",
+            [(identifier, *rest[-4:], identifier, rest[-4]) for identifier, rest in met],
         )
 
     def _insert(self, new: dict[str, list[Any]]) -> None:

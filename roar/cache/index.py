@@ -9,11 +9,11 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterable
-from sqlite3 import Connection, DatabaseError
+from sqlite3 import DatabaseError
 from typing import Any, Literal, NamedTuple
 
 from roar.cache import build, database, extract, search
-from roar.cache.database import Database
+from roar.cache.database import Connection, Database
 from roar.cache.search import Wanted
 from roar.errors import NotFoundError, RoarError
 from roar.git.objects import Reader
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 MOST_CANDIDATES = 100
 """Answers to a prefix: nobody reads more."""
 
+_EVERYTHING = (1 << 63) - 1
+"""As a limit: more than there are."""
 _LIVE = "r.withdrawn = 0"
 _LATEST = (
     "namings n WHERE n.id = (SELECT max(m.id) FROM namings m"
@@ -173,7 +175,7 @@ class Index:
         """The jobs, of one session or all, newest first; with those that were withdrawn when asked for."""
         live = "" if withdrawn else f"AND {_LIVE}"
         found = f"SELECT id FROM records r WHERE kind = 'job' {live} {_of(session)} ORDER BY id DESC LIMIT :limit"
-        return self._texts(found, session=session, limit=-1 if limit is None else limit)
+        return self._texts(found, session=session, limit=_EVERYTHING if limit is None else limit)
 
     def count_jobs(self) -> int:
         """How many jobs there are."""

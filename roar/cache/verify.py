@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from sqlite3 import Connection
 
 from roar.cache import build
-from roar.cache.database import Database
+from roar.cache.database import Connection, Database
 from roar.cache.index import path_of
 from roar.git.repository import Repository
 
