@@ -15,6 +15,7 @@ from roar.errors import EXIT_NO, EXIT_OK, NotFoundError
 from roar.git.repository import Repository, discover
 from roar.records.summary import printable
 from roar.verbs.ancestry import ancestry
+from roar.verbs.logged import Logged, standings
 from roar.verbs.resolve import resolve
 from roar.verbs.verify import State, Verdict, verify
 
@@ -32,13 +33,15 @@ _MOST = 20
 @click.command("verify", epilog="\b\nExamples:\n  git roar verify\n  git roar verify model.pkl --require-signed")
 @click.argument("what", metavar="[X]", required=False, shell_complete=recorded)
 @click.option("--require-signed", is_flag=True, help="Unsigned and untrusted records are a failure, too.")
+@click.option("--offline", is_flag=True, help="Do not ask the logs of servers.")
 @click.option("--json", "as_json", is_flag=True, help="Write the verdict on each record as JSON.")
-def command(what: str | None, *, require_signed: bool, as_json: bool) -> int:
-    """Check ids and signatures of the records, or of those in the lineage of X.
+def command(what: str | None, *, require_signed: bool, offline: bool, as_json: bool) -> int:
+    """Check ids and signatures of the records, or of those in the lineage of X, and the logs of servers.
 
     Signatures are those of the journal's commits (roar.sign.enabled); what git verify-commit accepts is signed. With
-    SSH keys git needs gpg.ssh.allowedSignersFile to know whose they are. Exits with 3 when a record is broken or its
-    signature is bad.
+    SSH keys git needs gpg.ssh.allowedSignersFile to know whose they are. Where a remote is a project of a server, what
+    it has must be in its log, and the log must go on from what was seen of it before. Exits with 3 when a record is
+    broken, its signature is bad, or a log contradicts itself.
     """
     repo = discover()
     wanted = _lineage(repo, what) if what else None
@@ -47,12 +50,27 @@ def command(what: str | None, *, require_signed: bool, as_json: bool) -> int:
     if wanted is not None and not verdicts:
         raise NotFoundError(f"no recorded job made {printable(what or '')}", "roar log")
     failing = {"bad", "broken"} | ({"unsigned", "untrusted"} if require_signed else set())
-    failed = any(verdict.state in failing for verdict in verdicts)
+    logs = [] if offline else list(standings(repo, wanted))
+    failed = any(verdict.state in failing for verdict in verdicts) or not all(log.is_good for log in logs)
     if as_json:
-        write_json({"ok": not failed, "records": [verdict._asdict() for verdict in verdicts]})
+        records = [verdict._asdict() for verdict in verdicts]
+        write_json({"ok": not failed, "records": records, "logs": [log._asdict() for log in logs]})
     else:
         present.write(_lines(verdicts, failing, present.style()))
+        present.write(line for log in logs for line in _log_lines(log, present.style()))
     return EXIT_NO if failed else EXIT_OK
+
+
+def _log_lines(log: Logged, style: Style) -> Iterator[str]:
+    if log.suspicion:
+        yield f"{style.red('refused')}  {printable(log.suspicion)}"
+    elif log.unchecked:
+        yield f"{style.dim('not checked')}: the log of {log.project}: {printable(log.unchecked)}"
+    else:
+        words = f"in the log of {log.project} at {log.server}, which has {log.size}"
+        yield f"    {log.included} {style.green(words)}"
+    if log.missing:
+        yield f"{style.red('missing')} in that log although {log.remote} has them: {present.some(log.missing)}"
 
 
 def _lineage(repo: Repository, what: str) -> set[str]:

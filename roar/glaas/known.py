@@ -1,7 +1,8 @@
 """What a user's clients remember of servers: tokens for their quarter of an hour, and what a server must not take back.
 
-    <state>/glaas/<origin, quoted>/server.json       how to log in, and the key that signs checkpoints
+    <state>/glaas/<origin, quoted>/server.json       who one is there, and by which key
                                    tokens.json       tokens that may still be good
+                                   log.json          the key that signs checkpoints
                                    seen/<project>    the newest checkpoint seen
 
 A folder of the user's alone (0700, files 0600). Deleting it costs log-ins, and the memory that betrays a server which
@@ -23,6 +24,7 @@ from roar.git import locks
 from roar.paths import state_folder
 
 SERVER, TOKENS = "server.json", "tokens.json"
+_RESTORE = "restore it, or remove it and trust the server anew"
 
 
 def servers() -> list[str]:
@@ -38,16 +40,23 @@ def is_known(origin: str) -> bool:
 
 
 def load(origin: str, name: str) -> dict[str, Any]:
-    """What a file about a server says; nothing when it is not there or damaged."""
-    with contextlib.suppress(FileNotFoundError, ValueError), open(_path(origin, name), encoding="utf-8") as file:
-        found = json.load(file)
-        return found if isinstance(found, dict) else {}
-    return {}
+    """What a file about a server says; nothing when it is not there. Raises ``RoarError`` when it is damaged."""
+    path = place(origin, name)
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RoarError(f"{path} cannot be read: {error}", _RESTORE) from error
+    if not isinstance(found, dict):
+        raise RoarError(f"{path} is damaged", _RESTORE)
+    return found
 
 
 def save(origin: str, name: str, value: dict[str, Any]) -> None:
     """Write a file about a server, whole, readable by its owner alone. Raises ``RoarError``."""
-    path = _path(origin, name)
+    path = place(origin, name)
     folder = os.path.dirname(path)
     try:
         _make(origin)
@@ -67,7 +76,7 @@ def save(origin: str, name: str, value: dict[str, Any]) -> None:
 def forget(origin: str, name: str) -> None:
     """Remove a file about a server."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(_path(origin, name))
+        os.unlink(place(origin, name))
 
 
 def seen(project: str) -> str:
@@ -94,5 +103,6 @@ def _make(origin: str) -> str:
     return folder
 
 
-def _path(origin: str, name: str) -> str:
+def place(origin: str, name: str) -> str:
+    """The path of a file about a server."""
     return os.path.join(_folder(origin), name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +30,14 @@ def project(glaas: Glaas) -> str:
     name = f"team/p{next(_NUMBERS)}"
     glaas.people.add_project(name, by="tests", owner="ada")
     return name
+
+
+@pytest.fixture
+def home_key(glaas: Glaas) -> Path:
+    """The administrator's key, where ssh has it."""
+    folder = Path(os.environ["HOME"]) / ".ssh"
+    folder.mkdir(mode=0o700)
+    for name in ("", ".pub"):
+        (folder / f"id_ed25519{name}").write_bytes(Path(f"{glaas.key}{name}").read_bytes())
+    (folder / "id_ed25519").chmod(0o600)
+    return folder / "id_ed25519"

@@ -23,17 +23,6 @@ from server.clients import Answer, Asked, agent, impostor, passed_on, said
 from server.serving import ADMIN, PROJECT, Glaas, make_key
 
 
-@pytest.fixture
-def home_key(glaas: Glaas) -> Path:
-    """The administrator's key, where ssh has it."""
-    folder = Path(os.environ["HOME"]) / ".ssh"
-    folder.mkdir(mode=0o700)
-    for name in ("", ".pub"):
-        (folder / f"id_ed25519{name}").write_bytes(Path(f"{glaas.key}{name}").read_bytes())
-    (folder / "id_ed25519").chmod(0o600)
-    return folder / "id_ed25519"
-
-
 def wish(glaas: Glaas, project: str = PROJECT, operation: str = "write") -> dict[str, Any]:
     return {"audience": glaas.url, "project": project, "operation": operation}
 
