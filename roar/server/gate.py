@@ -131,7 +131,7 @@ class Gate:
         foreign = [ref for _, _, ref in pushed if not ref.startswith(receive.OURS)]
         if foreign:
             return [f"{ref}: this server keeps records alone (next: push {receive.OURS}*)" for ref in foreign[:20]]
-        size = usage.used(repo) + usage.measure(quarantine)
+        size = usage.used(repo) + (usage.measure(quarantine) if quarantine else 0)
         if size > settings.quota_bytes:
             return [
                 f"{self._project} would have {size} bytes, more than its quota of {settings.quota_bytes} "
@@ -219,7 +219,12 @@ def _question(fd: int) -> list[str]:
 
 
 def _in_quarantine(repo: Repository, path: str) -> dict[str, str]:
-    """The environment in which git sees the objects of a push. Raises ``RoarError`` for a place that is not git's."""
+    """The environment in which git sees the objects of a push. Raises ``RoarError`` for a place that is not git's.
+
+    A push that brings none, only deletions, has no quarantine.
+    """
+    if not path:
+        return {"GIT_NO_REPLACE_OBJECTS": "1"}
     if os.path.dirname(os.path.realpath(path)) != os.path.realpath(repo.objects_dir):
         raise RoarError(f"{path} is no quarantine of {repo.git_dir}")
     return {

@@ -144,13 +144,12 @@ class Arrived:
         if oid in self._ids:
             return
         self._ids[oid] = []
-        for line in [body] if one else body.split(b"\n"):
-            if line:
-                try:
-                    self._ids[oid].append(self._record(line))
-                except RecordError as error:
-                    self._unreadable.setdefault(oid, []).append(error.message)
-                self._tick()
+        for line in [body] if one else filter(None, body.split(b"\n")):
+            try:
+                self._ids[oid].append(self._record(line))
+            except RecordError as error:
+                self._unreadable.setdefault(oid, []).append(error.message)
+            self._tick()
 
     def _record(self, body: bytes) -> str:
         """The id of a record that is as it must be. Raises ``RecordError``."""
@@ -207,11 +206,11 @@ class Arrived:
             commit = self.commits[oid]
             if len(commit.parents) > 1:
                 yield f"commit {oid} has several parents: a chain has none"
-            names = {name for _, name, _ in self._entries(commit.tree)}
-            if not names & {RECORD, b"segment"}:
+            modes = {name: mode for mode, name, _ in self._entries(commit.tree)}
+            if modes.get(RECORD) != FILE_MODE and (RECORD in modes or modes.get(b"segment") != TREE_MODE):
                 yield f"commit {oid}: its tree holds no record"
                 continue
-            for name in sorted(names - _TOP):
+            for name in sorted(modes.keys() - _TOP):
                 yield f"commit {oid}: {name.decode('utf-8', 'replace')!r} is nothing that lies beside a record"
             faults = list(self._faults_of_tree(commit.tree))
             yield from (f"commit {oid}: {fault}" for fault in faults)
