@@ -26,8 +26,8 @@ from roar.records.model import Record
 from roar.records.named import Collection, Label
 from roar.records.summary import command_line
 
-AT_ONCE = 1000
-"""Records handed on together."""
+AT_ONCE, FILES_AT_ONCE = 1000, 50_000
+"""So many records, and files of theirs, are handed on together. A single job may have more."""
 
 Batch = tuple[list[tuple[str, tuple[Any, ...], list[Any], list[Any], list[Any]]], list[tuple[str, str, bool]]]
 """Records as (id, the rest of the row, files, what it corrects, what it names); what could not be read, why, and
@@ -39,12 +39,13 @@ def batches(repo: Repository, items: Iterable[Stored | Broken]) -> Iterator[Batc
     decoder = codec.Decoder()
     with Reader(repo) as reader:
         batch: Batch = ([], [])
+        files = 0
         try:
             for item in items:
-                _take(batch, decoder, reader, item)
-                if len(batch[0]) >= AT_ONCE:
+                files += _take(batch, decoder, reader, item)
+                if len(batch[0]) >= AT_ONCE or files >= FILES_AT_ONCE:
                     yield batch
-                    batch = ([], [])
+                    batch, files = ([], []), 0
         except GitError:  # what a chain gave before it broke is not lost
             yield batch
             raise
@@ -104,19 +105,20 @@ def _next(pipe: IO[bytes]) -> Any:
     return marshal.loads(data) if size and len(data) == size else None
 
 
-def _take(batch: Batch, decoder: codec.Decoder, reader: Reader, item: Stored | Broken) -> None:
+def _take(batch: Batch, decoder: codec.Decoder, reader: Reader, item: Stored | Broken) -> int:
+    """Add a record, or why it is none, to the batch; gives the number of its files."""
     records, broken = batch
     if isinstance(item, Broken):
         broken.append((item.commit, item.reason, item.lasting))
-        return
+        return 0
     try:
         record = decoder.decode(item.body)
     except RecordError as error:
         broken.append((item.commit, error.message, True))
-        return
+        return 0
     if record.kind not in codec.KINDS:
         broken.append((item.commit, f"records of kind {record.kind!r} are not known to this roar", True))
-        return
+        return 0
     identifier = codec.identify(record, item.body)
     uses: list[Any] = []
     if isinstance(record, Job):
@@ -127,16 +129,19 @@ def _take(batch: Batch, decoder: codec.Decoder, reader: Reader, item: Stored | B
             uses = list(_listed(record, record.inputs, record.outputs))
     corrects = [(target, record.kind) for target in _corrects(record)]
     records.append((identifier, _row(item, record), uses, corrects, _names(record)))
+    return len(uses)
 
 
 def _uses(reader: Reader, item: Stored, job: Job) -> Iterator[tuple[bool, str, str | None, int, bool]]:
     """Each file of a job as (is output, path, hash, size, is code)."""
     if not job.input_shards and not job.output_shards:
         return _listed(job, job.inputs, job.outputs)
-    return _listed(job, read.inputs(reader, item.place, job), read.outputs(reader, item.place, job))
+    return _listed(job, read.each_input(reader, item.place, job), read.each_output(reader, item.place, job))
 
 
-def _listed(job: Job, inputs: list[File], outputs: list[File]) -> Iterator[tuple[bool, str, str | None, int, bool]]:
+def _listed(
+    job: Job, inputs: Iterable[File], outputs: Iterable[File]
+) -> Iterator[tuple[bool, str, str | None, int, bool]]:
     kept = job.code.kept
     for output, used in ((False, inputs), (True, outputs)):
         for file in used:

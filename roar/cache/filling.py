@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roar.cache.database import Connection, rows, value
-from roar.cache.extract import Batch
+from roar.cache.extract import FILES_AT_ONCE, Batch
 from roar.cache.tables import SEARCHES
 
 _REMEMBERED = 500_000
@@ -83,13 +83,15 @@ class Filling:
         self._insert_files(uses)
 
     def _insert_files(self, uses: list[tuple[int, Any]]) -> None:
-        paths = self._paths.rows({use[1] for _, use in uses})
-        hashes = self._hashes.rows({use[2] for _, use in uses if use[2] is not None})
-        insert(
-            self._connection,
-            "files",
-            [(n, out, paths[p], hashes[h] if h else None, size, code) for n, (out, p, h, size, code) in uses],
-        )
+        for start in range(0, len(uses), FILES_AT_ONCE):
+            some = uses[start : start + FILES_AT_ONCE]
+            paths = self._paths.rows({use[1] for _, use in some})
+            hashes = self._hashes.rows({use[2] for _, use in some if use[2] is not None})
+            insert(
+                self._connection,
+                "files",
+                [(n, out, paths[p], hashes[h] if h else None, size, code) for n, (out, p, h, size, code) in some],
+            )
 
 
 def _correct(connection: Connection) -> None:

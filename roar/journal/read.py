@@ -233,16 +233,28 @@ def overlay(reader: Reader, place: str, beside: bytes = b"files") -> dict[str, s
 
 def inputs(reader: Reader, place: str, job: Job) -> list[File]:
     """All inputs of a job, its manifests included. Raises ``RecordError`` or ``GitError``."""
-    return job.inputs + _shards(reader, place, b"in", job.input_shards)
+    return list(each_input(reader, place, job))
 
 
 def outputs(reader: Reader, place: str, job: Job) -> list[File]:
     """All outputs of a job, its manifests included. Raises ``RecordError`` or ``GitError``."""
-    return job.outputs + _shards(reader, place, b"out", job.output_shards)
+    return list(each_output(reader, place, job))
 
 
-def _shards(reader: Reader, place: str, side: bytes, shards: list[Shard]) -> list[File]:
-    return [file for shard in shards for file in files_of(reader, place, side, shard)]
+def each_input(reader: Reader, place: str, job: Job) -> Iterator[File]:
+    """The same one by one, for there may be millions."""
+    return _each(reader, place, b"in", job.inputs, job.input_shards)
+
+
+def each_output(reader: Reader, place: str, job: Job) -> Iterator[File]:
+    """The same one by one, for there may be millions."""
+    return _each(reader, place, b"out", job.outputs, job.output_shards)
+
+
+def _each(reader: Reader, place: str, side: bytes, files: list[File], shards: list[Shard]) -> Iterator[File]:
+    yield from files
+    for shard in shards:
+        yield from files_of(reader, place, side, shard)
 
 
 def files_of(reader: Reader, place: str, side: bytes, shard: Shard) -> Iterator[File]:
