@@ -103,7 +103,7 @@ def put(repo: Repository, values: dict[str, Any]) -> str:
     beside: dict[bytes, bytes] = {}
     for side, name in ((b"in", "input"), (b"out", "output")):
         files = [File.model_validate(part) for part in values[f"{name}s"]]
-        inline, shards, tree = manifests.split(files, side)
+        inline, shards, tree = manifests.split(files, side, lambda file: file)
         values = {**values, f"{name}s": inline, f"{name}_shards": shards}
         beside |= tree
     for part in values["code"].get("overlay", []):

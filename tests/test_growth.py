@@ -262,7 +262,7 @@ def files(count: int, folder: str = "flat", changed: frozenset[int] = frozenset(
 def stored(repo: Repository, files: list[File]) -> tuple[str, int]:
     """Record a job that read these; gives its place and the bytes that came into the repository."""
     before = size_of(repo)
-    _, shards, tree = manifests.split(files, b"in")
+    _, shards, tree = manifests.split(files, b"in", lambda file: file)
     values = make.fields("train", {}, {}, at=1)
     make.append(repo, lambda clock, writer: make.draft({**values, "input_shards": shards}, clock, writer), tree)
     return next(oid for ref, oid in read.tips(repo).items() if ref.startswith("refs/roar/jobs/")), size_of(
@@ -301,7 +301,7 @@ def test_the_second_run_over_a_large_data_set_adds_only_what_changed(repo: Repos
 
 def test_pieces_have_a_measure_and_are_few(repo: Repository) -> None:
     many = [File(path=f"d{n % 40_000:05}/{n}", hash="cd" * 32, size=1) for n in range(80_000)]
-    _, shards, tree = manifests.split(many, b"in")
+    _, shards, tree = manifests.split([*many], b"in", lambda file: file)
     assert max(map(len, tree.values())) < 1_000_000
     assert len(shards) <= manifests.INLINE_SHARDS
     assert {shard.level for shard in shards} == {1}

@@ -59,7 +59,7 @@ def test_paths() -> None:
 def test_manifests() -> None:
     for case in cases("manifests"):
         files = [File.model_validate(part) for part in vectors.made_up(case["files"])]
-        inline, shards, made = manifests.split(files, b"in")
+        inline, shards, made = manifests.split(files, b"in", lambda file: file)
         assert not inline
         assert [json.loads(codec.encode(shard)) for shard in shards] == case["shards"]
         assert {path.decode(): len(body) for path, body in made.items()} == {

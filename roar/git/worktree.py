@@ -15,22 +15,24 @@ from roar.git import program
 from roar.git.repository import Repository
 
 _GIT_NAME = re.compile(r"[/\\](\.git|git~)")
+_AT_ONCE = 50_000
+"""Paths that one git is asked of."""
 _NOT_SEEN = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
 """Characters that HFS+ takes no notice of in names, as git knows them (utf8.c, ``next_hfs_char``)."""
 
 
 def blobs_at(repo: Repository, commit: str, paths: list[str]) -> dict[str, str]:
     """The blob id of each of the paths that the commit has as a file. Raises ``GitError``."""
-    plain = [p for p in paths if "\n" not in p]
     found: dict[str, str] = {}
-    if plain:
+    for start in range(0, len(paths), _AT_ONCE):
+        plain = [p for p in paths[start : start + _AT_ONCE] if "\n" not in p]
         names = "".join(f"{commit}:{p}\n" for p in plain).encode("utf-8", "surrogateescape")
         out = repo.ask("cat-file", "--buffer", "--batch-check=%(objectname) %(objecttype)", stdin=names)
         for path, line in zip(plain, out.split(b"\n"), strict=False):
             words = line.split(b" ")
             if len(words) == 2 and words[1] == b"blob":
                 found[path] = words[0].decode()
-    for path in set(paths).difference(plain):
+    for path in {p for p in paths if "\n" in p}:
         line = repo.ask("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
         if line:
             found[path] = line.split(b"\t")[0].split(b" ")[2].decode()

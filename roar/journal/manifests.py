@@ -9,8 +9,8 @@ piece it falls into, and no others. When there are many shards their list is cut
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from roar.errors import RecordError
 from roar.hashing import digest_bytes
@@ -27,19 +27,34 @@ _MOST_LEVELS = 8
 MOST_FILES = 10_000_000
 """A shard that is said to hold more is not read."""
 
+
+class Listed(Protocol):
+    """A file, or what stands for one until it is written."""
+
+    @property
+    def path(self) -> str:
+        """As a record spells it."""
+
+
 T = TypeVar("T")
+L = TypeVar("L", bound=Listed)
 
 
-def split(files: list[File], side: bytes) -> tuple[list[File], list[Shard], dict[bytes, bytes]]:
-    """The files to write inline, or the shards instead, and the manifests by their path in the tree."""
-    files = sorted(files, key=lambda f: f.path)
+def split(
+    files: list[L], side: bytes, as_file: Callable[[L], File]
+) -> tuple[list[File], list[Shard], dict[bytes, bytes]]:
+    """The files to write inline, or the shards instead, and the manifests by their path in the tree.
+
+    The list of files is emptied on the way: what is in a manifest needs no other room.
+    """
+    files.sort(key=lambda f: f.path)
     if len(files) <= INLINE_FILES:
-        return files, [], {}
+        return [as_file(file) for file in files], [], {}
     manifests: dict[bytes, bytes] = {}
     shards = []
-    for piece in _pieces(files, _cut_files):
+    for piece in _pieces(_taken(files), _cut_files):
         folder = _common({os.path.dirname(to_bytes(file.path)) for file in piece})
-        shards.append(_shard(manifests, side, piece, folder, len(piece), 0))
+        shards.append(_shard(manifests, side, [as_file(file) for file in piece], folder, len(piece), 0))
     while len(shards) > INLINE_SHARDS:
         lower, shards = shards, []
         for part in _pieces(lower, _cut_shards):
@@ -66,17 +81,25 @@ def _common(folders: set[bytes]) -> bytes:
         return b""
 
 
-def _pieces(parts: list[T], cut: Callable[[T, T, int], bool]) -> Iterator[list[T]]:
+def _taken(parts: list[T]) -> Iterator[T]:
+    """The parts, each taken out of the list."""
+    parts.reverse()
+    while parts:
+        yield parts.pop()
+
+
+def _pieces(parts: Iterable[T], cut: Callable[[T, T, int], bool]) -> Iterator[list[T]]:
     """The parts in pieces; ``cut`` is asked before each part: with it, with the one before, with the piece's length."""
-    start = 0
-    for at in range(1, len(parts)):
-        if cut(parts[at], parts[at - 1], at - start):
-            yield parts[start:at]
-            start = at
-    yield parts[start:]
+    piece: list[T] = []
+    for part in parts:
+        if piece and cut(part, piece[-1], len(piece)):
+            yield piece
+            piece = []
+        piece.append(part)
+    yield piece
 
 
-def _cut_files(file: File, before: File, length: int) -> bool:
+def _cut_files(file: Listed, before: Listed, length: int) -> bool:
     if length < _FEWEST_FILES or length >= _MOST_FILES:
         return length >= _MOST_FILES
     if os.path.dirname(file.path) != os.path.dirname(before.path):

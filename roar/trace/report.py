@@ -8,7 +8,8 @@ byte was changed or lost; and a report without an end line says that the tracer 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from array import array
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, TypedDict
 
 import orjson
@@ -21,6 +22,8 @@ SAME = "same"
 """The state after, where it is the one before."""
 KEPT_PROCESSES = 256
 """So many processes are described one by one; the others are counted."""
+KEPT_FILES = 20_000
+"""So many files of a report are kept in memory, 2 KB each; the others are read again each time."""
 ABSENT = ("ENOENT", "ENOTDIR")
 """How a look-up fails where nothing is. Every other errno is of something that is there."""
 REFUSED = ("EACCES", "EPERM")
@@ -61,13 +64,38 @@ class SeenFile(TypedDict, total=False):
     link_target: str
 
 
-class Report:
-    """What the tracer saw."""
+class SeenFiles:
+    """The files of a report, in its order, as often as one likes while the report is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._kept: list[SeenFile] = []
+        self._places = array("Q")
+
+    def add(self, line: SeenFile, place: int) -> None:
+        """Add the file that the line at this place of the report tells of."""
+        if len(self._kept) < KEPT_FILES:
+            self._kept.append(line)
+        else:
+            self._places.append(place)
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self._places)
+
+    def __iter__(self) -> Iterator[SeenFile]:
+        yield from self._kept
+        for place in self._places:
+            self._file.seek(place)
+            yield _parsed(self._file.readline())
+
+
+class Report:
+    """What the tracer saw, by a report that must stay open."""
+
+    def __init__(self, file: IO[bytes]) -> None:
         self.start: dict[str, Any] = {}
         self.end: dict[str, Any] = {}
-        self.files: list[SeenFile] = []
+        self.files = SeenFiles(file)
         self.processes: list[dict[str, Any]] = []
         self.process_count = 0
         self.programs: set[tuple[str, str]] = set()
@@ -89,12 +117,13 @@ class Report:
 
 def read(file: IO[bytes]) -> Report:
     """The report in a file, from where it stands to its end. It is never held in memory as a whole."""
-    report = Report()
+    report = Report(file)
+    place = file.tell()
     failed: dict[str, list[str]] = {}
     take: dict[str, Callable[[Any], None]] = {
         "start": report.start.update,
         "end": report.end.update,
-        "file": lambda line: _file(report, line),
+        "file": lambda line: report.files.add(line, place),
         "process": lambda line: _process(report, line),
         "failed": lambda line: failed.setdefault(line["errno"], []).append(line["path"]),
         "connect": report.connects.append,
@@ -112,20 +141,17 @@ def read(file: IO[bytes]) -> Report:
             take[line["kind"]](line)
         elif line["kind"] == "seal":
             seals.append(line["blake3"])
+        place += len(text)
     # Without an end, the tracer's death explains what is missing. Reports of earlier tracers have no seal.
     expected = seals or (report.end and (report.start.get("sealed") or not report.start))
     if expected and (seals != [sealed.hash] or not last.endswith(b"\n")):
         report.unreadable = max(1, report.unreadable)
-    existed = {file["path"] for file in report.files if file.get("existed")} if failed else set()
-    report.failed = [path for errno in ABSENT for path in failed.get(errno, ()) if path not in existed]
+    absent = [path for errno in ABSENT for path in failed.get(errno, ())]
+    names = set(absent)
+    existed = {file["path"] for file in report.files if file["path"] in names and file.get("existed")} if names else ()
+    report.failed = [path for path in absent if path not in existed]
     report.refused = [path for errno in REFUSED for path in failed.get(errno, ())]
     return report
-
-
-def _file(report: Report, line: SeenFile) -> None:
-    if "before" in line and line["before"] == line.get("after"):
-        line["after"] = line["before"]  # one of two equal ones: a third of the memory of a job of a million inputs
-    report.files.append(line)
 
 
 def _process(report: Report, line: dict[str, Any]) -> None:
@@ -139,17 +165,22 @@ def _process(report: Report, line: dict[str, Any]) -> None:
 def _line(text: bytes) -> dict[str, Any] | None:
     """One line, or None when something in it is not as it should be. Unknown kinds are taken as they are."""
     try:
-        line = orjson.loads(text)
+        line = _parsed(text)
     except orjson.JSONDecodeError:
         return None
     if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
         return None
-    if line["kind"] == "file" and line.get("after", SAME) == SAME:
+    required, checks = _SHAPES.get(line["kind"], _NO_SHAPE)
+    return line if _fits(line, required, checks) else None
+
+
+def _parsed(text: bytes) -> Any:
+    line = orjson.loads(text)
+    if isinstance(line, dict) and line.get("kind") == "file" and line.get("after", SAME) == SAME:
         # Absent: nothing that the job did by this name can have changed the file. Without anything to be the same as,
         # the line is as wrong as it looks.
         line["after"] = line.get("before", SAME)
-    required, checks = _SHAPES.get(line["kind"], _NO_SHAPE)
-    return line if _fits(line, required, checks) else None
+    return line
 
 
 Check = Callable[[Any], bool]

@@ -42,8 +42,14 @@ def record_report(repo: Repository, path: str) -> str:
     Raises ``RecordError`` when the file is no such report, and what ``record`` raises.
     """
     with open(path, "rb") as file:
-        first = file.readline()
-        report = reports.read(file)
+        run = _run(repo, path, file.readline())
+        identifier = record(run, reports.read(file)).id
+    os.unlink(path)
+    return identifier
+
+
+def _run(repo: Repository, path: str, first: bytes) -> Run:
+    """The run that the first line of a saved report tells of. Raises ``RecordError``."""
     try:
         known = json.loads(first)
         known["redirects"] = tuple((fd, fs(name), append) for fd, name, append in known["redirects"])
@@ -54,12 +60,9 @@ def record_report(repo: Repository, path: str) -> str:
         for field in ("tags", "hints"):
             known[field] = tuple((fs(name), fs(value)) for name, value in known.get(field, ()))
         known["session_name"] = fs(known["session_name"]) if known.get("session_name") else None
-        run = Run(repo, argv, cwd, fs(branch) if branch else None, known.pop("commit"), environ, **known)
+        return Run(repo, argv, cwd, fs(branch) if branch else None, known.pop("commit"), environ, **known)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path} is no report of roar: {error}") from error
-    identifier = record(run, report).id
-    os.unlink(path)
-    return identifier
 
 
 def _context(run: Run) -> bytes:

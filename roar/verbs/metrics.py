@@ -16,6 +16,7 @@ from roar.hashing import digest_bytes
 from roar.paths import fs, is_outside
 from roar.records.job import File, Metrics
 from roar.redact import BUILT_IN, find_secrets, is_secret_name
+from roar.verbs.met import Met
 
 MAX_BYTES = 64 << 10
 """A larger file is data."""
@@ -30,7 +31,7 @@ _MOST_STEPS = 1000
 """Parts of a file's value that are visited. Those of YAML may hold each other, and so have no end."""
 
 
-def of_outputs(top: str, outputs: Iterable[File], rules: Redact = BUILT_IN) -> list[Metrics]:
+def of_outputs(top: str, outputs: Iterable[File | Met], rules: Redact = BUILT_IN) -> list[Metrics]:
     """The numbers in the JSON, YAML, CSV and TSV files among a job's outputs inside the work tree ``top``.
 
     A file whose content is no longer what was recorded gives none, and so do names that ``rules`` take for secrets'.

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
 from stat import S_ISLNK, S_ISREG
 
 from roar.hashing import digest_file, digest_link
 from roar.paths import below, from_fs, fs
-from roar.records.job import File, Incomplete, LeftOut, Pointer
+from roar.records.job import Incomplete, LeftOut, Pointer
 from roar.stamps import Stamps
 from roar.trace.report import Report, SeenFile, Stat
 from roar.trace.scope import Scope
+from roar.verbs.met import Met
 from roar.verbs.pointers import annexed
 
 CLOCK_TICK_NS = 20_000_000
 """Two writes closer than this may leave the same time stamp: a kernel tick is 1 to 10 ms."""
 _EXAMPLES = 3
-_REGULAR = {"mode": 0o100644}
 _NEEDS_NO_EXAMPLE = ("package", "system")
 
 Known = tuple[str | None, str | None]
@@ -30,13 +32,11 @@ Known = tuple[str | None, str | None]
 
 
 class Observed:
-    """What belongs to the record, and what does not. Paths are spelled as in records. Takes the report's files away."""
+    """What belongs to the record, and what does not. Paths are spelled as in records."""
 
     def __init__(self, report: Report, scope: Scope, stamps: Stamps) -> None:
-        self.inputs: list[File] = []
-        self.outputs: list[File] = []
-        self.on_disk: set[str] = set()
-        """Inputs whose content is still there."""
+        self.inputs: list[Met] = []
+        self.outputs: list[Met] = []
         self.executed: set[str] = set()
         self.incomplete: list[Incomplete] = []
         self.annexed: dict[str, Pointer] = {}
@@ -44,14 +44,11 @@ class Observed:
         self._scope = scope
         self._stamps = stamps
         self._began_ns: int = report.start.get("time_ns", 0)
-        files = report.files + _inside_moved_folders(report.files)
-        report.files = []  # so that each can go when it has been looked at: a job may have a million
-        self._moved = {f["renamed_from"]: f for f in files if "renamed_from" in f}
+        moved = _inside_moved_folders(report.files)
+        self._moved = {f["renamed_from"]: f for f in chain(report.files, moved) if "renamed_from" in f}
         self._counts: Counter[tuple[str, bool]] = Counter()
         self._examples: dict[tuple[str, bool], list[str]] = {}
-        files.reverse()
-        while files:
-            file = files.pop()
+        for file in chain(report.files, moved):
             if file.get("type") != "directory":
                 self._take(file)
         for name in report.refused:
@@ -129,10 +126,9 @@ class Observed:
         known, why = (file["before_hash"], None) if "before_hash" in file else self._content_before(file)
         if known is None:
             self.incomplete.append(Incomplete(reason="input-unknown", detail=f"{name}: {why}"))
-        elif "before_hash" not in file and "after" in file:
-            self.on_disk.add(name)
+        kept = known is not None and "before_hash" not in file and "after" in file
         size, mode = (before["size"], before["mode"]) if before else (0, 0o100644)
-        self.inputs.append(_file(path=name, hash=known, size=size, mode=mode, asked=self._asked(file), unknown=why))
+        self.inputs.append(Met(name, known, size, mode, asked=self._asked(file), unknown=why, kept=kept))
 
     def _add_output(self, file: SeenFile, name: str) -> None:
         after = file["after"]
@@ -147,17 +143,9 @@ class Observed:
             known, why = None, f"cannot be read: {error.strerror}"
         if known is None:
             self.incomplete.append(Incomplete(reason="output-unknown", detail=f"{name}: {why}"))
-        self.outputs.append(
-            _file(
-                path=name,
-                hash=known,
-                size=after["size"],
-                mode=after["mode"],
-                change="modified" if file.get("existed") else "created",
-                asked=self._asked(file),
-                unknown=why,
-            )
-        )
+        change = "modified" if file.get("existed") else "created"
+        asked = self._asked(file)
+        self.outputs.append(Met(name, known, after["size"], after["mode"], change, asked=asked, unknown=why))
 
     def _asked(self, file: SeenFile) -> str | None:
         """A name that led to the file through a symbolic link, one inside the work tree if there is any."""
@@ -198,19 +186,12 @@ class Observed:
         return digest.hash, None
 
 
-def _file(**fields: str | int | None) -> File:
-    """A file by what is known of it. Naming defaults, too, would double its memory."""
-    known = {name: value for name, value in fields.items() if value is not None and value != _REGULAR.get(name)}
-    return File.model_validate(known)
-
-
-def _inside_moved_folders(files: list[SeenFile]) -> list[SeenFile]:
+def _inside_moved_folders(files: Iterable[SeenFile]) -> list[SeenFile]:
     """The files that moved with a renamed folder and that the job did not touch otherwise: gone there, new here."""
-    known = {f["path"] for f in files}
+    folders = [f for f in files if f.get("type") == "directory" and "renamed_from" in f and f.get("after")]
+    known = {f["path"] for f in files} if folders else set()
     found: list[SeenFile] = []
-    for folder in files:
-        if folder.get("type") != "directory" or "renamed_from" not in folder or not folder.get("after"):
-            continue
+    for folder in folders:
         new, old = fs(folder["path"]), fs(folder["renamed_from"])
         for where, _, names in os.walk(new):
             for name in names:

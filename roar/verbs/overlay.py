@@ -13,9 +13,10 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
 from roar.paths import below, from_fs, fs, is_outside
-from roar.records.job import File, OverlayFile
+from roar.records.job import OverlayFile
 from roar.verbs.elsewhere import Other, Others
 from roar.verbs.kept import Overlay, Wanted, size_words
+from roar.verbs.met import Met
 from roar.verbs.observe import Observed
 from roar.verbs.submodules import Finder, Nested
 
@@ -41,7 +42,7 @@ def build(
     inside = {f.path: f for f in seen.inputs if not is_outside(f.path) and f.path not in seen.annexed}
     tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
     untracked, tracked_here = [], []
-    finder, nested = Finder(repo), dict[Nested, list[File]]()
+    finder, nested = Finder(repo), dict[Nested, list[Met]]()
     with Reader(repo) as reader:
         for path, file in inside.items():
             blob = tracked.get(fs(path))
@@ -50,7 +51,7 @@ def build(
                 nested.setdefault(around, []).append(file)
             elif blob is None:
                 untracked.append(file)
-            elif path in seen.on_disk:
+            elif file.kept:
                 tracked_here.append((file, blob))
             elif file.hash and digest_bytes(reader.body(blob, "blob")) == file.hash:
                 overlay.blobs[path] = blob
@@ -61,20 +62,20 @@ def build(
         if fs(path) in tracked:
             overlay.entries.append(OverlayFile(path=path, state="deleted"))
     asked_for = seen.executed | {path for path in inside if path not in overlay.blobs and _name(path) in scripts}
-    _untracked(repo, overlay, [f for f in untracked if f.path in seen.on_disk], asked_for)
-    nested = {each: [f for f in files if f.path in seen.on_disk] for each, files in nested.items()}
-    outside = [f for f in seen.inputs if is_outside(f.path) and f.path in seen.on_disk]
+    _untracked(repo, overlay, [f for f in untracked if f.kept], asked_for)
+    nested = {each: [f for f in files if f.kept] for each, files in nested.items()}
+    outside = [f for f in seen.inputs if is_outside(f.path) and f.kept]
     _other_repositories(repo, overlay, nested, outside, asked_for)
     overlay.entries.sort(key=lambda e: e.path)
     return overlay
 
 
 def _other_repositories(
-    repo: Repository, overlay: Overlay, nested: dict[Nested, list[File]], outside: list[File], asked_for: set[str]
+    repo: Repository, overlay: Overlay, nested: dict[Nested, list[Met]], outside: list[Met], asked_for: set[str]
 ) -> None:
     """Sort the files of submodules, and of other repositories inside and outside of the work tree."""
     root = repo.require_work_tree()
-    others, elsewhere = Others(), dict[Other, list[File]]()
+    others, elsewhere = Others(), dict[Other, list[Met]]()
     for file in outside:
         other = others.around(fs(file.path))
         if other is not None:
@@ -93,7 +94,7 @@ def _other_repositories(
         _elsewhere(overlay, root, other, elsewhere[other], asked_for)
 
 
-def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]], *, filtered: bool = True) -> None:
+def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[Met, str]], *, filtered: bool = True) -> None:
     """Sort tracked files that are as the job read them: clean, maybe through git's filters, or kept as modified."""
     modified = []
     for file, blob in files:
@@ -117,7 +118,7 @@ def _tracked(repo: Repository, overlay: Overlay, files: list[tuple[File, str]], 
             overlay.add(file.path, "modified", data, file.mode)
 
 
-def _unknown(repo: Repository, overlay: Overlay, files: list[File], asked_for: set[str]) -> None:
+def _unknown(repo: Repository, overlay: Overlay, files: list[Met], asked_for: set[str]) -> None:
     """Name the code of a nested repository that git cannot tell anything of."""
     for file in files:
         if _is_code(file.path) or (file.path in asked_for and b"\0" not in (_bytes(repo, file.path) or b"\0")):
@@ -125,26 +126,26 @@ def _unknown(repo: Repository, overlay: Overlay, files: list[File], asked_for: s
 
 
 def _nested(
-    overlay: Overlay, folder: str, repo: Repository, commit: str, files: list[File], asked_for: set[str]
+    overlay: Overlay, folder: str, repo: Repository, commit: str, files: list[Met], asked_for: set[str]
 ) -> None:
     """Sort the files of a submodule as its own commit has them."""
     inner = overlay.within(repo.require_work_tree())
     names = {fs(f.path)[len(folder) + 1 :]: f for f in files}
     blobs = worktree.blobs_at(repo, commit, list(names))
-    own = {name: file.model_copy(update={"path": from_fs(name)}) for name, file in names.items()}
+    own = {name: file._replace(path=from_fs(name)) for name, file in names.items()}
     _tracked(repo, inner, [(own[name], blob) for name, blob in blobs.items()])
     others = [file for name, file in own.items() if name not in blobs]
     _untracked(repo, inner, others, {from_fs(name) for name, file in names.items() if file.path in asked_for})
     overlay.take_in(inner, folder)
 
 
-def _elsewhere(overlay: Overlay, root: str, other: Other, files: list[File], asked_for: set[str]) -> None:
+def _elsewhere(overlay: Overlay, root: str, other: Other, files: list[Met], asked_for: set[str]) -> None:
     """Sort the files of another repository as its commit has them. Large data that was changed is only data."""
     inner = overlay.within(other.folder)
     names = {below(os.path.join(root, fs(f.path)), other.folder) or "": f for f in files}
     blobs = worktree.blobs_at(other.repo, other.commit, list(names))
     asked = {from_fs(name) for name, file in names.items() if file.path in asked_for}
-    own = {name: file.model_copy(update={"path": from_fs(name)}) for name, file in names.items()}
+    own = {name: file._replace(path=from_fs(name)) for name, file in names.items()}
     clean = worktree.stored_blob_ids(other.repo, list(blobs), filtered=False)
     inner.blobs = {own[name].path: blob for name, blob in blobs.items() if clean.get(name) == blob}
     changed = [(file, blobs[name]) for name, file in own.items() if name in blobs and file.path not in inner.blobs]
@@ -156,7 +157,7 @@ def _elsewhere(overlay: Overlay, root: str, other: Other, files: list[File], ask
     overlay.take_in_other(inner, other, from_fs(inside or other.folder))
 
 
-def _untracked(repo: Repository, overlay: Overlay, files: list[File], asked_for: set[str]) -> None:
+def _untracked(repo: Repository, overlay: Overlay, files: list[Met], asked_for: set[str]) -> None:
     """Keep what is code or configuration; of code, say what is not kept. Programs in machine code are data."""
     telling = [f for f in files if f.path in asked_for or _is_code(f.path) or _is_configuration(f.path)]
     ignored = worktree.ignored(repo, [fs(f.path) for f in telling])

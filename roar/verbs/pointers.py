@@ -9,7 +9,8 @@ from roar.git import worktree
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.paths import OPEN, fs
-from roar.records.job import File, Pointer
+from roar.records.job import Pointer
+from roar.verbs.met import Met
 
 MAX_BYTES = 1024
 """No pointer is larger; git-lfs says so of its own (docs/spec.md there)."""
@@ -34,8 +35,8 @@ def annexed(path: str) -> Pointer | None:
 
 
 def with_pointers(
-    repo: Repository, inputs: list[File], known: dict[str, Pointer], filtered: dict[str, str]
-) -> list[File]:
+    repo: Repository, inputs: list[Met], known: dict[str, Pointer], filtered: dict[str, str]
+) -> list[Met]:
     """The inputs with the pointers that there are: ``known`` ones, those of ``filtered`` blobs, and DVC's."""
     found = dict(known)
     small = {blob for blob, size in worktree.sizes(repo, filtered.values()).items() if size <= MAX_BYTES}
@@ -49,7 +50,7 @@ def with_pointers(
             found[file.path] = pointer
     if not found:
         return inputs
-    return [f.model_copy(update={"pointer": found[f.path]}) if f.path in found else f for f in inputs]
+    return [f._replace(pointer=found[f.path]) if f.path in found else f for f in inputs]
 
 
 class Dvc:
@@ -60,7 +61,7 @@ class Dvc:
         self._repositories: dict[str, bool] = {}
         self._folders: dict[str, Pointer | None] = {"": None}
 
-    def pointer(self, file: File) -> Pointer | None:
+    def pointer(self, file: Met) -> Pointer | None:
         """That of a file, or of a folder around it. Whether the content is still that of the pointer is not checked."""
         path = fs(file.path)
         folder = os.path.dirname(path)

@@ -20,7 +20,7 @@ from roar.git.repository import Repository
 from roar.journal import manifests, spool
 from roar.journal.append import append
 from roar.journal.entry import Entry
-from roar.paths import below, from_fs, fs, is_outside, to_bytes
+from roar.paths import below, from_fs, fs, is_outside
 from roar.records.ids import clock_of
 from roar.records.job import (
     Code,
@@ -28,7 +28,6 @@ from roar.records.job import (
     Endpoint,
     Environment,
     Exit,
-    File,
     Hint,
     Incomplete,
     Job,
@@ -46,6 +45,7 @@ from roar.trace.report import Report
 from roar.trace.scope import Scope
 from roar.verbs import metrics, overlay, pointers, sessions, tracked
 from roar.verbs.kept import Overlay
+from roar.verbs.met import Met, as_file
 from roar.verbs.observe import Observed, relative_to, vain_lookups
 
 _NOTHING = contextlib.nullcontext()
@@ -151,7 +151,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     wanted = (run.configuration or load(repo)).settings
     stamps = Stamps(repo.own_dir)
     try:
-        read = [fs(f["path"]) for f in report.files if f.get("read")]
+        read = (fs(f["path"]) for f in report.files if f.get("read"))
         devices = [f["path"] for f in report.files if f.get("type") == "device"]
         blind = _gaps(report)
         programs = [(fs(a), fs(p)) for a, p in report.programs]
@@ -166,7 +166,8 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     vain = vain_lookups(report, root)
     limits = wanted.overlay._replace(enabled=wanted.overlay.enabled and not run.without_overlay)
     kept = overlay.build(repo, run.commit, seen, vain, _scripts(report), (limits, wanted.redact))
-    inputs = [f.model_copy(update={"blob": kept.blobs[f.path]}) if f.path in kept.blobs else f for f in seen.inputs]
+    inputs = [f._replace(blob=kept.blobs[f.path]) if f.path in kept.blobs else f for f in seen.inputs]
+    seen.inputs = []
     inputs = pointers.with_pointers(repo, inputs, seen.annexed, {path: kept.blobs[path] for path in kept.filtered})
     extra = (*wanted.environment.variables, *run.set_variables)
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, extra), wanted.redact)
@@ -174,13 +175,13 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     if command.root is None and any(is_outside(each.path) for each in kept.repositories):
         command = command.model_copy(update={"root": from_fs(root)})  # where they lie, seen from here
     tags, hints, hidden_in_them = said_of(run, wanted.redact)
-    fields, beside = _files(_as_recorded(inputs, run), _as_recorded(seen.outputs, run))
     gaps = _gaps_of_run(run, hidden + hidden_words + hidden_in_them)
     numbers: list[Metrics] = []
     try:
         numbers = metrics.of_outputs(root, seen.outputs, wanted.redact)
     except Exception as error:  # noqa: BLE001  whatever a result file holds, it may not cost the record
         gaps.append(Incomplete(reason="metrics-unread", detail=f"numbers in result files: {type(error).__name__}"))
+    fields, beside = _files(_as_recorded(inputs, run), _as_recorded(seen.outputs, run))
     fields |= _history(report, run.began_ns, wanted.redact)
     fields |= {
         "role": run.role,
@@ -285,19 +286,18 @@ def said_of(run: Run, rules: Redact) -> tuple[dict[str, str], list[tuple[str, st
     return tags, hints, hidden + sum(clean != ref for clean, ref in zip(hints, typed, strict=True))
 
 
-def _files(inputs: list[File], outputs: list[File]) -> tuple[dict[str, Any], dict[bytes, bytes]]:
-    in_files, in_shards, in_tree = manifests.split(inputs, b"in")
-    out_files, out_shards, out_tree = manifests.split(outputs, b"out")
+def _files(inputs: list[Met], outputs: list[Met]) -> tuple[dict[str, Any], dict[bytes, bytes]]:
+    in_files, in_shards, in_tree = manifests.split(inputs, b"in", as_file)
+    out_files, out_shards, out_tree = manifests.split(outputs, b"out", as_file)
     fields = {"inputs": in_files, "outputs": out_files, "input_shards": in_shards, "output_shards": out_shards}
     return fields, in_tree | out_tree
 
 
-def _as_recorded(files: list[File], run: Run) -> list[File]:
+def _as_recorded(files: list[Met], run: Run) -> list[Met]:
     """The files, those in places that stand for others named as they were there."""
     if not run.places:
         return files
-    named = [file.model_copy(update={"path": _recorded_path(file.path, run)}) for file in files]
-    return sorted(named, key=lambda file: to_bytes(file.path))
+    return [file._replace(path=_recorded_path(file.path, run)) for file in files]
 
 
 def _recorded_path(path: str, run: Run) -> str:

@@ -207,7 +207,9 @@ class Running:
         """Record what it did, once it has ended. Raises ``RoarError`` when it never began or cannot be recorded."""
         with os.fdopen(self._report, "rb") as file:
             file.seek(0)
-            report = reports.read(file)
+            return self._recorded(session, reports.read(file))
+
+    def _recorded(self, session: str, report: reports.Report) -> Ran:
         step = self.step
         if not report.started:
             why = report.end.get("error") or "it cannot be executed"

@@ -104,6 +104,18 @@ def test_a_whole_report_is_read_in_full(true_report: bytes) -> None:
     assert found.process_count == len(found.processes) == found.end["processes"]
 
 
+def test_files_that_are_not_kept_in_memory_are_read_again(
+    true_report: bytes, repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(repo, ["sh"], repo.require_work_tree(), "main", None, {})
+    whole = reports.read(io.BytesIO(true_report))
+    monkeypatch.setattr(reports, "KEPT_FILES", 2)
+    found = reports.read(io.BytesIO(true_report))
+    assert len(found.files) == len(whole.files) > 4
+    assert list(found.files) == list(whole.files)
+    assert describe(run, found) == describe(run, whole)
+
+
 def test_ten_thousand_damaged_reports(true_report: bytes) -> None:
     whole = reports.read(io.BytesIO(true_report))
     for number, raw in enumerate(mutations(true_report, 10_000, seed=1)):
