@@ -38,6 +38,8 @@ class Case:
     """The one mechanism that can."""
     machine: str = ""
     """The one machine that has what the program calls."""
+    shares_blocks: bool = False
+    """It needs a file system that does, as btrfs and XFS do."""
     flags: tuple[str, ...] = ()
     differs: bool = False
     """The output may differ from an untraced run (it names processes, say)."""
@@ -240,8 +242,11 @@ NAMES = [
          reads=("in",), writes=("out",)),
     Case("splice", c='int main(){ int p[2]; must(pipe(p),"pipe"); int i=must(open("in",O_RDONLY),"in"),o=must(open("out",O_WRONLY|O_CREAT,0644),"out"); must(splice(i,0,p[1],0,7,0),"splice"); must(splice(p[0],0,o,0,7,0),"splice"); }',
          reads=("in",), writes=("out",)),
-    Case("reflink", c='int main(){ int i=must(open("in",O_RDONLY),"in"),o=must(open("out",O_WRONLY|O_CREAT,0644),"out"); if(ioctl(o,0x40049409,i)) return 98; }',
-         reads=("in",), writes=("out",)),
+    Case("reflink", c='int main(){ int i=must(open("in",O_RDONLY),"in"),o=must(open("out",O_WRONLY|O_CREAT,0644),"out"); must(ioctl(o,FICLONE,i),"clone"); }',
+         reads=("in",), writes=("out",), shares_blocks=True),
+    Case("reflink_of_a_part", c="""int main(){ int i=must(open("in",O_RDONLY),"in"),o=must(open("old",O_RDWR),"old");
+             struct file_clone_range part={i,0,0,4096}; must(ioctl(o,FICLONERANGE,&part),"clone"); }""",
+         given={"in": "content" * 2000, "old": "what was there" * 1000}, reads=("in", "old"), writes=("old",), before=("old",), shares_blocks=True),
     Case("sqlite_in_place", py="import sqlite3\nd=sqlite3.connect('db')\nd.execute('create table t(x)')\nd.executemany('insert into t values(?)',[(i,) for i in range(99)])\nd.commit()", writes=("db",), listed=(".",)),
     Case("read_then_truncated", sh='x=$(cat in); echo "$x more" > in', reads=("in",), writes=("in",), before=("in",)),
     Case("update_in_place", py="f=open('in','r+b')\nf.seek(3)\nf.write(b'X')\nf.close()", reads=("in",), writes=("in",), before=("in",)),

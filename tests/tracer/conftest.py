@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,22 +77,48 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return build
 
 
+@pytest.fixture
+def sharing_blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], None]]:
+    """Mount a new file system that can share blocks between files over a folder, until the test's end."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        said = "neither mkfs.btrfs nor mkfs.xfs is installed"
+        for maker, size in (("mkfs.btrfs", 128 << 20), ("mkfs.xfs", 320 << 20)):
+            if shutil.which(maker):
+                image = tmp_path_factory.mktemp("image") / "disk"
+                image.touch()
+                os.truncate(image, size)
+                steps: tuple[list[str | Path], ...] = [maker, "-q", image], ["mount", "-o", "loop", image, folder]
+                done = [subprocess.run(step, capture_output=True, text=True, check=False) for step in steps]
+                if done[-1].returncode == 0:
+                    return mounted.append(folder)
+                said = done[-1].stderr.strip()
+        pytest.skip(f"no file system that shares blocks can be mounted: {said}")
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """With ROAR_TRACER_TABLE=docs/tracer.md: put what the battery found into the table of that file."""
     target = os.environ.get("ROAR_TRACER_TABLE")
     if target is None:
         return
-    columns = ("ptrace", "notify", "roar run")
+    columns = ("ptrace", "notify", "run, ptrace", "run, notify")
     outcomes: dict[str, dict[str, str]] = {}
     for outcome, word in (("passed", "yes"), ("skipped", "-"), ("failed", "**no**")):
         for report in terminalreporter.stats.get(outcome, ()):
             test, _, words = report.nodeid.rpartition("::")[2].rstrip("]").partition("[")
-            column, name = words.split("-", 1) if test == "test_battery" else ("roar run", words)
             if test in ("test_battery", "test_battery_in_run"):
+                column, name = words.split("-", 1)
                 limit = outcome == "skipped" and "a limit of" in str(report.longrepr)
+                column = column if test == "test_battery" else f"run, {column}"
                 outcomes.setdefault(name, {})[column] = "limit" if limit else word
     rows = [(case.name.replace("_", " "), *(outcomes.get(case.name, {}).get(c, "-") for c in columns)) for case in ALL]
-    head = f"| what is seen | {' | '.join(columns)} |\n|---|---|---|---|\n"
+    head = f"| what is seen | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}\n"
     page = Path(target)
     before, _, rest = page.read_text().partition("<!-- battery -->\n")
     after = rest.partition("<!-- /battery -->")[2]

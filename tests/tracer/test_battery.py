@@ -21,7 +21,7 @@ except ImportError:  # the tracer's tests need nothing else of roar
 
 def prepare(folder: Path, case: Case) -> None:
     """Lay out what the case is given: `x/` a folder, `x@` a symbolic link, `x!` a program."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for name, text in case.given.items():
         path = folder / name.rstrip("@!/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,12 +43,21 @@ def command_of(case: Case, compiled: Callable[..., Path]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
-def test_battery(case: Case, mechanism: str, traced: Traced, compiled: Callable[..., Path], tmp_path: Path) -> None:
+def test_battery(
+    case: Case,
+    mechanism: str,
+    traced: Traced,
+    compiled: Callable[..., Path],
+    tmp_path: Path,
+    sharing_blocks: Callable[[Path], None],
+) -> None:
     if case.root and os.geteuid() != 0:
         pytest.skip("needs root")
     if case.only and case.only != mechanism:
         pytest.skip(f"a limit of {mechanism}, see docs/tracer.md")
     command = command_of(case, compiled)
+    if case.shares_blocks:
+        sharing_blocks(tmp_path)
     prepare(tmp_path / "bare", case)
     bare = subprocess.run(command, cwd=tmp_path / "bare", capture_output=True, timeout=60, check=False)
     if bare.returncode == 98 and case.status != 98:

@@ -29,12 +29,6 @@ def recorded(tree: Path, git: Callable[..., str]) -> dict[str, Any]:
 SIDES = ("inputs", "outputs")
 
 
-def chosen_mechanism() -> str:
-    """What `roar run` takes here; the kernel decides."""
-    release = [int(part) for part in os.uname().release.split(".")[:2]]
-    return "notify" if release >= [6, 6] else "ptrace"
-
-
 def short(path: str) -> str:
     """A record's path as cases spell it."""
     return spelled(path).removeprefix(b"work/").decode("latin-1")
@@ -54,21 +48,32 @@ def contents(work: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
 def test_battery_in_run(
-    case: Case, tracer: Path, roar: Any, tree: Path, git: Callable[..., str], compiled: Callable[..., Path]
+    case: Case,
+    mechanism: str,
+    tracer: Path,
+    roar: Any,
+    tree: Path,
+    git: Callable[..., str],
+    compiled: Callable[..., Path],
+    sharing_blocks: Callable[[Path], None],
 ) -> None:
     if case.root and os.geteuid() != 0:
         pytest.skip("needs root")
-    if case.only and case.only != chosen_mechanism():
-        pytest.skip(f"a limit of {chosen_mechanism()}, see docs/tracer.md")
+    if case.only and case.only != mechanism:
+        pytest.skip(f"a limit of {mechanism}, see docs/tracer.md")
     command = command_of(case, compiled)
     work = tree / "work"
+    if case.shares_blocks:
+        sharing_blocks(work)
     prepare(work, case)
     given = contents(work)
-    done = roar("run", "-q", *command, cwd=work, code=None)
+    around = {"ROAR_TRACER_MECHANISM": mechanism, "GIT_DISCOVERY_ACROSS_FILESYSTEM": "1"}
+    done = roar("run", "-q", *command, cwd=work, code=None, **around)
     if done.returncode == 98:
         pytest.skip("not possible on this system")
     assert done.returncode == case.status
     record = recorded(tree, git)
+    assert record["tracer"]["mechanism"] == mechanism
     inputs, outputs = ({short(file["path"]): file.get("hash") for file in record.get(side, [])} for side in SIDES)
 
     # What was changed without being emptied first was needed, and so was what was moved.
