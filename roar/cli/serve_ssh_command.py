@@ -6,8 +6,6 @@ import os
 
 import click
 
-from roar.cli import present
-
 _DATA = click.option("--data", metavar="DIR", envvar="ROAR_SERVE_DATA", required=True, help="Data directory.")
 
 
@@ -29,7 +27,8 @@ def keys(data: str, program: str | None, kind: str | None, key: str | None) -> N
 
     storage = Storage(data)
     wanted = (kind, key) if kind and key else None
-    present.write(ssh.keys(storage, People(storage), program or ssh.own_program(), wanted))
+    for line in ssh.keys(storage, People(storage), program or ssh.own_program(), wanted):
+        click.echo(line)
 
 
 @command.command("git", epilog="\b\nExample:\n  git roar serve-ssh git --data /srv/roar SHA256:abc")

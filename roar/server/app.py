@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import roar
 from roar.errors import NotFoundError, RoarError
-from roar.server import auth_api, gate, log_api, smart_http
+from roar.server import auth_api, gate, limits, log_api, smart_http
 from roar.server.access import Denied
 from roar.server.people import People
 from roar.server.storage import Storage
@@ -37,11 +37,11 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
 
     ``url`` is the origin that people type, which log-ins are for.
     """
-    limits = smart_http.Limits(os.environ)
+    bounds = limits.limits(os.environ)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        app.state.slots = asyncio.Semaphore(limits.at_once)
+        app.state.slots = asyncio.Semaphore(bounds.gits)
         with ThreadPoolExecutor(1, "afterwards") as pool:
             app.state.afterwards = lambda project: pool.submit(gate.finish, storage, project)
             for project in storage.projects():  # a server that was killed may have left this undone
@@ -62,7 +62,7 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
     app.state.people = People(storage)
     app.state.database = database
     app.state.url = url
-    app.state.limits = limits
+    app.state.limits = bounds
     app.add_exception_handler(RoarError, _say)
     app.add_middleware(_Headers)
 

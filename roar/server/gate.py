@@ -21,6 +21,7 @@ from roar.git.repository import Repository
 from roar.journal import ARCHIVE, JOBS
 from roar.redact import BUILT_IN
 from roar.server import audit, log, usage
+from roar.server.limits import Limits
 from roar.server.people import People, Project, Role
 from roar.server.storage import Storage
 from roar.verbs import receive
@@ -41,27 +42,15 @@ class Pusher(NamedTuple):
     address: str
 
 
-class Bounds(NamedTuple):
-    """What one push may bring, and for how long it may be looked at."""
-
-    objects: int
-    seconds: float
-
-
-def bounds(environ: Mapping[str, str]) -> Bounds:
-    """The bounds that the environment sets, or the usual ones."""
-    objects, seconds = environ.get("ROAR_SERVE_OBJECTS", ""), environ.get("ROAR_SERVE_CHECK_SECONDS", "")
-    return Bounds(int(objects) if objects.isdigit() else 500_000, int(seconds) if seconds.isdigit() else 300)
-
-
 class Gate:
     """Stands beside one receiving git, which gets ``fds`` and ``environment``; then ``watch``; at its end ``close``."""
 
-    def __init__(self, storage: Storage, people: People, project: str, pusher: Pusher) -> None:
+    def __init__(self, storage: Storage, people: People, project: str, pusher: Pusher, limits: Limits) -> None:
         self._storage = storage
         self._people = people
         self._project = project
         self._pusher = pusher
+        self._limits = limits
         self._question, question = os.pipe()
         answer, self._answer = os.pipe()
         self.fds = (question, answer)
@@ -137,12 +126,11 @@ class Gate:
                 f"{self._project} would have {size} bytes, more than its quota of {settings.quota_bytes} "
                 "(next: ask one of its administrators)"
             ]
-        most = bounds(os.environ)
         rules = Rules(
             latest_ms=time.time_ns() // 1_000_000 + AHEAD_MS,
             secrets=None if settings.secrets == "allowed" else BUILT_IN,
-            most_objects=most.objects,
-            deadline=time.monotonic() + most.seconds,
+            most_objects=self._limits.objects,
+            deadline=time.monotonic() + self._limits.check_seconds,
         )
         problems = receive.problems(repo, lines, rules, lambda it, ours: self._unsigned(repo, settings, it, ours))
         if not problems:

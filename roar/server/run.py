@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -15,13 +16,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from roar.errors import RoarError
 from roar.glaas import ssh
 from roar.server.app import create_app
+from roar.server.limits import limits
 from roar.server.people import People
 from roar.server.storage import Storage
 
 FIRST_PROJECT = "default"
-_HEAD_SECONDS = 20.0
-"""How long a client may take for the head of a request; what sends it drop by drop is cut off."""
-_CONNECTIONS = 1000
 
 
 class Place(NamedTuple):
@@ -64,16 +63,17 @@ def run(storage: Storage, people: People, place: Place, tell: Callable[[str], No
     storage.settle()
     for project in people.projects():  # a server that was killed may have left something unsaid
         storage.queue(project)
+    bounds = limits(os.environ)
     config = uvicorn.Config(
         create_app(storage, place.database, url=url.rstrip("/")),
-        http=_Timed,
+        http=type("Timed", (_Timed,), {"head_seconds": bounds.head_seconds}),
         ws="none",
         lifespan="on",
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=place.url is not None,  # behind another server, which says whom it speaks for
-        limit_concurrency=_CONNECTIONS,
+        limit_concurrency=bounds.connections,
         timeout_graceful_shutdown=20,
     )
     server = _Server(config, lambda: tell(url))
@@ -95,11 +95,12 @@ class _Server(uvicorn.Server):
 class _Timed(H11Protocol):
     """uvicorn's protocol, with a limit to the time until the head of the first request is there."""
 
+    head_seconds = 20
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._waiting = self.loop.call_later(_HEAD_SECONDS, self._give_up)
+        self._waiting = self.loop.call_later(self.head_seconds, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._waiting:

@@ -13,7 +13,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from roar.server import access
 from roar.server.gate import Gate, Pusher
+from roar.server.limits import Limits
 from roar.server.people import Role
 from roar.server.storage import Storage
 
@@ -29,21 +30,8 @@ log = logging.getLogger(__name__)
 SERVICES = {"git-upload-pack": Role.READ, "git-receive-pack": Role.WRITE}
 PIECE = 1 << 16
 """Bytes read from git at once."""
-
-
-class Limits:
-    """Bounds of one request: seconds, bytes and counts."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        def number(name: str, default: int) -> int:
-            text = environ.get(f"ROAR_SERVE_{name}", "")
-            return int(text) if text.isdigit() else default
-
-        self.whole_seconds = number("WHOLE_SECONDS", 600)
-        self.idle_seconds = number("IDLE_SECONDS", 30)
-        self.body_bytes = number("BODY_BYTES", 512 << 20)
-        self.at_once = number("GITS", 16)
-        self.memory_bytes = number("GIT_MEMORY_BYTES", 2 << 30)
+_MARGIN = 1 << 20
+"""What a body may have beyond the bytes of a push, of which git itself says that they are too many."""
 
 
 async def serve(request: Request, project: str, rest: str) -> Response:
@@ -55,15 +43,10 @@ async def serve(request: Request, project: str, rest: str) -> Response:
     who = await asyncio.to_thread(access.caller, request, storage)
     await asyncio.to_thread(access.require, who, project, SERVICES[service])
     limits: Limits = request.app.state.limits
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limits.body_bytes:
-        return PlainTextResponse(
-            f"roar: more than {limits.body_bytes} bytes in one push (next: push less at once)\n", 413
-        )
     gate = None
     if service == "git-receive-pack" and request.method == "POST":
         address = request.client.host if request.client else ""
-        gate = Gate(storage, who.people, project, Pusher(who.user or "", address))
+        gate = Gate(storage, who.people, project, Pusher(who.user or "", address), limits)
     variables = _variables(request, storage, project, rest, who.user)
     run = _Git(limits, gate, lambda: request.app.state.afterwards(project))
     return _Answer(run, variables, request.app.state.slots)
@@ -107,7 +90,7 @@ class _Git:
         self._gate = gate
         self._after = after
         self._process: asyncio.subprocess.Process | None = None
-        self._deadline = asyncio.get_running_loop().time() + limits.whole_seconds
+        self._deadline = asyncio.get_running_loop().time() + limits.push_seconds
 
     async def start(self, variables: dict[str, str]) -> None:
         pipe = asyncio.subprocess.PIPE
@@ -123,7 +106,7 @@ class _Git:
             limit=PIECE,
         )
         if hasattr(resource, "prlimit"):  # before git reads a byte of what the client sends
-            limit = (self._limits.memory_bytes, self._limits.memory_bytes)
+            limit = (self._limits.git_memory_bytes, self._limits.git_memory_bytes)
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(self._process.pid, resource.RLIMIT_AS, limit)
         if self._gate:
@@ -134,6 +117,7 @@ class _Git:
         assert self._process and self._process.stdin
         into = self._process.stdin
         total, more = 0, True
+        most = self._limits.push_bytes + _MARGIN
         try:
             while more:
                 message = await asyncio.wait_for(receive(), min(self._limits.idle_seconds, self._left()))
@@ -141,7 +125,7 @@ class _Git:
                     return self._cut_off("the client went away")
                 more = message.get("more_body", False)
                 total += len(message["body"])
-                if total > self._limits.body_bytes:
+                if total > most:
                     return self._cut_off("the body is too large")
                 into.write(message["body"])
                 await asyncio.wait_for(into.drain(), self._left())
@@ -212,7 +196,7 @@ def _service(request: Request, rest: str) -> str | None:
 
 def _variables(request: Request, storage: Storage, project: str, rest: str, user: str | None) -> dict[str, str]:
     """The environment of ``git http-backend``: that of any git that serves, and what CGI says of the request."""
-    found = storage.variables() | {
+    found = storage.variables(request.app.state.limits.push_bytes) | {
         "GIT_PROJECT_ROOT": storage.place("projects"),
         "GIT_HTTP_EXPORT_ALL": "1",
         "PATH_INFO": f"/{project}.git/{rest}",

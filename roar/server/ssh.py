@@ -16,12 +16,11 @@ import sys
 from roar.errors import RoarError, UsageError
 from roar.server import access, gate
 from roar.server.gate import Gate, Pusher
+from roar.server.limits import limits
 from roar.server.people import People, Role
 from roar.server.storage import Storage, check_name
 
 _SERVICES = {"git-upload-pack": Role.READ, "git-receive-pack": Role.WRITE}
-_SECONDS = 3600
-"""How long a push may take in all."""
 
 
 def keys(storage: Storage, people: People, program: str, wanted: tuple[str, str] | None) -> list[str]:
@@ -53,18 +52,19 @@ def git(storage: Storage, people: People, fingerprint: str, asked: str, address:
     service, project = _asked(asked, user.name)
     access.require(access.Caller(people, user.name, None, Role.ADMIN), project, _SERVICES[service])
     words = ["git", service.removeprefix("git-"), storage.path(project)]
-    variables = storage.variables()
+    bounds = limits(os.environ)
+    variables = storage.variables(bounds.push_bytes)
     protocol = os.environ.get("GIT_PROTOCOL", "")
     if access.is_protocol(protocol):
         variables["GIT_PROTOCOL"] = protocol
     if service == "git-upload-pack":
         os.execvpe("git", words, variables)
-    stand = Gate(storage, people, project, Pusher(user.name, address))
+    stand = Gate(storage, people, project, Pusher(user.name, address), bounds)
     with subprocess.Popen(words, env=variables | stand.environment, pass_fds=stand.fds) as running:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a client that hangs up must not keep us from noting the push
         stand.watch()
         try:
-            status = running.wait(_SECONDS)
+            status = running.wait(bounds.push_seconds)
         except subprocess.TimeoutExpired:
             running.terminate()
             status = running.wait()

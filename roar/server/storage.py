@@ -44,7 +44,6 @@ CONFIG = """\
 \tfsckObjects = true
 [receive]
 \tautogc = false
-\tmaxInputSize = 512m
 [http]
 \treceivepack = true
 \tgetanyfile = false
@@ -116,9 +115,12 @@ class Storage:
         """The path of something in the data directory."""
         return os.path.join(self.root, *names)
 
-    def variables(self) -> dict[str, str]:
+    def variables(self, push_bytes: int) -> dict[str, str]:
         """The environment of a git that serves: nothing of ours but PATH, no configuration but the repository's."""
         return {
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "receive.maxInputSize",
+            "GIT_CONFIG_VALUE_0": str(push_bytes),
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": self.root,
             "LC_ALL": "C",
