@@ -169,7 +169,7 @@ def test_offline_it_says_so(hub: Path, roar: Roar, repo: Repository, git: Git) -
     done = roar("register", "--all", code=1)
     assert done.stderr == (
         b"roar: nothing was registered, cannot fetch from origin: '/nowhere' does not appear to be a git repository;"
-        b" the records are kept here (next: roar register, when the remote can be reached)\n"
+        b" it waits, and the records are kept here (next: roar register --waiting, when the remote can be reached)\n"
     )
     assert answer(roar, "--all", "-n")["records"] == 3
 

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -17,13 +17,17 @@ from roar.cli.complete import recorded
 from roar.cli.configured import settings
 from roar.cli.present import count
 from roar.cli.say import Counter, Style, write_json
-from roar.errors import EXIT_NO, EXIT_OK, GitError, RoarError, UsageError
+from roar.errors import EXIT_NO, EXIT_OK, GitError, NotFoundError, RoarError, UsageError
 from roar.git.repository import Repository, discover
+from roar.glaas import watch
+from roar.glaas.address import Address
 from roar.records.summary import printable
-from roar.verbs import register
+from roar.verbs import glaas, logged, register, waiting
+from roar.verbs.logged import Logged
 from roar.verbs.register import Offer, Registered, Subject
 from roar.verbs.resolve import Target, resolve_many
 from roar.verbs.steps import session_asked
+from roar.verbs.waiting import Waiting
 
 _EPILOG = """\b
 Examples:
@@ -32,6 +36,8 @@ Examples:
   git roar register --all --dry-run
 """
 _MOST = 20
+_NO_USER = "could not read Username"
+"""What git says where a log-in is wanted and nobody is there to be asked."""
 
 
 @click.command("register", epilog=_EPILOG)
@@ -46,6 +52,7 @@ _MOST = 20
     help="Send commits that jobs ran on and no remote branch holds, too, or not.",
 )
 @click.option("--no-overlay", is_flag=True, help="Send nothing if records that would go hold uncommitted code.")
+@click.option("--waiting", "due", is_flag=True, help="Register what waits for a remote that could not be reached.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask when something that goes looks secret.")
 @click.option("--json", "as_json", is_flag=True, help="Write what went, or would go, as JSON.")
 def command(  # noqa: PLR0913  one for each option
@@ -56,61 +63,154 @@ def command(  # noqa: PLR0913  one for each option
     dry_run: bool,
     code: bool | None,
     no_overlay: bool,
+    due: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
     """Push what is known of X to a git remote: a hash, a file, a job, a step, a collection, a session.
 
     Without X: the active session. What goes is looked at first, records and the code beside them; what looks secret is
-    shown, and goes only after a yes. Then the remote is asked whether it has what it took. To do it again is safe.
+    shown, and goes only after a yes. Then the remote is asked whether it has what it took; a server (roar serve) must
+    show that it is in its log. To do it again is safe. When the remote cannot be reached, what was asked for waits, and
+    goes with the next registration there.
 
     A plain git remote takes records only as they are, in the order they were made: all of this clone's go, and of
     others' what X needs. With --with-code, commits go as parents of refs/roar/code/*, so that who fetches the records
     can reproduce. With roar.register.tag the commit that made X is tagged, and the tag goes.
 
-    Exit status: 0 done; 1 nothing or not all went; 3 for --dry-run when something looks secret.
+    Exit status: 0 done; 1 nothing or not all went; 3 for --dry-run when something looks secret, or when a server
+    contradicts its log.
     """
     repo = discover()
-    if bool(name) and everything:
-        raise UsageError("X and --all say different things", "roar register --all")
+    if bool(name) + everything + due > 1:
+        raise UsageError("X, --all and --waiting say different things", "roar register --all")
+    manner = _Manner(no_overlay, yes, as_json)
+    if due:
+        return _send_waiting(repo, remote, manner)
     where = register.remote_for(repo, remote)
-    still = as_json or not sys.stderr.isatty()
+    code = settings().register.code if code is None else code
     with present.opened_index(repo) as index:
         what = _subject(index, repo, name, everything=everything)
-    if not dry_run:
-        register.refresh(repo, where, quiet=still)
+    if dry_run:
+        return _show(repo, where, what, manner, code=code)
+    one = Waiting(where, None if everything else what.target.id if what.target else name, code)
+    sent = _register(repo, what, one, manner)
+    if as_json:
+        write_json(sent)
+    _send_waiting(repo, where, _Manner(no_overlay=False, yes=False, as_json=as_json, quiet=True))
+    return EXIT_OK
+
+
+class _Manner(NamedTuple):
+    """How it is done, as the options say. ``quiet``: nothing is written but what goes wrong."""
+
+    no_overlay: bool
+    yes: bool
+    as_json: bool
+    quiet: bool = False
+
+
+def _register(repo: Repository, what: Subject, one: Waiting, manner: _Manner) -> dict[str, Any]:
+    """Register, and give what was done as fields. It waits when the remote cannot be reached."""
+    project = glaas.projects(repo).get(one.remote)
+    still = manner.as_json or not sys.stderr.isatty()
+    try:
+        register.refresh(repo, one.remote, quiet=still)
+    except GitError as error:
+        if project and _NO_USER in error.message:
+            raise RoarError(f"{project.origin} wants a log-in", f"roar auth login {project.remote}") from error
+        waiting.add(repo, one)
+        said = f"nothing was registered, {error.message}; it waits, and the records are kept here"
+        raise GitError(said, "roar register --waiting, when the remote can be reached") from error
+    offered = _offer(repo, one.remote, what, manner)
+    if offered.suspicions:
+        for line in _lines(what, offered, Style.of(2), code=one.code) if not manner.yes else ():
+            say(line)
+        words = ["roar", "register", *(["--all"] if one.name is None else [one.name]), "-y"]
+        refusal = "nothing was registered, since something looks secret"
+        present.agree("Register this?", refusal, shlex.join(words), yes=manner.yes)
+    done = register.send(repo, offered, what, code=one.code, tag=settings().register.tag, quiet=still)
+    log = _confirmed(repo, one.remote, project, what) if project and not done.refused else None
+    if not (manner.as_json or manner.quiet):
+        _report(what, offered, done)
+        present.write(_confirmation(project, what, log) if project and log else [])
+    if done.refused:
+        ref, why = next(iter(done.refused.items()))
+        raise GitError(f"{one.remote} refused {ref}: {why}", f"roar remote check {one.remote}")
+    if log and log.missing:
+        lost = present.some(log.missing)
+        raise RoarError(f"{log.server} took records and has them not in its log: {lost}", "ask its administrator")
+    waiting.done(repo, one)
+    fields = _fields(what, offered, done)
+    return {**fields, "url": register.page(project, what), "log": log and log._asdict()} if project else fields
+
+
+def _confirmed(repo: Repository, remote: str, project: Address, what: Subject) -> Logged:
+    """What the server's log says of what was registered; that it could not be asked is no failure, but said."""
+    try:
+        if what.jobs is None:
+            return logged.check(repo, remote, project)
+        with present.opened_index(repo) as index:
+            places = index.commits_of(what.jobs)
+        return logged.confirm(repo, remote, project, places)
+    except watch.SuspectError:
+        raise
+    except RoarError as error:
+        return Logged(remote, *project, unchecked=error.message)
+
+
+def _confirmation(project: Address, what: Subject, log: Logged) -> Iterator[str]:
+    if log.unchecked:
+        yield f"  not confirmed: {printable(log.unchecked)}"
+    else:
+        yield f"  confirmed: {count(log.included, 'record')} in the log of {log.project}, which has {log.size}"
+    yield f"  {register.page(project, what)}"
+
+
+def _send_waiting(repo: Repository, remote: str | None, manner: _Manner) -> int:
+    """Register what waits, for one remote or for all."""
+    due = [one for one in waiting.waiting(repo) if remote in (None, one.remote)]
+    sent = []
+    for one in due:
+        try:
+            with present.opened_index(repo) as index:
+                what = _subject(index, repo, one.name, everything=one.name is None)
+        except NotFoundError as error:
+            say(f"roar: {error.message}: it waits no more")
+            waiting.done(repo, one)
+            continue
+        sent.append(_register(repo, what, one, manner))
+        if manner.quiet:
+            say(f"roar: {what.name}, which waited, is registered with {printable(one.remote)}, too")
+    if manner.quiet:
+        return EXIT_OK
+    if manner.as_json:
+        write_json(sent)
+    elif not due:
+        present.write(["nothing waits to be registered"])
+    return EXIT_OK
+
+
+def _show(repo: Repository, where: str, what: Subject, manner: _Manner, *, code: bool) -> int:
+    """Say what would go, as far as is known here."""
+    offered = _offer(repo, where, what, manner)
+    if manner.as_json:
+        write_json(_fields(what, offered, None))
+    else:
+        present.write(_lines(what, offered, present.style(), code=code))
+    return EXIT_NO if offered.suspicions else EXIT_OK
+
+
+def _offer(repo: Repository, where: str, what: Subject, manner: _Manner) -> Offer:
     with present.opened_index(repo) as index, Counter("records read") as counter:
         offered = register.offer(index, repo, where, what.jobs, counter.show)
-    if no_overlay and offered.with_code_beside:
+    if manner.no_overlay and offered.with_code_beside:
         raise RoarError(
             f"{count(len(offered.with_code_beside), 'record')} that would go hold uncommitted code, and a git remote"
             " takes records only whole",
             "record with `roar run --no-overlay`, or register without --no-overlay",
         )
-    wanted = settings().register
-    code = wanted.code if code is None else code
-    if dry_run:
-        if as_json:
-            write_json(_fields(what, offered, None))
-        else:
-            present.write(_lines(what, offered, present.style(), code=code))
-        return EXIT_NO if offered.suspicions else EXIT_OK
-    if offered.suspicions:
-        for line in _lines(what, offered, Style.of(2), code=code) if not yes else ():
-            say(line)
-        words = ["roar", "register", *([name] if name else ["--all"] if everything else []), "-y"]
-        present.agree(
-            "Register this?", "nothing was registered, since something looks secret", shlex.join(words), yes=yes
-        )
-    done = register.send(repo, offered, what, code=code, tag=wanted.tag, quiet=still)
-    if as_json:
-        write_json(_fields(what, offered, done))
-    else:
-        _report(what, offered, done)
-    if done.refused:
-        ref, why = next(iter(done.refused.items()))
-        raise GitError(f"{where} refused {ref}: {why}", f"roar remote check {where}")
-    return EXIT_OK
+    return offered
 
 
 def _subject(index: Index, repo: Repository, name: str | None, *, everything: bool) -> Subject:

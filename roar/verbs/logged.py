@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from roar.errors import RecordError, RoarError
@@ -43,7 +43,7 @@ def standings(repo: Repository, wanted: set[str] | None = None) -> Iterator[Logg
     """How the records, or those of some ids, stand in the logs of all servers that remotes here are projects of."""
     for remote, project in glaas.projects(repo).items():
         try:
-            yield check(repo, remote, project, wanted=wanted)
+            yield check(repo, remote, project, wanted)
         except watch.SuspectError as error:
             yield Logged(remote, *project, suspicion=f"{error.message} (next: {error.hint})")
         except RoarError as error:
@@ -55,15 +55,25 @@ def tips(repo: Repository, remote: str) -> list[str]:
     return sorted(refs.listing(repo, f"{REMOTES}{remote}/jobs/", f"{REMOTES}{remote}/archive/").values())
 
 
-def check(
-    repo: Repository, remote: str, project: Address, *, known: Iterable[str] = (), wanted: set[str] | None = None
-) -> Logged:
-    """Ask the log of a remote's project for the records that the remote has and these ``known`` commits do not reach.
+def check(repo: Repository, remote: str, project: Address, wanted: set[str] | None = None) -> Logged:
+    """Ask the log of a remote's project for all records that the remote has, or for those of some ids.
 
-    With ``wanted`` only for those ids. Raises ``watch.SuspectError`` when the log contradicts itself, ``RoarError``.
+    Raises ``watch.SuspectError`` when the log contradicts itself, ``RoarError``.
     """
+    return _ask(remote, project, read.since(repo, tips(repo, remote)), wanted)
+
+
+def confirm(repo: Repository, remote: str, project: Address, places: Mapping[str, str]) -> Logged:
+    """Ask the log for records, id to the commit of the journal that holds it, which the remote has just taken.
+
+    Raises as ``check`` does.
+    """
+    return _ask(remote, project, read.of_commits(repo, set(places.values())), set(places))
+
+
+def _ask(remote: str, project: Address, items: Iterable[read.Stored | read.Broken], wanted: set[str] | None) -> Logged:
     records = {}
-    for item in read.since(repo, tips(repo, remote), known):
+    for item in items:
         identifier = _identify(item)
         if isinstance(item, read.Stored) and identifier and (wanted is None or identifier in wanted):
             records[identifier] = digest_bytes(item.body)

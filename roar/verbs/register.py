@@ -17,6 +17,7 @@ from roar.git import program, refs, transport
 from roar.git.gclock import GcRunningError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
+from roar.glaas.address import Address
 from roar.journal import OWN, REMOTES, keep, noted, read
 from roar.journal.read import Broken, Stored
 from roar.lineage import upstream
@@ -25,16 +26,18 @@ from roar.records.job import Job
 from roar.records.model import Record
 from roar.records.summary import printable
 from roar.redact import find_secrets, redact_argv, redact_text, redact_variables
-from roar.verbs import sync
+from roar.verbs import glaas, sync
 from roar.verbs.ancestry import roots
 from roar.verbs.resolve import SHORT_HASH, Target
 
+_PAGES = {"artifact": "a", "job": "j", "session": "s"}
 _OFTEN = 200
 """Records between two words of progress."""
 
 
 class Subject(NamedTuple):
-    """What is registered: its name for people, the jobs of its lineage, and what a tag of it is named and stands on.
+    """What is registered: its name for people, the jobs of its lineage, what a tag of it is named and stands on, and
+    the one thing that was meant (None: several).
 
     ``jobs`` None: everything that this clone recorded.
     """
@@ -43,6 +46,7 @@ class Subject(NamedTuple):
     jobs: list[str] | None
     tag: str | None = None
     commit: str | None = None
+    target: Target | None = None
 
 
 class Suspicion(NamedTuple):
@@ -79,8 +83,13 @@ class Registered(NamedTuple):
 
 
 def remote_for(repo: Repository, asked: str | None) -> str:
-    """The remote that was asked for, else ``roar.register.remote``, else the one of sync. Raises ``UsageError``."""
-    name = asked or load(repo).settings.register.remote or sync.default_remote(repo)
+    """The remote that was asked for, else ``roar.register.remote``, else the only one that is a server's project, else
+    the one of sync. Raises ``UsageError``.
+    """
+    name = asked or load(repo).settings.register.remote
+    if not name:
+        servers = list(glaas.projects(repo))
+        name = servers[0] if len(servers) == 1 else sync.default_remote(repo)
     return transport.check_remote(repo, name)
 
 
@@ -91,16 +100,20 @@ def subject(index: Index, text: str, targets: list[Target]) -> Subject:
         raise RoarError(f"no recorded job made {printable(text)}: there is nothing to register", "roar log")
     jobs = upstream(index, ends).jobs
     name = text if index.collection(text) else targets[0].id[:SHORT_HASH]
-    return Subject(printable(text), jobs, f"roar/{name}", index.load_job(max(ends)).code.commit)
+    one = targets[0] if len(targets) == 1 else None
+    return Subject(printable(text), jobs, f"roar/{name}", index.load_job(max(ends)).code.commit, one)
 
 
 def refresh(repo: Repository, remote: str, *, quiet: bool) -> None:
-    """Learn what the remote has. Raises ``GitError`` with the next step when it cannot be reached."""
-    try:
-        sync.sync(repo, remote, push=False, quiet=quiet)
-    except GitError as error:
-        said = f"nothing was registered, {error.message}; the records are kept here"
-        raise GitError(said, "roar register, when the remote can be reached") from error
+    """Learn what the remote has. Raises ``GitError`` when it cannot be reached."""
+    sync.sync(repo, remote, push=False, quiet=quiet)
+
+
+def page(project: Address, what: Subject) -> str:
+    """Where a server shows what was registered with a project of its own."""
+    if what.target is not None and what.target.kind in _PAGES:
+        return f"{project.origin}/{_PAGES[what.target.kind]}/{what.target.id}"
+    return f"{project.origin}/p/{project.project}"
 
 
 def offer(index: Index, repo: Repository, remote: str, jobs: list[str] | None, tell: Callable[[int], None]) -> Offer:

@@ -1,0 +1,105 @@
+"""``roar register`` with a real server: sent, shown to be in its log, waiting while it is away."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import make
+import pytest
+from conftest import Git, Roar
+
+from roar.git.repository import Repository
+from roar.journal import JOBS
+from server.serving import Glaas
+
+
+@pytest.fixture
+def remote(glaas: Glaas, project: str, roar: Roar, git: Git, home_key: object) -> str:
+    """A private project that the repository has as the remote glaas, with somebody logged in who may write."""
+    git(roar.folder, "remote", "add", "glaas", f"{glaas.url}/{project}.git")
+    roar("auth", "login", glaas.url)
+    return project
+
+
+def pipeline(repo: Repository) -> list[str]:
+    session = make.session(repo)
+    first = make.job(repo, "prepare", {"raw": "r"}, {"train": "t"}, session=session)
+    return [session, first, make.job(repo, "train", {"train": "t"}, {"model": "m"}, at=1, session=session)]
+
+
+def answer(roar: Roar, *words: str, code: int = 0) -> Any:
+    return json.loads(roar("register", *words, "--json", code=code).stdout)
+
+
+def test_what_is_registered_is_shown_to_be_in_the_log(
+    glaas: Glaas, remote: str, roar: Roar, repo: Repository, git: Git
+) -> None:
+    session, *_, last = pipeline(repo)
+    model = make.digest("m")
+    said = roar("register", model).stdout.decode()
+    assert said == (
+        f"registered {model} with glaas, 2 jobs: 3 records sent\n"
+        f"  confirmed: 2 records in the log of {remote}, which has 3\n"
+        f"  {glaas.url}/a/{model}\n"
+    )
+    again = answer(roar, model)
+    assert (again["records"], again["log"]["included"], again["log"]["missing"]) == (0, 2, [])
+    assert answer(roar, last)["url"] == f"{glaas.url}/j/{last}"
+    assert answer(roar)["url"] == f"{glaas.url}/s/{session}"
+    whole = answer(roar, "--all")
+    assert (whole["url"], whole["log"]["included"]) == (f"{glaas.url}/p/{remote}", 3)
+    assert git(glaas.storage.path(remote), "for-each-ref", "--format=x", JOBS) == "x"
+    assert json.loads(roar("verify", "--json").stdout)["logs"][0]["included"] == 3
+
+
+def test_what_cannot_be_sent_waits(glaas: Glaas, remote: str, roar: Roar, repo: Repository, git: Git) -> None:
+    pipeline(repo)
+    make.job(repo, "other", {}, {"else": "e"}, at=2)
+    glaas.stop()
+    try:
+        for name in (make.digest("m"), make.digest("e"), make.digest("m")):
+            done = roar("register", name, code=1)
+            assert b"it waits, and the records are kept here (next: roar register --waiting" in done.stderr
+            assert done.stderr.count(b"\n") == 1
+        assert b"cannot be reached" in roar("verify").stdout
+        make.job(repo, "last", {"model": "m"}, {"report": "p"}, at=3)
+    finally:
+        glaas.start()
+    done = roar("register", make.digest("e"))
+    assert b"registered " + make.digest("e").encode() in done.stdout
+    assert f"roar: {make.digest('m')}, which waited, is registered with glaas, too\n".encode() in done.stderr
+    assert roar("register", "--waiting").stdout == b"nothing waits to be registered\n"
+    glaas.stop()
+    try:
+        roar("register", "--all", code=1)
+    finally:
+        glaas.start()
+    (sent,) = answer(roar, "--waiting")
+    assert sent["name"] == "everything recorded here"
+    assert b"different things" in roar("register", "--all", "--waiting", code=2).stderr
+
+
+def test_without_a_log_in_it_says_what_to_do(
+    glaas: Glaas, project: str, roar: Roar, repo: Repository, git: Git
+) -> None:
+    pipeline(repo)
+    git(roar.folder, "remote", "add", "glaas", f"{glaas.url}/{project}.git")
+    git(roar.folder, "config", "roar.glaas.url", glaas.url)
+    done = roar("register", "--all", code=1)
+    assert done.stderr.decode().endswith(f"wants a log-in (next: roar auth login {glaas.url}/{project}.git)\n")
+
+
+def test_the_code_goes_with_it(glaas: Glaas, remote: str, roar: Roar, repo: Repository, git: Git) -> None:
+    head = make.commit(roar.folder, git, "code")
+    make.job_on(repo, head)
+    sent = answer(roar, "--all", "--with-code")
+    assert head in sent["commits_sent"]
+    assert git(glaas.storage.path(remote), "cat-file", "-t", head) == "commit"
+
+
+def test_a_refusal_by_the_server_is_one_line(glaas: Glaas, remote: str, roar: Roar, repo: Repository, git: Git) -> None:
+    make.job(repo, ["curl", "ghp_" + "aB3dE5gH7jK9" * 3], {}, {"m": "1"})
+    done = roar("register", "--all", "-y", code=1)
+    assert b"refused refs/roar/jobs" in done.stderr
+    assert roar("register", "--all", code=1).stderr.startswith(b"everything recorded here")
