@@ -16,7 +16,7 @@ from roar.records.job import Command, Job, Package, Python
 from roar.stamps import Stamps
 from roar.verbs import interpreters, rebuild_env, translate
 from roar.verbs.confined import Confined
-from roar.verbs.inputs import Sources
+from roar.verbs.inputs import Known, Places, Sources
 from roar.verbs.plan import Asked, Chosen, Plan
 from roar.verbs.planning import plan
 
@@ -27,7 +27,7 @@ def chosen(name: str, values: dict[str, Any], overlay: dict[str, str] | None = N
 
 
 def planned(repo: Repository, asked: Asked, *lineage: Chosen, given: dict[str, str] | None = None) -> Plan:
-    sources = Sources(repo, given or {}, lambda content: [], Stamps(None))
+    sources = Sources(repo, Places(given or {}), Known(), Stamps(None))
     try:
         return plan(asked, list(lineage), sources, lambda content: "somewhere")
     finally:

@@ -60,7 +60,7 @@ def state(folder: Path, git: Git) -> dict[str, Any]:
 def areas(home: Path) -> list[str]:
     """The work areas that are there."""
     folder = home / "cache" / "roar" / "reproduce"
-    return sorted(n for n in os.listdir(folder) if n != ".lock") if folder.exists() else []
+    return sorted(n for n in os.listdir(folder) if not n.startswith(".")) if folder.exists() else []
 
 
 def verdicts(done: subprocess.CompletedProcess[bytes]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from test_reproduce import areas, commit, reproductions, shared, state, verdicts
 
 from roar.git.repository import Repository, discover
 from roar.stamps import Stamps
-from roar.verbs.inputs import Sources
+from roar.verbs.inputs import Known, Places, Sources
 from roar.verbs.plan import Asked, Chosen, Plan
 from roar.verbs.planning import Part, plan
 
@@ -180,7 +180,7 @@ def chosen(name: str, values: dict[str, Any]) -> Chosen:
 
 
 def planned(repo: Repository, part: Part, *lineage: Chosen) -> Plan:
-    sources = Sources(repo, {}, lambda content: [], Stamps(None))
+    sources = Sources(repo, Places(), Known(), Stamps(None))
     try:
         return plan(Asked("end", lineage[-1].identifier), list(lineage), sources, lambda content: "", part)
     finally:
@@ -219,14 +219,14 @@ def test_a_plan_over_a_thousand_jobs(tree: Path, roar: Roar) -> None:
     assert len(found["steps"]) > 400 and {stop["path"] for stop in found["stops"]} >= {"params.json"}
 
 
-WORDS = ("verdict", "part", "safely", "script", "neighbours")
+WORDS = ("verdict", "part", "safely", "script", "neighbours", "inputs")
 
 
 def test_the_matrix_names_tests_that_are_there() -> None:
     text = (ROOT / "docs/reproduction.md").read_text().partition("## Matrix")[2]
-    files = {letter: f"reproduce_{word}" for letter, word in zip("VPSCN", WORDS, strict=True)}
+    files = {letter: f"reproduce_{word}" for letter, word in zip("VPSCNI", WORDS, strict=True)}
     files |= {"R": "reproduce", "L": "plan"}
-    named = re.findall(r"\b([RVPSCNL]) `(\w+)`", text)
+    named = re.findall(r"\b([RVPSCNIL]) `(\w+)`", text)
     assert len(named) > 30
     for letter, name in named:
         assert f"def test_{name}(" in (ROOT / f"tests/test_{files[letter]}.py").read_text(), name

@@ -424,17 +424,16 @@ def test_s3(s3: str, roar: Roar, repo: Repository, tree: Path, git: Git, made: s
 
 
 @needs_tracer
-def test_a_plan_says_how_to_fetch_what_is_far_away(s3: str, roar: Roar, repo: Repository, tree: Path, git: Git) -> None:
+def test_a_reproduction_fetches_from_far_away(s3: str, roar: Roar, tree: Path, git: Git) -> None:
     git(tree, "config", "roar.store.url", s3)
     (tree / "far.csv").write_text("far")
-    content = make.digest("far")
-    make.job(repo, "true", {"far.csv": "far"}, {"out": "out"})
+    roar("run", "-q", "sh", "-c", "cp far.csv near; cp near out")
     roar("put", "far.csv")
     (tree / "far.csv").unlink()
-    said = roar("reproduce", "out", "--plan", "--env", "current", code=1)
-    assert f"it is in {s3}, to be fetched first: roar get {content[:12]}" in said.stderr.decode()
-    roar("get", content[:12])
-    assert (tree / "far.csv").read_text() == "far"
+    said = roar("reproduce", "-y", "out")
+    assert f"to be fetched from {s3}/{object_path(make.digest('far'))}" in said.stderr.decode()
+    assert said.stdout.count(b"identical") == 2
+    assert not (tree / "far.csv").exists()
 
 
 # HTTP

@@ -13,6 +13,7 @@ from roar.cli.complete import recorded
 from roar.cli.say import write_file
 from roar.export import make, sh, snakemake, steps
 from roar.git.repository import discover
+from roar.verbs.inputs import Places
 from roar.verbs.planning import Part
 from roar.verbs.prepare import Wish, prepare
 
@@ -37,7 +38,9 @@ def command(form: Form, what: str, path: str | None) -> None:
     you run it: its commands are those of the records, whoever made them.
     """
     repo = discover()
-    wish = Wish(what, os.getcwd(), {}, "rebuild" if form == "sh" else "current", Part(force=True, apart=form == "sh"))
+    wish = Wish(
+        what, os.getcwd(), Places(), "rebuild" if form == "sh" else "current", Part(force=True, apart=form == "sh")
+    )
     made = prepare(repo, wish, lambda line: say(f"roar: {line}"))
     steps.check(made, inputs=form == "sh")
     if form == "sh":

@@ -18,17 +18,21 @@ from roar.cli.present import count
 from roar.cli.reproduce_data import outcome_data, plan_data
 from roar.cli.reproduce_words import plan_lines, tell
 from roar.cli.say import Counter, Style, write_file
+from roar.cli.storing import Meter
 from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
 from roar.export import sh, verdict_page
 from roar.git.repository import discover
 from roar.records.summary import command_line, printable
 from roar.verbs import reproduce
+from roar.verbs.by_content import Folder
 from roar.verbs.equivalence import rule
+from roar.verbs.inputs import Places
 from roar.verbs.plan import Plan, Step
 from roar.verbs.planning import Part
 from roar.verbs.prepare import Wish, prepare
 from roar.verbs.rebuild_env import Mode
-from roar.verbs.reproduce import Audience, Manner, Outcome
+from roar.verbs.reproduce import Outcome
+from roar.verbs.runner import Audience, Manner
 from roar.verbs.vouched import unsigned
 
 _EPILOG = """\b
@@ -52,6 +56,8 @@ Examples:
     help="Build the recorded Python environments, or use the Python that is here.",
 )
 @click.option("--input", "given", multiple=True, metavar="HASH=PATH", help="Where a missing input is. May be repeated.")
+@click.option("--search", metavar="DIR", help="Look for missing inputs among all files of this folder, by hash.")
+@click.option("--fetch", is_flag=True, help="Fetch missing inputs from http(s) addresses that records declare.")
 @click.option(
     "--compare",
     "rules",
@@ -83,6 +89,8 @@ def command(  # noqa: PLR0913  one for each option
     yes: bool,
     mode: Mode,
     given: tuple[str, ...],
+    search: str | None,
+    fetch: bool,
     rules: tuple[str, ...],
     times: int,
     first: str | None,
@@ -106,7 +114,6 @@ def command(  # noqa: PLR0913  one for each option
     """
     repo = discover()
     style = Style.of(2, settings().output.color)
-    manner = Manner(tuple(map(rule, rules)), _places(given), times, at_once, keep, sandboxed)
     part = Part(
         _number(first) if first else None,
         _number(last) if last else None,
@@ -118,7 +125,10 @@ def command(  # noqa: PLR0913  one for each option
     def say(line: str) -> None:
         click.echo(style.dim(f"  {line}"), err=True)
 
-    made = prepare(repo, Wish(name, os.getcwd(), manner.given, mode, part), say)
+    with Counter("files looked at") as counter:
+        places = Places(_given(given), _folder(search, counter), fetch or _can_ask(yes=yes))
+        made = prepare(repo, Wish(name, os.getcwd(), places, mode, part), say)
+    manner = Manner(tuple(map(rule, rules)), places, times, at_once, keep, sandboxed)
     if require_signed:
         with Counter("signatures checked") as counter:
             made = made._replace(stops=made.stops + unsigned(repo, made, counter.show))
@@ -141,7 +151,8 @@ def command(  # noqa: PLR0913  one for each option
         click.echo(f"{style.bold(f'@{step.number}')}  {command_line(step.job.command, 90)}", err=True)
 
     sys.stderr.flush()
-    outcome = reproduce.reproduce(made, repo, Audience(sys.stderr.fileno(), begun, say), manner)
+    with Meter("fetched") as meter:
+        outcome = reproduce.reproduce(made, repo, Audience(sys.stderr.fileno(), begun, say, meter.tell), manner)
     if as_json:
         click.echo(orjson.dumps(outcome_data(made, outcome)))
     else:
@@ -174,7 +185,18 @@ def _number(step: str) -> int:
     return int(step.lstrip("@"))
 
 
-def _places(given: Iterable[str]) -> dict[str, str]:
+def _folder(path: str | None, counter: Counter) -> Folder | None:
+    if path is not None and not os.path.isdir(path):
+        raise UsageError(f"--search takes a folder, and {printable(path)} is none", "roar reproduce -h")
+    return Folder(os.path.abspath(path), counter.show) if path is not None else None
+
+
+def _can_ask(*, yes: bool) -> bool:
+    """True when the user sees the plan, with the addresses in it, before anything is fetched or run."""
+    return not yes and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _given(given: Iterable[str]) -> dict[str, str]:
     places = {}
     for word in given:
         content, equals, path = word.partition("=")
@@ -192,7 +214,7 @@ def _agree(made: Plan, name: str, *, yes: bool) -> None:
     """Ask before anything is run. Raises ``RoarError`` without a yes."""
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _can_ask(yes=yes):
         raise RoarError("the recorded commands were not run: there is no terminal to ask on", f"{_again(name)} -y")
     steps = len(made.steps)
     if not click.confirm(f"Run {'this command' if steps == 1 else f'these {steps} commands'}?", err=True):

@@ -26,6 +26,7 @@ def plan_data(made: Plan) -> dict[str, Any]:
                 "hash": stop.file.hash if stop.file else None,
                 "size": stop.file.size if stop.file else None,
                 "last_seen": stop.last_seen or None,
+                "remake": stop.remake or None,
             }
             for stop in made.stops
         ],

@@ -115,6 +115,10 @@ def _need(need: Need, style: Style) -> str:
         "work tree": "in the work tree",
         "made before": "made before it was interrupted",
         "given": f"from {printable(source.place)}",
+        "git": f"blob {source.place[:_SHORT]}",
+        "store": f"to be fetched from {printable(source.place)}",
+        "pointer": f"to be fetched: {printable(source.place)}",
+        "address": f"to be fetched from {printable(source.place)}",
         "missing": "missing",
     }
     place = places.get(source.kind, printable(source.note) or source.kind)
@@ -135,6 +139,8 @@ def _stop_lines(stop: Stop, style: Style) -> list[str]:
     text = [f"{style.red('missing')}  {printable(stop.file.path)}  {stop.file.hash}  {stop.file.size} bytes"]
     if stop.last_seen:
         text.append(f"         last with {stop.last_seen}")
+    if stop.remake:
+        text.append(f"         {stop.remake}")
     if stop.reason:
         text.append(f"         {stop.reason}")
     return text

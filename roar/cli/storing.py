@@ -17,7 +17,7 @@ _MOST = 5
 class Meter:
     """How much was copied, on a terminal."""
 
-    def __init__(self, what: str, items: Iterable[Item]) -> None:
+    def __init__(self, what: str, items: Iterable[Item] = ()) -> None:
         self._counter = Counter(what)
         total = sum(item.size for item in items)
         self._of = f" of {present.size(total)}" if total else ""

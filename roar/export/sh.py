@@ -20,6 +20,7 @@ from roar.git.repository import Repository
 from roar.paths import fs, is_outside, is_safe_relative
 from roar.records.summary import command_line, printable
 from roar.verbs import translate
+from roar.verbs.inputs import FETCHED
 from roar.verbs.plan import Need, Plan, Step
 from roar.verbs.rebuild_env import Planned
 
@@ -102,7 +103,13 @@ def _input(need: Need) -> Iterator[str]:
     elif source.kind in ("work tree", "given"):
         yield f"put {quoted(source.place)} {path}"
         yield f"chmod {file.mode & 0o777 | 0o600:o} -- {path}"
-    if source.kind in ("commit", "work tree", "given", "in place"):
+    elif source.kind == "git":
+        yield f'mkdir -p -- "$(dirname -- {path})"'
+        yield f"git cat-file blob {source.place} > {path}"
+    elif source.kind in FETCHED:
+        said = f"{printable(file.path)} is in {printable(source.place)}, where a script does not reach"
+        raise RoarError(said, f"roar get {(file.hash or '')[:12]}")
+    if source.kind in ("commit", "work tree", "given", "git", "in place"):
         yield f"check {file.hash} {path}"
     if file.asked and is_safe_relative(file.asked) and not is_outside(file.path):
         target = posixpath.relpath(fs(file.path), posixpath.dirname(fs(file.asked)) or ".")

@@ -19,25 +19,42 @@ from roar.paths import fs, is_outside, is_safe_relative
 from roar.records.job import File
 from roar.records.summary import printable
 from roar.stamps import Stamps
+from roar.store.copying import Store
 from roar.store.place import opened
+from roar.verbs.by_content import Blobs, Folder
+from roar.verbs.large_files import LargeFiles
 from roar.verbs.neighbours import Neighbour, lacking
 
 Kind = Literal[
-    "step", "commit", "overlay", "repository", "work tree", "made before", "given", "in place", "unknown", "missing"
-]
+    "step", "commit", "overlay", "repository", "work tree", "made before", "git", "given", "in place",
+    "store", "pointer", "address", "unknown", "missing",
+]  # fmt: skip
 """How an input is had:
 
 ``step``: made by an earlier step of the plan · ``commit``: checked out · ``overlay``: kept beside the record ·
 ``repository``: checked out with a submodule or another repository, or kept beside the record for it ·
 ``work tree``: copied from the user's · ``made before``: copied from what an interrupted reproduction has made ·
-``given``: copied from where ``--input`` says, or from the store when that is a folder · ``in place``: outside of the
-repository, and there · ``unknown``: the record does not know the content · ``missing``: nowhere, or in a store from
-which it is to be fetched first.
+``git``: a blob of any commit · ``given``: copied from where ``--input`` or ``--search`` says, from a store that is a
+folder, or from what git-lfs and its kin have here · ``in place``: outside of the repository, and there · ``store``,
+``pointer``, ``address``: to be fetched, from the store, by the tool that keeps large files, from where the record
+says · ``unknown``: the record does not know the content · ``missing``: nowhere.
 """
+FETCHED = ("store", "pointer", "address")
+"""Those that are fetched once the plan was agreed to."""
+
+
+class Known(NamedTuple):
+    """What records know of contents: the paths at which a hash was seen, and an address that may have a file."""
+
+    paths: Callable[[str], list[str]] = lambda _: []
+    address: Callable[[File], str | None] = lambda _: None
 
 
 class Source(NamedTuple):
-    """Where one input comes from. ``place`` is the absolute path to copy from, or the path in the producing step."""
+    """Where one input comes from.
+
+    ``place`` is the absolute path to copy from, the path in the producing step, the blob, or where it is fetched from.
+    """
 
     kind: Kind
     place: str = ""
@@ -45,28 +62,40 @@ class Source(NamedTuple):
     note: str = ""
 
 
+class Places(NamedTuple):
+    """Where the user lets inputs be looked for, beside the repository and its store.
+
+    ``given`` maps a hash, or its beginning, to a path. ``addresses``: whether those that records declare may be asked.
+    """
+
+    given: Mapping[str, str] = {}
+    search: Folder | None = None
+    addresses: bool = False
+
+
 class Sources:
-    """What is here: the repository's blobs, the user's work tree, and files that the user named."""
+    """What is here: the repository's blobs, the user's work tree, its store, and files that the user named."""
 
     def __init__(
         self,
         repo: Repository,
-        given: Mapping[str, str],
-        known_paths: Callable[[str], list[str]],
+        places: Places,
+        known: Known,
         stamps: Stamps,
         made: str | None = None,
     ) -> None:
-        """``given`` maps a hash, or its beginning, to a path; ``known_paths`` a hash to the paths it was seen at.
-
-        ``made`` is a folder of files that are named by their hash.
-        """
+        """``made`` is a folder of files that are named by their hash."""
         self._repo = repo
-        self._given = given
-        self._known_paths = known_paths
+        self._places = places
+        self._known = known
         self._stamps = stamps
         self._made = made
         self._settings = load(repo).settings
         self._reader = Reader(repo)
+        self._blobs = Blobs(repo, self._reader)
+        self._large = LargeFiles(repo)
+        self._store: Store | None = None
+        self._far: dict[str, Source] = {}
 
     def close(self) -> None:
         """End the running git."""
@@ -74,7 +103,7 @@ class Sources:
 
     def lacking(self, neighbour: Neighbour) -> tuple[str, str] | None:
         """Why another repository cannot be had, and what to do, when that is known already; else None."""
-        return lacking(neighbour, self._repo, self._given)
+        return lacking(neighbour, self._repo, self._places.given)
 
     def remote(self) -> str | None:
         """The remote to ask first for what is not here; None when there is none."""
@@ -101,7 +130,8 @@ class Sources:
         if file.hash is None:
             return Source("unknown", note=file.unknown or "its content was not recorded")
         if blob is not None and self._is_blob(file, blob):
-            return Source("commit")
+            # git has a pointer: the filter that would follow it need not be set up here
+            return self._kept_large(file, file.hash) or self._by_pointer(file) or Source("commit")
         if is_outside(file.path):
             return self._outside(file, file.hash)
         return self._inside(file, file.hash)
@@ -138,24 +168,68 @@ class Sources:
         before = os.path.join(self._made, content) if self._made else ""
         if before and self._hash(before, file.size) == content:
             return Source("made before", before)
-        return self._given_file(content) or self._stored(content) or Source("missing", note=note)
+        return self._given_file(content) or self._elsewhere(file, content, note)
+
+    def _elsewhere(self, file: File, content: str, note: str) -> Source:
+        """Anywhere else. Many steps read the same files: each is looked for once."""
+        if content not in self._far:
+            self._far[content] = self._looked_for(file, content)
+        found = self._far[content]
+        return found if found.kind != "missing" or found.note else found._replace(note=note)
+
+    def _looked_for(self, file: File, content: str) -> Source:
+        """Under any other name here; else where it can be fetched from."""
+        if blob := self._blobs.find(content, file.size):
+            return Source("git", blob)
+        stored = self._stored(content)
+        if stored is not None and stored.kind != "missing":
+            return stored
+        if large := self._kept_large(file, content):
+            return large
+        search = self._places.search
+        if search is not None and (place := search.find(content, file.size, self._stamps)):
+            return Source("given", place)
+        if by_pointer := self._by_pointer(file):
+            return by_pointer
+        note = ""
+        address = self._known.address(file)
+        if address and self._places.addresses:
+            return Source("address", address)
+        if address:
+            note = f"its record says {printable(address)}; --fetch takes it from there"
+        elif file.pointer:
+            note = printable(f"{file.pointer.tool} keeps it as {file.pointer.oid}")
+        elif search is not None and search.ended_early:
+            note = f"{printable(search.top)} has more files than are looked at"
+        return stored or Source("missing", note=note)
+
+    def _by_pointer(self, file: File) -> Source | None:
+        if file.pointer is None or not self._large.can_fetch(file):
+            return None
+        return Source("pointer", printable(f"{file.pointer.tool} {file.pointer.oid}"))
+
+    def _kept_large(self, file: File, content: str) -> Source | None:
+        """What git-lfs, git-annex or DVC have of it here."""
+        places = (place for place in self._large.here(file) if self._hash(place, file.size) == content)
+        place = next(places, None)
+        return Source("given", place) if place else None
 
     def _paths(self, file: File, content: str) -> Iterator[str]:
         """Where a content may lie in the work tree: first under its own name, without asking for the others."""
         yield file.path
-        yield from (path for path in self._known_paths(content) if path != file.path)
+        yield from (path for path in self._known.paths(content) if path != file.path)
 
     def _outside(self, file: File, content: str) -> Source:
         found = self._hash(fs(file.path), None)
         if found == content:
             return Source("in place", fs(file.path))
-        given = self._given_file(content) or self._stored(content)
-        if given is not None and file.asked and is_safe_relative(file.asked):
-            return given  # a link in the work tree led to it: a copy in the link's place does as well
-        return Source("missing", note="it has other content here" if found else "")
+        note = "it has other content here" if found else ""
+        if file.asked and is_safe_relative(file.asked):  # a link led to it: a copy in the link's place does as well
+            return self._given_file(content) or self._elsewhere(file, content, note)
+        return Source("missing", note=note)
 
     def _given_file(self, content: str) -> Source | None:
-        for beginning, place in self._given.items():
+        for beginning, place in self._places.given.items():
             if content.startswith(beginning):
                 found = self._hash(place, None)
                 if found == content:
@@ -165,19 +239,19 @@ class Sources:
         return None
 
     def _stored(self, content: str) -> Source | None:
-        """What the user's store has of it. A plan is no reason to fetch gigabytes: the user is told how."""
+        """What the user's store has of it."""
         url = self._settings.store.url
         if not url:
             return None
         try:
-            store = opened(url, self._repo.work_tree or self._repo.own_dir)
+            store = self._store = self._store or opened(url, self._repo.work_tree or self._repo.own_dir)
             if not store.has(content, None):
                 return None
         except RoarError as error:
             return Source("missing", note=printable(str(error)))
         place = store.place(content)
         if not os.path.isabs(place):
-            return Source("missing", note=f"it is in {store.name}, to be fetched first: roar get {content[:12]}")
+            return Source("store", place)
         if self._hash(place, None) != content:
             return Source("missing", note=f"the store's copy is damaged: {place}")
         return Source("given", place)

@@ -129,7 +129,7 @@ def csv_cells(recorded: str, found: str, tolerance: float) -> str | None:
     """Two tables of text, separated by commas or (``.tsv``) tabs."""
     names: list[str] = []
     with _text(recorded) as one, _text(found) as other:
-        for number, (a, b) in enumerate(zip_longest(_rows(one, recorded), _rows(other, found)), 1):
+        for number, (a, b) in enumerate(zip_longest(_rows(one, found), _rows(other, found)), 1):
             if a is None or b is None:
                 return f"row {number} is {'gone' if b is None else 'new'}"
             if len(a) != len(b):

@@ -94,13 +94,15 @@ class Step(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Why the reproduction cannot start. ``file`` and ``last_seen`` for an input that is not here."""
+    """Why the reproduction cannot start. ``file`` and what follows are for an input that is not here."""
 
     step: int
     reason: str
     hint: str | None = None
     file: File | None = None
     last_seen: str = ""
+    remake: str = ""
+    """Whether a recorded job made it, for people."""
 
 
 Reason = Literal["here", "made before", "not needed", "not chosen"]
@@ -134,6 +136,8 @@ class Plan(NamedTuple):
     """True when each step gets a work area of its own."""
     made_in: str | None = None
     """The folder for what has been made, should it be interrupted; None: nothing is kept."""
+    fetched_to: str = ""
+    """The folder for what is fetched from elsewhere."""
 
     def is_asked(self, step: Step, file: File) -> bool:
         """True for the artifact that was asked for."""

@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 from roar.errors import UsageError
 from roar.paths import is_outside
 from roar.records.job import File
-from roar.verbs.inputs import Source, Sources
+from roar.verbs.inputs import FETCHED, Source, Sources
 from roar.verbs.lacks import damaged, missing, no_commit
 from roar.verbs.neighbours import Neighbour, joined_below, neighbours
 from roar.verbs.plan import Asked, Chosen, LeftOut, Move, Need, Plan, Reason, Step, Stop
 from roar.verbs.refusals import refusals
 
-_VERIFIED = ("step", "overlay", "repository", "work tree", "made before", "given", "in place")
+_VERIFIED = ("step", "overlay", "repository", "work tree", "made before", "git", "given", "in place", *FETCHED)
 """Sources that need no checkout and whose content is compared with the record."""
 
 
@@ -229,7 +229,7 @@ def _source(file: File, makers: list[tuple[int, str]], kept: str | None, blob: s
         return Source("step", same[-1][1], same[-1][0])
     if kept is not None and kept == file.hash:
         return Source("overlay")
-    if blob is not None and blob == file.blob:
+    if blob is not None and blob == file.blob and file.pointer is None:
         return Source("commit")
     if makers and file.size:  # an empty file is equal to any other, which says nothing
         return Source("step", makers[-1][1], makers[-1][0])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from roar.cache.index import Index, open_index
@@ -16,26 +17,29 @@ from roar.git.repository import Repository
 from roar.journal import REMOTES
 from roar.lineage import upstream
 from roar.paths import fs, is_outside
-from roar.records.job import Job
+from roar.records.job import File, Job
 from roar.records.summary import command_line, printable
 from roar.stamps import Stamps
 from roar.verbs import rebuild_env, resume
-from roar.verbs.inputs import Sources
+from roar.verbs.inputs import Known, Places, Sources
 from roar.verbs.plan import Asked, Chosen, Plan, Stop
 from roar.verbs.planning import ALL, Part, plan
 from roar.verbs.rebuild_env import Mode, Progress
 from roar.verbs.resolve import resolve
 from roar.verbs.sync import own_notes, place
 
+_WEB = re.compile(r"https?://[!-~]+", re.IGNORECASE)
+"""Addresses that are ever fetched because a record says them."""
+
 
 class Wish(NamedTuple):
-    """What to make again, as typed in the folder ``cwd``; where inputs are, by hash; how environments are had; which
-    part of it.
+    """What to make again, as typed in the folder ``cwd``; where inputs may be; how environments are had; which part of
+    it.
     """
 
     text: str
     cwd: str
-    given: Mapping[str, str]
+    places: Places
     mode: Mode
     part: Part = ALL
 
@@ -82,15 +86,20 @@ def _prepare(repo: Repository, wish: Wish) -> Plan:
         # many steps read the same files
         paths = functools.cache(lambda content: [use.path for use in index.names(content)])
         seen = functools.cache(lambda content: last_seen(index, content))
-        made_in = None if wish.part.force else resume.folder(repo, asked, wish.mode)
-        sources = Sources(repo, wish.given, paths, stamps, made_in)
+        kept = resume.folder(repo, asked, wish.mode)
+        made_in = None if wish.part.force else kept
+        known = Known(paths, _addresses(chosen))
+        sources = Sources(repo, wish.places, known, stamps, made_in)
         try:
             made = plan(asked, chosen, sources, seen, wish.part)
         finally:
             sources.close()
             stamps.close()
-    _check_given(made, wish.given)
-    return _with_environments(made, wish.mode, repo.work_tree)._replace(made_in=made_in)
+        again = functools.cache(lambda content: remake(index, content))
+        stops = [stop._replace(remake=again(stop.file.hash or "")) if stop.file else stop for stop in made.stops]
+    _check_given(made, wish.places.given)
+    made = made._replace(stops=stops, made_in=made_in, fetched_to=f"{kept}-inputs")
+    return _with_environments(made, wish.mode, repo.work_tree)
 
 
 def _check_given(made: Plan, given: Mapping[str, str]) -> None:
@@ -150,6 +159,36 @@ def last_seen(index: Index, content: str) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(job.started_ns // 1_000_000_000))
     host = printable(job.environment.machine.hostname or "an unnamed machine")
     return f"{host}, {when} UTC, {users[0]} {command_line(job.command, 50)}"
+
+
+def remake(index: Index, content: str) -> str:
+    """Whether a recorded job made a content, and which, for people."""
+    if makers := index.producers(content):
+        job = index.load_job(makers[0])
+        return f"it can be made again: roar reproduce {content[:12]} ({command_line(job.command, 50)})"
+    if withdrawn := index.withdrawn_makers([content]):
+        return f"the job that made it was withdrawn: roar show {withdrawn[content][:12]}"
+    return "no recorded job made it"
+
+
+def _addresses(lineage: Iterable[Chosen]) -> Callable[[File], str | None]:
+    """Tells the address that users declared for jobs that read or wrote a content: one that ends in the file's name,
+    else the only one. Nobody has checked it.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for chosen in lineage:
+        for side, files in (("input", chosen.inputs), ("output", chosen.outputs)):
+            refs = [hint.ref for hint in chosen.job.hints if hint.side == side and _WEB.fullmatch(hint.ref)]
+            for file in files if refs else []:
+                found.setdefault(file.hash or "", {}).update(dict.fromkeys(refs))
+
+    def address(file: File) -> str | None:
+        refs = found.get(file.hash or "", {})
+        name = "/" + file.path.rpartition("/")[2]
+        named = [ref for ref in refs if re.split("[?#]", ref)[0].endswith(name)]
+        return named[0] if named else next(iter(refs)) if len(refs) == 1 else None
+
+    return address
 
 
 def _with_environments(made: Plan, mode: Mode, work_tree: str | None) -> Plan:

@@ -72,27 +72,33 @@ class Stage:
         outputs = {file.path for file in step.outputs if not is_outside(file.path)}
         for path in outputs - read:  # what lies there already must not pass for what the step is going to write
             area.files.remove(path)
-        for need in step.needs:
-            if need.source.kind == "repository":
-                self.around.check(need.file, need.source.place)
-            else:
-                _put(need, area)
+        with Reader(self._repo) as reader:
+            for need in step.needs:
+                if need.source.kind == "repository":
+                    self.around.check(need.file, need.source.place)
+                else:
+                    _put(need, area, reader)
         _make_folders(step, area)
         by_step = {need.file.path for need in step.needs if need.source.kind == "step"}
         self._made = self._made - overlay - read | {path for path in by_step if not is_outside(path)} | outputs
 
 
-def _put(need: Need, area: Workspace) -> None:
+def _put(need: Need, area: Workspace, reader: Reader) -> None:
     """Make sure that an input is there with the recorded content."""
     file, source = need
     path = file.path
     if is_outside(path):
-        if source.kind == "given" and file.asked and is_safe_relative(file.asked):
-            area.files.copy(file.asked, source.place, file.mode, file.hash)
+        if file.asked and is_safe_relative(file.asked):
+            if source.kind == "given":
+                area.files.copy(file.asked, source.place, file.mode, file.hash)
+            elif source.kind == "git":
+                area.files.write(file.asked, reader.body(source.place, "blob"), file.mode)
         return
     if source.kind not in ("step", "unknown") and area.files.digest(path) != file.hash:
         if source.kind in ("work tree", "made before", "given"):
             area.files.copy(path, source.place, file.mode, file.hash)
+        elif source.kind == "git":
+            area.files.write(path, reader.body(source.place, "blob"), file.mode)
         else:
             area.restore([fs(path)])
             if area.files.digest(path) != file.hash:

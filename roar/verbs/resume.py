@@ -6,16 +6,21 @@ links, so that keeping them costs nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from roar.errors import RoarError
+from roar.git.locks import HeldError, exclusive
 from roar.git.repository import Repository
 from roar.hashing import digest_bytes
 from roar.paths import is_outside
+from roar.records.summary import printable
 from roar.verbs import workspace
 from roar.verbs.confined import Confined
-from roar.verbs.plan import Asked
+from roar.verbs.fetched import needed
+from roar.verbs.plan import Asked, Plan
 from roar.verbs.rebuild_env import Mode
 from roar.verbs.verdict import Verdict
 
@@ -38,6 +43,30 @@ def keep(place: str, verdicts: Iterable[Verdict], files: Confined) -> None:
             os.link(files.name(verdict.file.path), name, follow_symlinks=False)
 
 
-def forget(place: str) -> None:
+@contextlib.contextmanager
+def alone(made: Plan) -> Iterator[None]:
+    """Inside the block no other process keeps, takes or forgets what this plan does. Raises ``RoarError`` when one does
+    so already.
+    """
+    if made.made_in is None and not needed(made):
+        yield
+        return
+    try:
+        folder, name = os.path.split(made.fetched_to)
+        lock = os.path.join(folder, f".{name}.lock")
+        with exclusive(lock, patience_seconds=0):
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(lock)
+    except HeldError as error:
+        said = f"another roar reproduce is making {printable(made.asked.name)} again"
+        raise RoarError(said, "wait for its end") from error
+
+
+def forget(made: Plan) -> None:
     """All of it has been made."""
-    shutil.rmtree(place, ignore_errors=True)
+    for place in (made.made_in, made.fetched_to):
+        if place:
+            shutil.rmtree(place, ignore_errors=True)

@@ -11,7 +11,7 @@ from roar.records.job import File, Job
 from roar.records.summary import printable
 from roar.stamps import Stamps
 from roar.verbs.ancestry import Ancestry, Product, ancestry
-from roar.verbs.inputs import Kind, Sources
+from roar.verbs.inputs import Kind, Known, Places, Sources
 from roar.verbs.resolve import Target
 
 Origin = Literal["git", "kept", "declared", "unsourced"]
@@ -59,7 +59,8 @@ def went_in(index: Index, repo: Repository, target: Target) -> WentIn:
         name = target.path or target.id
         raise NotFoundError(f"no recorded job made {printable(name)}", "roar run CMD, with the command that makes it")
     memo = Stamps(repo.own_dir)
-    sources = Sources(repo, {}, lambda content: [use.path for use in index.names(content)], memo)
+    known = Known(lambda content: [use.path for use in index.names(content)])
+    sources = Sources(repo, Places(), known, memo)
     try:
         inputs = _inputs(found, sources)
     finally:
