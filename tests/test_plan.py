@@ -12,11 +12,13 @@ import pytest
 
 from roar.errors import RoarError
 from roar.git.repository import Repository
-from roar.records.job import Command, Job, Package, Python
+from roar.records.job import Command, CondaPackage, Job, Package, Python
 from roar.stamps import Stamps
 from roar.verbs import interpreters, rebuild_env, translate
+from roar.verbs import recipe as recipes
 from roar.verbs.confined import Confined
 from roar.verbs.inputs import Known, Places, Sources
+from roar.verbs.lockfiles import locked
 from roar.verbs.plan import Asked, Chosen, Plan
 from roar.verbs.planning import plan
 
@@ -328,10 +330,10 @@ def test_recorded_module_folders_are_those_of_the_work_area(tmp_path: Path) -> N
 
 
 def test_requirements() -> None:
-    assert rebuild_env.requirement(Package(name="numpy", version="1.26.4")) == "numpy==1.26.4"
-    assert rebuild_env.requirement(Package(name="torch", version="2.1.0+cu118")) == "torch==2.1.0+cu118"
+    assert recipes.requirement(Package(name="numpy", version="1.26.4")) == "numpy==1.26.4"
+    assert recipes.requirement(Package(name="torch", version="2.1.0+cu118")) == "torch==2.1.0+cu118"
     url = "git+https://example.org/a/b@0123456789abcdef"
-    assert rebuild_env.requirement(Package(name="b", version="1", source=url)) == f"b @ {url}"
+    assert recipes.requirement(Package(name="b", version="1", source=url)) == f"b @ {url}"
 
 
 @pytest.mark.parametrize(
@@ -351,7 +353,7 @@ def test_requirements() -> None:
 )
 def test_no_installer_sees_what_a_record_made_up(name: str, version: str, source: str | None) -> None:
     with pytest.raises(RoarError):
-        rebuild_env.requirement(Package(name=name, version=version, source=source))
+        recipes.requirement(Package(name=name, version=version, source=source))
 
 
 def test_recipe_leaves_installers_and_the_systems_packages_out() -> None:
@@ -362,47 +364,116 @@ def test_recipe_leaves_installers_and_the_systems_packages_out() -> None:
         Package(name="own", version="0", source="editable"),
     ]
     installed = [Package(name="pip", version="24"), Package(name="c", version="3")]
-    recipe = rebuild_env.recipe(python(read=read, installed=installed), interpreter)
-    assert recipe[1:] == (("a==1", "b==2"), ("c==3",), ("own",))
-    assert rebuild_env.recipe(python(read=read, installed=installed, prefix=None), interpreter).others == ()
-    unread = rebuild_env.recipe(python(installed=installed), interpreter)
-    assert unread[1:] == ((), (), ()), "who read none needs none"
+    recipe = recipes.recipe(python(read=read, installed=installed), interpreter, {})
+    assert recipe[1:4] == (("a==1", "b==2"), ("c==3",), ("own",))
+    assert recipes.recipe(python(read=read, installed=installed, prefix=None), interpreter, {}).others == ()
+    unread = recipes.recipe(python(installed=installed), interpreter, {})
+    assert unread[1:4] == ((), (), ()), "who read none needs none"
 
 
 def test_equal_environments_are_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     interpreter = interpreters.Interpreter("/usr/bin/python3", "CPython", "3.11.7")
-    one = rebuild_env.Recipe(interpreter, ("a==1", "b==2"), ("c==3",))
-    two = rebuild_env.Recipe(interpreter, ("c==3",), ("a==1", "b==2"))
-    assert one.key == two.key != rebuild_env.Recipe(interpreter, ("a==1",), ("c==3",)).key
+    one = recipes.Recipe(interpreter, ("a==1", "b==2"), ("c==3",))
+    two = recipes.Recipe(interpreter, ("c==3",), ("a==1", "b==2"))
+    assert one.key == two.key != recipes.Recipe(interpreter, ("a==1",), ("c==3",)).key
     left_out = {one: ["c==3"], two: []}
-    made: list[rebuild_env.Recipe] = []
+    made: list[recipes.Recipe] = []
 
-    def fill(recipe: rebuild_env.Recipe, area: str, place: str, *_: object) -> tuple[list[str], list[str]]:
-        del area
+    def fill(recipe: recipes.Recipe, tops: list[str], place: str, *_: object) -> tuple[list[str], list[str]]:
+        del tops
         os.mkdir(place)
         made.append(recipe)
         return ["left out"] if left_out[recipe] else [], left_out[recipe]
 
-    monkeypatch.setattr(rebuild_env, "_fill", fill)
-    built = [rebuild_env.build(recipe, "", str(tmp_path), lambda line: None) for recipe in (one, two, one, two)]
+    monkeypatch.setattr(rebuild_env, "fill", fill)
+    built = [rebuild_env.build(recipe, [], str(tmp_path), lambda line: None) for recipe in (one, two, one, two)]
     assert made == [one, two], "what the second one read was left out of the first"
     assert built[0] == built[2] != built[1] == built[3] and built[1].left_out == []
     left_out[one] = []
     third, fourth = (r._replace(projects=("own",)) for r in (one, two))
     left_out |= {third: [], fourth: []}
-    same = [rebuild_env.build(recipe, "", str(tmp_path), lambda line: None) for recipe in (third, fourth)]
+    same = [rebuild_env.build(recipe, [], str(tmp_path), lambda line: None) for recipe in (third, fourth)]
     assert same[0] == same[1] and made == [one, two, third]
 
 
 def test_the_interpreter_is_found_or_missed_in_one_sentence() -> None:
     exact = ".".join(map(str, sys.version_info[:3]))
     implementation = sys.implementation.name
-    assert interpreters.find_interpreter(python(version=exact, implementation=implementation)).version == exact
-    near = interpreters.find_interpreter(python(version=f"3.{sys.version_info[1]}.99", implementation=implementation))
-    assert near.version.startswith(f"3.{sys.version_info[1]}.")
+    here = interpreters.nearest(python(version=exact, implementation=implementation))
+    assert here is not None and here.version == exact
+    near = interpreters.nearest(python(version=f"3.{sys.version_info[1]}.99", implementation=implementation))
+    assert near is not None and near.version.startswith(f"3.{sys.version_info[1]}.")
     for version in ("2.99.1", "3/../../x", "; rm"):
-        with pytest.raises(RoarError, match="is on this machine"):
-            interpreters.find_interpreter(python(version=version))
+        assert interpreters.nearest(python(version=version)) is None
+        assert not interpreters.can_be_obtained(interpreters.Interpreter("", "CPython", version))
+        assert "is on this machine" in str(interpreters.not_here(python(version=version)))
+
+
+def test_hashes_of_lock_files() -> None:
+    a, b, c = ("1" * 64, "2" * 64, "3" * 64)
+    files = {
+        "uv.lock": f"""version = 1
+[[package]]
+name = "Some-Tool"
+version = "1.5"
+source = {{ registry = "https://pypi.org/simple" }}
+dependencies = [
+    {{ name = "other" }},
+]
+sdist = {{ url = "https://x/some_tool-1.5.tar.gz", hash = "sha256:{a}", size = 3 }}
+wheels = [
+    {{ url = "https://x/some_tool-1.5-py3-none-any.whl", hash = "sha256:{b}", size = 3 }},
+]
+
+[[package]]
+name = "own"
+version = "0.1"
+source = {{ editable = "." }}
+""",
+        "pylock.toml": f"""[[packages]]
+name = "newer"
+version = "2"
+[[packages.wheels]]
+name = "newer-2-py3-none-any.whl"
+hashes = {{sha256 = "{c}"}}
+[packages.archive.hashes]
+sha256 = "{a}"
+""",
+        "requirements.txt": f"# pinned\nPinned.Tool[x]==3.0 ; python_version > '3' \\\n    --hash=sha256:{a} \\\n"
+        f"    --hash=sha256:{b}\nloose>=1\nbare==1\n",
+    }
+    assert locked(lambda name: files[name].encode() if name in files else None) == {
+        ("some-tool", "1.5"): (a, b),
+        ("newer", "2"): (a, c),
+        ("pinned-tool", "3.0"): (a, b),
+    }
+
+
+def test_archives_are_installed_by_their_hash() -> None:
+    interpreter = interpreters.Interpreter("/usr/bin/python3", "CPython", "3.11.7")
+    a, b = "1" * 64, "2" * 64
+    read = [
+        Package(name="Lock.Ed", version="1"),
+        Package(name="wheel-file", version="2", source=f"file:///gone/wheel_file-2-py3-none-any.whl#sha256={b}"),
+        Package(name="vcs", version="3", source=f"git+file:///srv/vcs.git@{'c' * 40}#subdirectory=py"),
+    ]
+    made = recipes.recipe(python(read=read), interpreter, {("lock-ed", "1"): (a,)})
+    vcs = f"git+file:///srv/vcs.git@{'c' * 40}#subdirectory=py"
+    assert made.required == ("Lock.Ed==1", vcs, "wheel-file==2")
+    assert made.hashes == (("Lock.Ed==1", (a,)), ("wheel-file==2", (b,)))
+    assert made.key != made._replace(hashes=()).key
+
+
+def test_a_conda_environment_is_explicit() -> None:
+    interpreter = interpreters.Interpreter("", "CPython", "3.11.7")
+    url = "https://conda.anaconda.org/conda-forge/linux-64/python-3.11.7-hab00c5b_1_cpython.conda"
+    conda = [CondaPackage(name="python", version="3.11.7", url=url, md5="0" * 32)]
+    read = [Package(name="numpy", version="2", source="conda"), Package(name="own", version="1")]
+    made = recipes.recipe(python(read=read, conda=conda), interpreter, {})
+    assert (made.conda, made.required) == ((f"{url}#{'0' * 32}",), ("own==1",))
+    for wrong in (None, "--offline", "https://x/a.conda\n--x", "ext::x.conda", "https://x/a.exe"):
+        with pytest.raises(RoarError, match="has no address"):
+            recipes.explicit([CondaPackage(name="a", version="1", url=wrong)])
 
 
 # The folder that nothing leaves

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -566,39 +563,6 @@ def test_what_the_record_does_not_know_is_not_called_identical(tree: Path, roar:
 
 
 # Environments
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small real package, with two versions, where pip finds it."""
-    wheels = tmp_path / "wheels"
-    for version in ("1.0", "2.0"):
-        source = tmp_path / f"source-{version}"
-        source.mkdir()
-        (source / "shout.py").write_text(f"def shout(text): return text.upper() + ' {version}'\n")
-        info = f"shout_tiny-{version}.dist-info"
-        build_wheel(wheels, f"shout_tiny-{version}-py3-none-any.whl", source, info, version)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-    monkeypatch.setenv("UV_NO_INDEX", "1")
-    monkeypatch.setenv("UV_FIND_LINKS", str(wheels))
-    return wheels
-
-
-def build_wheel(wheels: Path, name: str, source: Path, info: str, version: str) -> None:
-    wheels.mkdir(exist_ok=True)
-    contents = {
-        "shout.py": (source / "shout.py").read_bytes(),
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: shout-tiny\nVersion: {version}\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    digests = {
-        n: base64.urlsafe_b64encode(hashlib.sha256(d).digest()).rstrip(b"=").decode() for n, d in contents.items()
-    }
-    listing = "".join(f"{n},sha256={digests[n]},{len(d)}\n" for n, d in contents.items()) + f"{info}/RECORD,,\n"
-    with zipfile.ZipFile(wheels / name, "w") as archive:
-        for path, data in {**contents, f"{info}/RECORD": listing.encode()}.items():
-            archive.writestr(path, data)
 
 
 @needs_tracer

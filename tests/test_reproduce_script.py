@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from conftest import Git, Roar, needs_tracer
-from test_reproduce import commit, package, reproductions, shared  # noqa: F401  package is a fixture
+from test_reproduce import commit, reproductions, shared
 
 
 def run(script: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +55,7 @@ def test_the_packages_are_exported_and_installed_by_the_script(
     tree: Path,
     roar: Roar,
     git: Git,
-    package: Path,  # noqa: F811
+    package: Path,
 ) -> None:
     subprocess.run([sys.executable, "-m", "venv", tree / ".venv"], check=True)
     own = tree / ".venv/bin/python"

@@ -99,6 +99,7 @@ def _lines(found: Comparison, style: Style, most: int) -> Iterator[str]:
         _packages(found.packages, style, most),
         _changes("Environment", found.variables, style, most),
         _changes("Machine", found.machine, style, most),
+        _changes("System packages", found.system, style, most),
         _file_changes("Outputs", found.outputs, style, most),
         _metrics(found, style, most),
     ]
@@ -246,6 +247,7 @@ def fields(found: Comparison) -> dict[str, Any]:
         "packages": [change._asdict() for change in found.packages],
         "variables": [change._asdict() for change in found.variables],
         "machine": [change._asdict() for change in found.machine],
+        "system": [change._asdict() for change in found.system],
         "outputs": [file(change) for change in found.outputs],
         "same_outputs": found.same_outputs,
         "metrics": [metric._asdict() for metric in found.metrics],

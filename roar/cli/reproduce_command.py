@@ -50,10 +50,10 @@ Examples:
 @click.option(
     "--env",
     "mode",
-    type=click.Choice(["rebuild", "current"]),
+    metavar="rebuild|current|PATH",
     default="rebuild",
     show_default=True,
-    help="Build the recorded Python environments, or use the Python that is here.",
+    help="Build the recorded Python environments, use the Python that is here, or the one at PATH.",
 )
 @click.option("--input", "given", multiple=True, metavar="HASH=PATH", help="Where a missing input is. May be repeated.")
 @click.option("--search", metavar="DIR", help="Look for missing inputs among all files of this folder, by hash.")
@@ -87,7 +87,7 @@ def command(  # noqa: PLR0913  one for each option
     *,
     only_plan: bool,
     yes: bool,
-    mode: Mode,
+    mode: str,
     given: tuple[str, ...],
     search: str | None,
     fetch: bool,
@@ -127,7 +127,7 @@ def command(  # noqa: PLR0913  one for each option
 
     with Counter("files looked at") as counter:
         places = Places(_given(given), _folder(search, counter), fetch or _can_ask(yes=yes))
-        made = prepare(repo, Wish(name, os.getcwd(), places, mode, part), say)
+        made = prepare(repo, Wish(name, os.getcwd(), places, _mode(mode), part), say)
     manner = Manner(tuple(map(rule, rules)), places, times, at_once, keep, sandboxed)
     if require_signed:
         with Counter("signatures checked") as counter:
@@ -194,6 +194,15 @@ def _folder(path: str | None, counter: Counter) -> Folder | None:
 def _can_ask(*, yes: bool) -> bool:
     """True when the user sees the plan, with the addresses in it, before anything is fetched or run."""
     return not yes and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _mode(word: str) -> Mode:
+    """How environments are had; a path is made absolute."""
+    if word in ("rebuild", "current"):
+        return word
+    if not os.path.exists(word):
+        raise UsageError(f"--env takes rebuild, current or the path of a Python, not {printable(word)}", "-h")
+    return os.path.abspath(word)
 
 
 def _given(given: Iterable[str]) -> dict[str, str]:

@@ -56,8 +56,10 @@ def _step_data(step: Step) -> dict[str, Any]:
         "environments": [
             {
                 "recorded": env.python.version,
-                "interpreter": env.recipe.interpreter.path if env.recipe else None,
+                "interpreter": (env.recipe.interpreter.path or None) if env.recipe else env.program,
                 "requirements": [*env.recipe.required, *env.recipe.others] if env.recipe else [],
+                "hashes": {line: list(known) for line, known in env.recipe.hashes} if env.recipe else {},
+                "conda": list(env.recipe.conda) if env.recipe else [],
                 "remark": env.remark or None,
             }
             for env in step.environments

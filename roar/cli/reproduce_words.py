@@ -99,9 +99,10 @@ def _python(env: Planned) -> str:
     python = env.python
     if env.recipe is None:
         return f"{env.program}; {env.remark or f'recorded was {printable(python.version)}'}"
+    conda = f"{count(len(env.recipe.conda), 'conda package')}, " if env.recipe.conda else ""
     others = f" and {len(env.recipe.others)} that it did not" if env.recipe.others else ""
     packages = f"{count(len(env.recipe.required) + len(env.recipe.projects), 'package')} that it read{others}"
-    return f"{env.recipe.interpreter.version}, {packages}" + (f"; {env.remark}" if env.remark else "")
+    return f"{env.recipe.interpreter.version}, {conda}{packages}" + (f"; {env.remark}" if env.remark else "")
 
 
 def _need(need: Need, style: Style) -> str:

@@ -108,6 +108,18 @@ def _packages(job: Job, style: Style) -> Iterator[str]:
                 rows = [_package(package) for package in packages]
                 for text in present.table([], rows, columns=columns and columns - 8):
                     yield f"        {text}"
+        if python.conda:
+            yield style.dim("      of the conda environment")
+            conda = [[printable(p.name), printable(p.version), printable(p.url or p.build or "")] for p in python.conda]
+            for text in present.table([], conda, columns=present.width()):
+                yield f"        {text}"
+    if job.environment.system_packages:
+        yield "    the system's, of which files were read"
+        rows = [
+            [printable(p.name), printable(p.version), printable(p.manager)] for p in job.environment.system_packages
+        ]
+        for text in present.table([], rows, columns=present.width()):
+            yield f"        {text}"
 
 
 def _package(package: Package) -> list[str]:
@@ -125,6 +137,7 @@ def _environment(job: Job) -> Iterator[str]:
         "memory": present.size(machine.memory_bytes) if machine.memory_bytes else None,
         "host": machine.hostname,
         "container": machine.container,
+        "image": machine.image,
         "graphics": ", ".join(f"{gpu.name} {gpu.driver or ''}".strip() for gpu in machine.gpus),
         "umask": None if job.environment.umask is None else f"{job.environment.umask:04o}",
     }

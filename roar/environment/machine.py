@@ -39,6 +39,7 @@ def describe_machine(devices: Iterable[str] = (), root: str = "/") -> Machine:
         memory_bytes=_memory(root),
         hostname=from_fs(system.nodename) or None,
         container=_container(root),
+        image=_image(root),
         gpus=_gpus(devices, root),
     )
 
@@ -126,8 +127,25 @@ def _container(root: str) -> str | None:
             found = re.search(rf"/{_ID}/", words[3])
             if found:
                 return found[1]
-    image = os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
+    image = _apptainer()
     return from_fs(image) if image and root == "/" else None
+
+
+def _image(root: str) -> str | None:
+    """The image of the container around this process, where something in it says so.
+
+    Podman writes name and id to /run/.containerenv for containers with privileges; GitLab's runners and Apptainer have
+    it in a variable. Docker and Kubernetes tell the inside nothing.
+    """
+    told = dict(re.findall(r'^(image|imageid)="(.+)"$', _read(root, "run/.containerenv"), re.MULTILINE))
+    if told:
+        return "@".join(told[key] for key in ("image", "imageid") if key in told)
+    image = os.environ.get("CI_JOB_IMAGE") or _apptainer()
+    return from_fs(image) if image and root == "/" else None
+
+
+def _apptainer() -> str | None:
+    return os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
 
 
 def _gpus(devices: Iterable[str], root: str) -> list[Gpu]:

@@ -22,10 +22,11 @@ from typing import NamedTuple
 from roar.stamps import Stamps
 
 EDITABLE = "editable"
+CONDA = "conda"
 METADATA = (".dist-info", ".egg-info", ".egg", ".egg-link")
 _AT_EVERY_START = frozenset({"_distutils_hack", "_virtualenv.py", "_virtualenv"})
 _SETTLED_NS = 2_000_000_000
-_FORMAT = "site 1"
+_FORMAT = "site 2"
 
 
 class Distribution(NamedTuple):
@@ -285,7 +286,9 @@ def _relevant(paths: list[str]) -> list[str]:
 
 
 def _direct(place: str) -> tuple[str, list[str]]:
-    """Where it came from when that was no index, by direct_url.json (PEP 610); its folder if editable."""
+    """Where it came from when that was no index, by INSTALLER or direct_url.json (PEP 610); its folder if editable."""
+    if _text(os.path.join(place, "INSTALLER"), 64).strip() == CONDA:
+        return CONDA, []  # its direct_url.json names a folder of whoever built it
     text = _text(os.path.join(place, "direct_url.json"))
     if not text:
         return "", []

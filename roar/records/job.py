@@ -160,7 +160,29 @@ class Package(Part):
     name: Text
     version: Text
     source: Text | None = None
-    """A direct URL or ``editable``, when it did not come from an index."""
+    """A direct URL, ``editable`` or ``conda``, when it did not come from an index."""
+
+
+class CondaPackage(Part):
+    """A package in a conda environment, as its ``conda-meta`` has it."""
+
+    name: Text
+    version: Text
+    build: Text | None = None
+    url: Text | None = None
+    """Of the archive, without credentials."""
+    md5: Text | None = None
+    sha256: Text | None = None
+
+
+class SystemPackage(Part):
+    """A package of the operating system that owns a file the job read."""
+
+    manager: Text
+    """``dpkg``, ``rpm`` or ``apk``."""
+    name: Text
+    """As its database names it: ``libc6:amd64``."""
+    version: Text
 
 
 class Python(Part):
@@ -176,6 +198,8 @@ class Python(Part):
     """The distributions of which the job read at least one file."""
     installed: list[Package] = Field(default_factory=list)
     """The others that were there."""
+    conda: list[CondaPackage] = Field(default_factory=list)
+    """All packages of the conda environment it ran in; Python packages among them have the source ``conda``."""
 
 
 class Gpu(Part):
@@ -196,6 +220,8 @@ class Machine(Part):
     memory_bytes: Count = 0
     hostname: Text | None = None
     container: Text | None = None
+    image: Text | None = None
+    """The image of the container, where the container is told: name, and ``@`` with its id."""
     gpus: list[Gpu] = Field(default_factory=list)
 
 
@@ -206,6 +232,8 @@ class Environment(Part):
     pythons: list[Python] = Field(default_factory=list)
     variables: dict[str, Text] = Field(default_factory=dict)
     umask: Count | None = None
+    system_packages: list[SystemPackage] = Field(default_factory=list)
+    """Those that own files which the job read; of none it is said when there is no database."""
 
 
 class Program(Part):

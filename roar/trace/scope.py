@@ -68,6 +68,10 @@ class Scope:
         """The path relative to the work tree, or None outside."""
         return below(path, self.root)
 
+    def is_system(self, path: str) -> bool:
+        """True for a file of the system, even if such files are to be listed."""
+        return self._usual(path, 0) == "system"
+
     def left_out(self, path: str, size: int = 0) -> str | None:
         """Why a file at this absolute path, of this many bytes, does not belong to the record; None when it does."""
         reason = self._usual(path, size)

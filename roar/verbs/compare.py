@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from roar.cache.index import Index
+from roar.environment.system import changed
 from roar.git.repository import Repository
 from roar.records.job import File, Job, Machine, Package
 from roar.records.summary import command_line
@@ -76,6 +77,8 @@ class Comparison(NamedTuple):
     packages: list[Change]
     variables: list[Change]
     machine: list[Change]
+    system: list[Change]
+    """Packages of the system that own files which both jobs read."""
     outputs: list[FileChange]
     same_outputs: int
     metrics: list[MetricChange]
@@ -83,14 +86,14 @@ class Comparison(NamedTuple):
     @property
     def causes(self) -> bool:
         """True when anything differs that could have made the outputs differ."""
-        return any((self.command, self.code, self.inputs, self.packages, self.variables, self.machine))
+        return any((self.command, self.code, self.inputs, self.packages, self.variables, self.machine, self.system))
 
 
 def compare(index: Index, repo: Repository, before: str, after: str) -> Comparison:
     """Compare two jobs by their ids. Raises ``RoarError`` when a record cannot be read."""
     old, new = side(index, before), side(index, after)
-    changed = files_changed(old.inputs, new.inputs)
-    code = [change for change in changed if _is_code(change, old, new)]
+    differing = files_changed(old.inputs, new.inputs)
+    code = [change for change in differing if _is_code(change, old, new)]
     outputs = files_changed(old.outputs, new.outputs)
     return Comparison(
         old,
@@ -99,10 +102,11 @@ def compare(index: Index, repo: Repository, before: str, after: str) -> Comparis
         code,
         patch(repo, [(change.path, _blob(old, change.before), _blob(new, change.after)) for change in code]),
         unread_changes(repo, old.job.code.commit, new.job.code.commit, {*old.inputs, *new.inputs}),
-        [change for change in changed if change not in code],
+        [change for change in differing if change not in code],
         _packages(old.job, new.job),
         _mapping(old.job.environment.variables, new.job.environment.variables),
         _machine(old.job, new.job),
+        _system(old.job, new.job),
         outputs,
         len(old.outputs.keys() & new.outputs.keys())
         - sum(c.before is not None and c.after is not None for c in outputs),
@@ -175,11 +179,16 @@ def _interpreters(job: Job) -> str | None:
 def _machine(before: Job, after: Job) -> list[Change]:
     old, new = before.environment, after.environment
     a, b = old.machine, new.machine
-    names = ("system", "kernel", "architecture", "cpu", "cores", "memory_bytes", "container")
+    names = ("system", "kernel", "architecture", "cpu", "cores", "memory_bytes", "container", "image")
     pairs: dict[str, tuple[Value, Value]] = {name: (getattr(a, name), getattr(b, name)) for name in names}
     pairs["gpus"] = (_gpus(a), _gpus(b))
     pairs["umask"] = (_octal(old.umask), _octal(new.umask))
     return _differing(pairs)
+
+
+def _system(before: Job, after: Job) -> list[Change]:
+    pairs = changed(before.environment.system_packages, after.environment.system_packages)
+    return [Change(name, *versions) for name, versions in pairs.items()]
 
 
 def _gpus(machine: Machine) -> str | None:

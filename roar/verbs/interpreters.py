@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from roar.errors import RoarError
@@ -59,19 +60,55 @@ def clean_environment(*, of_python: bool = True) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in unwanted}
 
 
-def find_interpreter(python: Python) -> Interpreter:
-    """The interpreter of the recorded version, else the newest of the same minor version.
+def nearest(python: Python) -> Interpreter | None:
+    """The interpreter of the recorded version that is on this machine, else the newest of the same minor version."""
+    return _find(python.version, python.implementation)
 
-    Raises ``RoarError`` when there is none; the caller tells when the version is not exactly the recorded one.
-    """
-    found = _find(python.version, python.implementation)
-    if found is None:
-        short = ".".join(python.version.split(".")[:2])
+
+def not_here(python: Python) -> RoarError:
+    """That there is none, and what to do."""
+    short = ".".join(python.version.split(".")[:2])
+    said = f"no {python.implementation} {short} is on this machine; the job ran on {python.version}"
+    return RoarError(printable(said), "--env current, or install it (with uv on PATH it is obtained)")
+
+
+def can_be_obtained(wanted: Interpreter) -> bool:
+    """True when uv knows where to download this version from. Nothing is downloaded."""
+    asked = _request(wanted)
+    return bool(asked and _uv("list", "--only-downloads", "--all-versions", asked).stdout.strip())
+
+
+def obtain(wanted: Interpreter, progress: Callable[[str], None]) -> Interpreter:
+    """Download a version through uv, which keeps it. Raises ``RoarError`` with uv's reason."""
+    progress(f"obtaining {wanted.words} through uv")
+    asked = _request(wanted)
+    done = _uv("install", "--no-bin", asked)
+    found = _uv("find", "--no-project", "--managed-python", asked).stdout.split("\n")[0] if not done.returncode else ""
+    known = _ask(found) if found else None
+    if known is None or known.version != wanted.version:
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        why = next((line for line in said if line.startswith(("error", "cause:"))), (said or ["without a word"])[0])
         raise RoarError(
-            printable(f"no {python.implementation} {short} is on this machine; the job ran on {python.version}"),
-            "--env current, or install it",
+            f"{wanted.words} is not on this machine, and uv cannot obtain it: {printable(why)}",
+            "install it, or use --env current",
         )
-    return found
+    return known
+
+
+def _request(wanted: Interpreter) -> str:
+    """A version as uv takes it; "" for what is none. It comes from a record."""
+    kind = wanted.implementation.lower()
+    is_plain = re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+)?", wanted.version)
+    return f"{kind}@{wanted.version}" if is_plain and kind in ("cpython", "pypy") else ""
+
+
+def _uv(*words: str) -> subprocess.CompletedProcess[str]:
+    """``uv python WORDS``; as if it had failed when there is no uv."""
+    uv = shutil.which("uv")
+    if uv is None:
+        return subprocess.CompletedProcess(words, 1, "", "there is no uv on PATH")
+    call = [uv, "python", *words]
+    return subprocess.run(call, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
 @functools.lru_cache(maxsize=64)  # many steps share one
@@ -112,11 +149,9 @@ def _candidates(short: str, version: str, implementation: str) -> Iterator[str]:
 
 
 def _of_uv(version: str) -> list[str]:
-    uv = shutil.which("uv")
-    if uv is None or not version.replace(".", "").isalnum():
+    if not version.replace(".", "").isalnum():
         return []
-    words = [uv, "python", "find", "--no-project", "--no-python-downloads", "--", version]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    done = _uv("find", "--no-project", "--no-python-downloads", "--", version)
     return done.stdout.split("\n")[:1] if done.returncode == 0 else []
 
 

@@ -38,6 +38,8 @@ class Observed:
         self.inputs: list[Met] = []
         self.outputs: list[Met] = []
         self.executed: set[str] = set()
+        self.system: list[str] = []
+        """Files of the system that were read: absolute ``os`` paths."""
         self.incomplete: list[Incomplete] = []
         self.annexed: dict[str, Pointer] = {}
         """Inputs whose content git-annex keeps; they are named by the link that leads there."""
@@ -74,6 +76,8 @@ class Observed:
         reason = self._scope.left_out(path, state["size"] if state else 0)
         reason = reason or _no_artifact(file, inside=relative is not None)
         if reason is not None:
+            if reason == "system" and reads:
+                self.system.append(path)
             if reads or writes:
                 self._leave_out(reason + (" (written)" if writes else ""), path, relative)
             return

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from roar.cache.index import Index, open_index
 from roar.errors import GitError, NotFoundError, RoarError, UsageError
 from roar.git import refs, transport
+from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import REMOTES
 from roar.lineage import upstream
@@ -22,9 +23,11 @@ from roar.records.summary import command_line, printable
 from roar.stamps import Stamps
 from roar.verbs import rebuild_env, resume
 from roar.verbs.inputs import Known, Places, Sources
-from roar.verbs.plan import Asked, Chosen, Plan, Stop
+from roar.verbs.installing import Progress
+from roar.verbs.lockfiles import Hashes, locked
+from roar.verbs.plan import Asked, Chosen, Plan, Step, Stop
 from roar.verbs.planning import ALL, Part, plan
-from roar.verbs.rebuild_env import Mode, Progress
+from roar.verbs.rebuild_env import Mode
 from roar.verbs.resolve import resolve
 from roar.verbs.sync import own_notes, place
 
@@ -99,7 +102,7 @@ def _prepare(repo: Repository, wish: Wish) -> Plan:
         stops = [stop._replace(remake=again(stop.file.hash or "")) if stop.file else stop for stop in made.stops]
     _check_given(made, wish.places.given)
     made = made._replace(stops=stops, made_in=made_in, fetched_to=f"{kept}-inputs")
-    return _with_environments(made, wish.mode, repo.work_tree)
+    return _with_environments(made, wish.mode, repo)
 
 
 def _check_given(made: Plan, given: Mapping[str, str]) -> None:
@@ -191,12 +194,32 @@ def _addresses(lineage: Iterable[Chosen]) -> Callable[[File], str | None]:
     return address
 
 
-def _with_environments(made: Plan, mode: Mode, work_tree: str | None) -> Plan:
+def _locked(repo: Repository, step: Step) -> Hashes:
+    """The hashes in the lock files that a step's commit has, with those of its overlay over them."""
+    with Reader(repo) as reader:
+        laid = {entry.path: blob for entry, blob in step.lay}
+
+        def read(name: str) -> bytes | None:
+            commit = step.job.code.commit
+            place = laid.get(name, f"{commit}:{name}" if commit else "")
+            found = reader.get(place) if place else None
+            return found[2] if found and found[0] == "blob" else None
+
+        return locked(read)
+
+
+def _with_environments(made: Plan, mode: Mode, repo: Repository) -> Plan:
     """The plan with the environment that each step gets, and with a stop where one cannot be had."""
     steps, stops = [], list(made.stops)
+    known: dict[object, Hashes] = {}
     for step in made.steps:
+        needs_hashes = mode == "rebuild" and any(python.read for python in step.job.environment.pythons)
+        key = (step.job.code.commit, tuple(blob for _, blob in step.lay))
+        if needs_hashes and key not in known:
+            known[key] = _locked(repo, step)
         try:
-            step = step._replace(environments=tuple(rebuild_env.planned(step.job, mode, work_tree)))  # noqa: PLW2901
+            found = rebuild_env.planned(step.job, mode, repo.work_tree, known.get(key, {}))
+            step = step._replace(environments=tuple(found))  # noqa: PLW2901
         except RoarError as error:
             stops.append(Stop(step.number, error.message, error.hint))
         stops += [

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from roar import redact
 from roar.config.model import Redact, Settings, Sign
 from roar.config.read import Configuration, load
-from roar.environment import machine, python, variables
+from roar.environment import machine, python, system, variables
 from roar.errors import RoarError, SavedAsideError
 from roar.git import settings
 from roar.git.repository import Repository
@@ -161,6 +161,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         scope = Scope(root, git_dirs, package_folders, home, wanted.filters)
         booked = tracked.trackers(run.environ, report, pythons) if wanted.analyzers.enabled else []
         seen = Observed(report, scope, stamps)
+        owners = system.system_packages(_of_system(seen, scope), stamps) if wanted.environment.packages else []
     finally:
         stamps.close()
     vain = vain_lookups(report, root)
@@ -195,6 +196,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
             pythons=pythons,
             variables={from_fs(name): from_fs(value) for name, value in chosen.items()},
             umask=report.start.get("umask"),
+            system_packages=owners,
         ),
         "metrics": numbers,
         "trackers": tracked.cleaned(booked, root, wanted.redact),
@@ -204,6 +206,12 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         "reproduces": run.reproduces,
     }
     return _without_unwanted(fields, wanted), beside | kept.tree
+
+
+def _of_system(seen: Observed, scope: Scope) -> list[str]:
+    """The files of the system that were read, be they listed or not."""
+    listed = (fs(file.path) for file in seen.inputs if is_outside(file.path))
+    return [*seen.system, *(path for path in listed if scope.is_system(path))]
 
 
 def _without_unwanted(fields: dict[str, Any], wanted: Settings) -> dict[str, Any]:

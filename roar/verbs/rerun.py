@@ -11,6 +11,7 @@ from stat import S_ISLNK
 from typing import NamedTuple
 
 from roar.config.read import load
+from roar.environment.system import changed
 from roar.errors import RoarError, SavedAsideError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
@@ -238,9 +239,16 @@ class Running:
         remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, self._environ)]
         try:
             recorded = record(what, report)
+            remarks += _other_versions(step.job, recorded.job)
             return Ran(ended, recorded.id, recorded.job, remarks)
         except SavedAsideError as error:
             return Ran(ended, None, None, [*remarks, error.message])
+
+
+def _other_versions(before: Job, after: Job) -> list[str]:
+    """The system's packages, of those that both runs read, that are not what they were. Nobody installs them."""
+    pairs = changed(before.environment.system_packages, after.environment.system_packages)
+    return [printable(f"package of the system: {name} {now}, recorded {then}") for name, (then, now) in pairs.items()]
 
 
 def _link_environments(area: Workspace, tools: list[translate.Tools]) -> None:

@@ -17,10 +17,10 @@ from roar.store.copying import Tell
 from roar.verbs import rebuild_env, rerun, resume, sessions
 from roar.verbs.equivalence import Rule
 from roar.verbs.inputs import Places
+from roar.verbs.installing import Progress
 from roar.verbs.interrupts import held
 from roar.verbs.neighbours import bring_all
 from roar.verbs.plan import Plan, Step
-from roar.verbs.rebuild_env import Progress
 from roar.verbs.recorded_bytes import Recorded
 from roar.verbs.translate import Tools
 from roar.verbs.verdict import State, Verdict, by_metrics, judged

@@ -69,7 +69,17 @@ def by_metrics(verdict: Verdict, before: Job, after: Job) -> Verdict:
 
 
 Kind = Literal[
-    "input", "command", "code", "package", "threads", "hardware", "environment", "unread package", "unknown", "chance"
+    "input",
+    "command",
+    "code",
+    "package",
+    "system package",
+    "threads",
+    "hardware",
+    "environment",
+    "unread package",
+    "unknown",
+    "chance",
 ]
 """In order of rank. ``unknown``: a record does not know everything. ``chance``: a seed, the time, the order of
 threads, which no record shows."""
@@ -108,6 +118,7 @@ def causes(index: Index, repo: Repository, original: str, again: str) -> list[Ca
     near += _as_causes(lambda _: "command", found.command)
     near += [_cause("code", change.path) for change in found.code]
     near += _as_causes(lambda change: "unread package" if change.unread else "package", found.packages)
+    near += _as_causes(lambda _: "system package", found.system)
     around = [c for c in (*found.variables, *found.machine) if not OF_PLACE.fullmatch(c.name)]
     near += _as_causes(_around, [change for change in around if change.name not in _TRANSLATED])
     gaps = sorted({gap.reason for one in (found.before, found.after) for gap in one.job.incomplete})
@@ -116,7 +127,8 @@ def causes(index: Index, repo: Repository, original: str, again: str) -> list[Ca
 
 
 _RANKS: tuple[Kind, ...] = (
-    "input", "command", "code", "package", "threads", "hardware", "environment", "unread package", "unknown", "chance",
+    "input", "command", "code", "package", "system package", "threads", "hardware", "environment", "unread package",
+    "unknown", "chance",
 )  # fmt: skip
 _TRANSLATED = ("memory_bytes", "PYTHONPATH")
 

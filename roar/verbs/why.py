@@ -16,7 +16,18 @@ from roar.records.job import File
 from roar.verbs.compare import Change, Comparison, FileChange, compare
 from roar.verbs.patch import Patch
 
-Kind = Literal["arguments", "code", "input", "package", "environment", "machine", "unread package", "unknown", "chance"]
+Kind = Literal[
+    "arguments",
+    "code",
+    "input",
+    "package",
+    "system package",
+    "environment",
+    "machine",
+    "unread package",
+    "unknown",
+    "chance",
+]
 """In order of rank. ``unknown``: a record does not know everything. ``chance``: nothing that was recorded differs."""
 MOST_COMPARED = 50
 """Pairs of jobs that are looked at; a longer story fits no screen."""
@@ -93,6 +104,7 @@ class _Story:
             yield self._input(found, file)
         read, unread = ([c for c in found.packages if c.unread == far] for far in (False, True))
         yield from _as_causes("package", read)
+        yield from _as_causes("system package", found.system)
         yield from _as_causes("environment", found.variables)
         yield from _as_causes("machine", found.machine)
         yield from _as_causes("unread package", unread)

@@ -1,0 +1,52 @@
+"""The hashes that a repository's own lock files give for the archives of packages.
+
+uv.lock, poetry.lock and pylock.toml (PEP 751) are TOML of a fixed shape, with a table for each package; pip's are
+requirements with ``--hash``. They are searched by line rather than parsed: Python has a TOML reader since 3.11 alone,
+and nothing but names, versions and SHA-256 is of interest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+NAMES = ("uv.lock", "poetry.lock", "pylock.toml", "requirements.txt", "requirements.lock", "requirements-dev.txt")
+"""At the top of the work tree."""
+_TABLE = re.compile(r"^\[\[packages?\]\]\s*$", re.MULTILINE)
+_FIELD = r'^{} = "([^"\n]+)"'
+_SHA256 = re.compile(r"\bsha256\b[\s:\"'=]+([0-9a-f]{64})\b")
+_PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*===?\s*([^\s;\\]+)(.*)$")
+
+Hashes = dict[tuple[str, str], tuple[str, ...]]
+"""SHA-256 of the archives of each package that may be installed, by its name (PEP 503) and version."""
+
+
+def locked(read: Callable[[str], bytes | None]) -> Hashes:
+    """The hashes in the lock files that ``read`` gives by their names. What several of them name, all count."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for name in NAMES:
+        data = read(name)
+        if data is not None:
+            text = data.decode("utf-8", "replace")
+            for package, hashes in _of_tables(text) if _TABLE.search(text) else _of_requirements(text):
+                found.setdefault(package, set()).update(hashes)
+    return {package: tuple(sorted(hashes)) for package, hashes in found.items() if hashes}
+
+
+def _of_tables(text: str) -> Iterable[tuple[tuple[str, str], list[str]]]:
+    for table in _TABLE.split(text)[1:]:
+        name, version = (re.search(_FIELD.format(field), table, re.MULTILINE) for field in ("name", "version"))
+        if name and version:
+            yield (normal(name[1]), version[1]), _SHA256.findall(table)
+
+
+def _of_requirements(text: str) -> Iterable[tuple[tuple[str, str], list[str]]]:
+    for line in text.replace("\\\n", " ").splitlines():
+        pinned = _PINNED.match(line.strip())
+        if pinned:
+            yield (normal(pinned[1]), pinned[2]), re.findall(r"--hash[= ]sha256:([0-9a-f]{64})\b", pinned[3])
+
+
+def normal(name: str) -> str:
+    """The name by which packages are compared (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
