@@ -6,7 +6,6 @@ Paths are ``os`` path strings relative to the top of the work tree, with ``/``.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -14,11 +13,8 @@ from roar.errors import GitError
 from roar.git import program
 from roar.git.repository import Repository
 
-_GIT_NAME = re.compile(r"[/\\](\.git|git~)")
 _AT_ONCE = 50_000
 """Paths that one git is asked of."""
-_NOT_SEEN = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
-"""Characters that HFS+ takes no notice of in names, as git knows them (utf8.c, ``next_hfs_char``)."""
 
 
 def blobs_at(repo: Repository, commit: str, paths: list[str]) -> dict[str, str]:
@@ -47,11 +43,6 @@ def sizes(repo: Repository, blobs: Collection[str]) -> dict[str, int]:
     out = repo.ask("cat-file", "--buffer", "--batch-check=%(objectname) %(objectsize)", stdin=names).decode()
     pairs = (line.split(" ") for line in out.splitlines())
     return {blob: int(size) for blob, size in pairs if size.isdigit()}
-
-
-def is_refused(path: bytes) -> bool:
-    """True for a path with a part that means ``.git`` to some system: git-fsck(1) and careful hosts refuse it."""
-    return bool(_GIT_NAME.search("/" + path.decode("utf-8", "replace").translate(_NOT_SEEN).lower()))
 
 
 def blob_id(repo: Repository, data: bytes) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from roar.errors import GitError, RecordError
-from roar.git import gclock, locks, objects, refs, settings, worktree
+from roar.git import gclock, locks, objects, refs, refused, settings
 from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
 from roar.journal import ARCHIVE, FOLDED, JOBS, RECORD, read, segments
@@ -118,8 +118,10 @@ def _is_ordinary(reader: Reader, entries: Sequence[_Entry], known: set[str], dep
     if depth > objects.MAX_DEPTH or names != sorted(set(names)):
         return False
     for mode, name, oid in entries:
-        odd = name in (b"", b".", b"..") or b"/" in name or worktree.is_refused(name)
+        odd = name in (b"", b".", b"..") or b"/" in name or refused.name(name)
         if odd or mode not in (TREE_MODE, FILE_MODE, b"100755"):
+            return False
+        if name in refused.SETTINGS and (mode == TREE_MODE or refused.content(name, reader.body(oid, "blob"))):
             return False
         if mode == TREE_MODE and oid not in known:
             if not _is_ordinary(reader, reader.tree(oid), known, depth + 1):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from roar.config.globs import Globs
 from roar.config.model import Overlay as Limits
 from roar.config.model import Redact
-from roar.git import worktree
+from roar.git import refused
 from roar.hashing import digest_bytes
 from roar.paths import from_fs, fs, is_safe_relative, joined, to_bytes
 from roar.records.job import Incomplete, OtherRepository, OverlayFile, Submodule
@@ -62,8 +62,10 @@ class Overlay:
             self.lacks(path, "looks like a secret")
         elif self._total + len(data) > self.limits.max_total_size:
             self.lacks(path, f"more than {size_words(self.limits.max_total_size)} in all")
-        elif not is_safe_relative(path) or worktree.is_refused(to_bytes(path)):
+        elif not is_safe_relative(path) or refused.name(to_bytes(path)):
             self.lacks(path, "git refuses such a name")
+        elif refused.content(to_bytes(path), data):
+            self.lacks(path, "git may refuse what it says")
         else:
             self._total += len(data)
             self.tree[b"files/" + to_bytes(path)] = data
