@@ -9,6 +9,7 @@ from typing import Any
 from roar.cache.database import Connection, rows, value
 from roar.cache.extract import FILES_AT_ONCE, Batch
 from roar.cache.tables import SEARCHES
+from roar.journal.manifests import INLINE_FILES
 
 _REMEMBERED = 500_000
 """Paths (and hashes) whose rows are kept in memory while building."""
@@ -26,17 +27,22 @@ class Filling:
         self._hashes = _Texts(connection, "hashes", fresh=fresh)
 
     def add(self, source: Iterable[Batch], *, renew: bool = False) -> None:
-        """Insert these records. Those that are known keep their row, and get more files with ``renew``.
+        """Insert these records. Those that are known keep their row, and get the files that an earlier copy lacked.
+
+        With ``renew`` that is looked for in all of them, else in those that have manifests.
 
         Raises what the source raises.
         """
         for found, broken in source:
             for oid, reason, lasting in broken:
                 self.note_broken(oid, reason, lasting=lasting)
-            new: dict[str, Any] = {identifier: rest for identifier, *rest in reversed(found)}
+            new: dict[str, Any] = {}
+            for identifier, *rest in found:  # of a copy whose manifests are damaged fewer files are known
+                if identifier not in new or len(rest[1]) > len(new[identifier][1]):
+                    new[identifier] = rest
             known = dict(rows(self._connection, "SELECT id, row FROM records WHERE id IN :ids", {"ids": list(new)}))
-            if renew:
-                self._complete({row: new[identifier][1] for identifier, row in known.items()})
+            fuller = {row: new[identifier][1] for identifier, row in known.items()}
+            self._complete({row: uses for row, uses in fuller.items() if renew or len(uses) > INLINE_FILES})
             self._insert({identifier: rest for identifier, rest in new.items() if identifier not in known})
             self._copy([(i, rest) for i, rest, *_ in found if i in known or new[i][0] is not rest])
 
@@ -96,12 +102,14 @@ class Filling:
 
 def _correct(connection: Connection) -> None:
     """Forget what was purged, mark what was withdrawn: whatever came first, the record or what is said of it."""
-    buried = "SELECT target FROM corrections WHERE kind = 'tombstone'"
-    if value(connection, f"SELECT row FROM records WHERE id IN ({buried})") is not None:
-        forget(connection, buried)
+    if value(connection, f"SELECT row FROM records WHERE id IN ({BURIED})") is not None:
+        forget(connection, BURIED)
     connection.execute(f"UPDATE records SET withdrawn = 1 WHERE withdrawn = 0 AND id IN ({_WITHDRAWN})")
 
 
+_TOMBSTONES = "FROM corrections WHERE kind = 'tombstone'"
+BURIED = f"SELECT DISTINCT target {_TOMBSTONES} AND target NOT IN (SELECT id {_TOMBSTONES})"
+"""The question for the ids of what was purged; no tombstone buries another."""
 _WITHDRAWN = "SELECT target FROM corrections WHERE kind = 'withdrawal'"
 
 

@@ -14,11 +14,13 @@ from typing import Any, Literal, NamedTuple
 
 from roar.cache import build, database, extract, search
 from roar.cache.database import Connection, Database
+from roar.cache.filling import BURIED
 from roar.cache.search import Wanted
-from roar.errors import NotFoundError, RoarError
+from roar.errors import GitError, NotFoundError, RecordError, RoarError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import append, read
+from roar.journal.company import Company
 from roar.lineage import Made, Span, Use
 from roar.records import codec
 from roar.records.ids import clock_of
@@ -134,12 +136,25 @@ class Index:
 
     def files(self, identifier: str) -> tuple[list[File], list[File]]:
         """The inputs and the outputs of a job, those in manifests included. Raises ``RoarError``."""
-        job, place = self.load_job(identifier), self.place_of(identifier)
-        return read.inputs(self._reader, place, job), read.outputs(self._reader, place, job)
+        job = self.load_job(identifier)
+        *others, last = self._places(identifier)
+        for place in others:
+            with contextlib.suppress(RecordError, GitError):
+                return read.inputs(self._reader, place, job), read.outputs(self._reader, place, job)
+        return read.inputs(self._reader, last, job), read.outputs(self._reader, last, job)
 
     def overlay(self, identifier: str, beside: bytes = b"files") -> dict[str, str]:
         """The overlay files of a job: path to git blob id. ``beside`` is that of ``read.overlay``."""
-        return read.overlay(self._reader, self.place_of(identifier), beside)
+        first, *others = self._places(identifier)
+        if others:  # one beside which all is well, if there is any
+            job, company = self.load_job(identifier), Company(self._reader)
+            first = next((p for p in (first, *others) if not any(company.overlay_faults(p, job))), first)
+        return read.overlay(self._reader, first, beside)
+
+    def _places(self, identifier: str) -> list[str]:
+        """Where in the journal the record is, one place at least. Raises ``NotFoundError``."""
+        copies = self._texts("SELECT oid FROM copies WHERE id = :id ORDER BY oid", id=identifier)
+        return [self.place_of(identifier), *copies]
 
     # Names to ids
 
@@ -148,6 +163,11 @@ class Index:
         if not prefix:
             return []
         found = "SELECT id FROM records WHERE id >= :from AND id < :to AND kind IN ('job', 'session') ORDER BY id"
+        return self._beginning(f"{found} LIMIT :most", prefix, most=MOST_CANDIDATES)
+
+    def find_others(self, prefix: str) -> list[str]:
+        """The ids of other records (withdrawals, labels and so on) that begin so, in their order."""
+        found = "SELECT id FROM records WHERE id >= :from AND id < :to AND kind NOT IN ('job', 'session') ORDER BY id"
         return self._beginning(f"{found} LIMIT :most", prefix, most=MOST_CANDIDATES)
 
     def find_hashes(self, prefix: str) -> list[str]:
@@ -394,7 +414,7 @@ class Index:
 
     def tombstones(self) -> list[str]:
         """The ids of all records that were purged."""
-        return self._texts("SELECT DISTINCT target FROM corrections WHERE kind = 'tombstone' ORDER BY target")
+        return sorted(self._texts(BURIED))
 
     # Labels and collections
 

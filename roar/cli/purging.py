@@ -57,6 +57,8 @@ def _lines(done: Done, style: Style) -> Iterator[str]:
         yield style.yellow(text) + hint
     for held in done.remotes:
         yield from _remote(held, done.records, style)
+    if any(held.own or held.others for held in done.remotes):
+        yield "A server with roar's hook lets them be deleted after, there: git config roar.receive.rewrites true"
     yield "Clones that have fetched it still hold it; the tombstone hides it there once they have fetched that."
 
 

@@ -12,7 +12,7 @@ from roar.cli import present, show_sections
 from roar.cli.complete import recorded
 from roar.cli.log_command import as_fields, line
 from roar.cli.say import Style, write_json
-from roar.errors import UsageError
+from roar.errors import NotFoundError, UsageError
 from roar.git.repository import discover
 from roar.records.about import Withdrawal
 from roar.records.job import File, Job
@@ -27,7 +27,7 @@ from roar.records.summary import (
 )
 from roar.verbs.repetitions import Repeated
 from roar.verbs.resolve import SHORT_HASH, resolve
-from roar.verbs.show import ArtifactShown, GroupShown, JobShown, Present, show
+from roar.verbs.show import ArtifactShown, GroupShown, JobShown, Present, RecordShown, show, show_other
 
 _MOST_FILES = 12
 _MOST_OF_A_POINTER = 19
@@ -53,14 +53,22 @@ def command(what: str, *, all_files: bool, as_json: bool, **sections: bool) -> N
     """Show a recorded thing.
 
     X is a job's id, the first digits (4 or more) of an artifact's hash or of a git commit, a file's path, a step @N
-    (or build step @BN) of the session or its name, or a name of a commit such as HEAD.
+    (or build step @BN) of the session or its name, a name of a commit such as HEAD, or the id of a withdrawal, a label
+    or another record about records.
     """
     repo = discover()
     with present.opened_index(repo) as index:
-        target = resolve(index, repo, what, os.getcwd())
-        if any(sections.values()) and target.kind != "job":
-            asked = next(name for name, wanted in sections.items() if wanted)
-            raise UsageError(f"--{asked} is about a job, and {printable(what)} is none", "roar log")
+        try:
+            target = resolve(index, repo, what, os.getcwd())
+        except NotFoundError:
+            other = show_other(index, what)
+            if other is None:
+                raise
+            _refuse_sections(sections, what)
+            _show_other(other, as_json=as_json)
+            return
+        if target.kind != "job":
+            _refuse_sections(sections, what)
         found = show(index, repo, target, everything=all_files or as_json)
     if as_json:
         write_json(_fields(found))
@@ -73,6 +81,36 @@ def command(what: str, *, all_files: bool, as_json: bool, **sections: bool) -> N
         present.write(_artifact(found, style))
     else:
         present.write(group(found, style))
+
+
+def _refuse_sections(sections: dict[str, bool], what: str) -> None:
+    for name, wanted in sections.items():
+        if wanted:
+            raise UsageError(f"--{name} is about a job, and {printable(what)} is none", "roar log")
+
+
+def _show_other(found: RecordShown, *, as_json: bool) -> None:
+    fields = found.record.model_dump(mode="json", exclude_defaults=True)
+    if as_json:
+        write_json({"id": found.id, "kind": found.record.kind, **fields})
+        return
+    style = present.style()
+    by = f", by {printable(fields['user'])}" if "user" in fields else ""
+    lines = [
+        style.yellow(f"{printable(found.record.kind)} {found.id}"),
+        f"    when     {present.when(found.record.clock * 1_000_000)}{by}",
+    ]
+    for name, value in sorted(fields.items()):
+        if name not in ("format", "kind", "clock", "writer", "user"):
+            pairs = (
+                [f"{key}={text}" if text is not None else f"{key} taken away" for key, text in value.items()]
+                if isinstance(value, dict)
+                else value
+            )
+            lines += [
+                f"    {name:<8} {printable(str(each))}" for each in (pairs if isinstance(pairs, list) else [pairs])
+            ]
+    present.write(lines)
 
 
 def _withdrawn(withdrawals: list[Withdrawal], style: Style) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from roar.errors import GitError, RecordError
@@ -18,6 +18,7 @@ from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
 from roar.journal import ARCHIVE, FOLDED, JOBS, RECORD, read, segments
 from roar.journal.append import head_date
+from roar.journal.company import Company
 from roar.journal.segments import Item
 from roar.journal.writer import writer_name
 from roar.records import codec, ids
@@ -37,6 +38,28 @@ def identifiers(repo: Repository, tips: Iterable[str]) -> set[str]:
         if identifier is not None:
             found.add(identifier)
     return found
+
+
+def held(repo: Repository, tips: Iterable[str], wanted: Collection[str]) -> set[str]:
+    """Those of the wanted records of which a copy with whole company can be reached from these commits."""
+    found: set[str] = set()
+    with Reader(repo) as reader:
+        company = Company(reader)
+        for item in read.since(repo, tips):
+            identifier = _identify(item)
+            if identifier is not None and identifier in wanted and identifier not in found:
+                found.update([identifier] if _is_whole(company, item) else [])
+    return found
+
+
+def _is_whole(company: Company, item: read.Stored | read.Broken) -> bool:
+    """Whether all is well beside a record. A record that this roar cannot read is whoever's who can."""
+    if isinstance(item, read.Broken):
+        return False
+    try:
+        return not any(company.faults(item.place, codec.decode(item.body)))
+    except RecordError:
+        return True
 
 
 def _identify(item: read.Stored | read.Broken) -> str | None:
@@ -71,12 +94,13 @@ def fold(repo: Repository, tips: Iterable[str], known: set[str]) -> Iterator[int
     sizes: dict[tuple[int, int], int] = {}
     ordinary: set[str] = set()
     with Reader(repo) as reader:
+        company = Company(reader)
         for stored in read.since(repo, tips):
             identifier = _identify(stored)
             if isinstance(stored, read.Broken) or identifier is None or identifier in known:
                 continue
             around = _ordinary_beside(reader, stored, ordinary)
-            if around is None:
+            if around is None or not _is_whole(company, stored):  # another copy may be better
                 continue
             known.add(identifier)
             month = time.gmtime(ids.clock_of(identifier) // 1000)[:2]
@@ -157,15 +181,17 @@ def uncovered(repo: Repository, chains: Mapping[str, str], known: set[str]) -> s
 
 
 def buried(repo: Repository) -> set[str]:
-    """The ids of the records that tombstones name: those are not to be copied anywhere."""
+    """The ids of the records that tombstones name: those are not to be copied anywhere. Tombstones themselves stay."""
     found: set[str] = set()
+    tombstones: set[str] = set()
     for item in read.since(repo, read.tips(repo).values()):
         if isinstance(item, read.Stored) and b'"tombstone"' in item.body:
             with contextlib.suppress(RecordError):
                 record = codec.decode(item.body)
                 if isinstance(record, Tombstone):
                     found.update(record.records)
-    return found
+                    tombstones.add(codec.identify(record, item.body))
+    return found - tombstones
 
 
 def batched(values: Sequence[str], size: int) -> Iterator[Sequence[str]]:

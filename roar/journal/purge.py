@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from roar.config.read import load
 from roar.errors import GitError, RecordError
-from roar.git import gclock, locks, objects, refs, settings, signing
+from roar.git import gclock, locks, objects, program, refs, settings, signing
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import (
@@ -21,6 +21,7 @@ from roar.journal import (
     FOLDED,
     JOBS,
     NOTES,
+    OWN,
     PUSHED,
     REMOTES,
     archive,
@@ -57,12 +58,16 @@ class Purged(NamedTuple):
 
 
 def find(repo: Repository, identifiers: Collection[str]) -> Found:
-    """Where any of these records is in this repository. Raises ``GitError`` when the journal cannot be read."""
+    """Where any of these records is in this repository. Raises ``GitError`` when a chain cannot be walked."""
     commits, blobs = set(), set()
-    for item in read.since(repo, read.tips(repo).values()):
-        if isinstance(item, read.Stored) and _is_one(item, identifiers):
-            commits.add(item.commit)
-            blobs.add(item.blob)
+    tips = read.tips(repo)
+    try:
+        for item in read.since(repo, tips.values()):
+            if isinstance(item, read.Stored) and _is_one(item, identifiers):
+                commits.add(item.commit)
+                blobs.add(item.blob)
+    except GitError as error:
+        raise _unwalkable(repo, tips) or error from None
     with Reader(repo) as reader:
         noted = {
             ref: oid
@@ -70,6 +75,17 @@ def find(repo: Repository, identifiers: Collection[str]) -> Found:
             if (ref.startswith(PUSHED) or "/notes/" in ref) and _mentions(reader, oid, identifiers)
         }
     return Found(commits, blobs, _containing(repo, commits), noted)
+
+
+def _unwalkable(repo: Repository, tips: Mapping[str, str]) -> GitError | None:
+    """What to say of the first chain that git cannot walk to its end."""
+    for ref, tip in tips.items():
+        done = program.call([*repo.args(), "rev-list", "--count", tip], cwd=repo.git_dir)
+        if done.returncode:
+            why = f"{ref} cannot be walked, so nobody can tell what it holds: {program.last_line(done.stderr)}"
+            mend = "roar fsck" if ref.startswith(OWN) else f"git update-ref -d {ref}, then fetch it again"
+            return GitError(why, mend)
+    return None
 
 
 def _mentions(reader: Reader, oid: str, identifiers: Collection[str]) -> bool:
@@ -237,7 +253,9 @@ def _forget_copies(repo: Repository, found: Found, old: str | None) -> list[str]
     """
     copies = {ref: oid for ref, oid in found.refs.items() if ref.startswith(REMOTES)}
     if copies:
-        known = archive.identifiers(repo, refs.listing(repo, JOBS, ARCHIVE, FOLDED).values()) | archive.buried(repo)
+        there = archive.identifiers(repo, copies.values())
+        own = refs.listing(repo, JOBS, ARCHIVE, FOLDED).values()
+        known = archive.held(repo, own, there) | archive.buried(repo)
         lacking = archive.uncovered(repo, copies, known)
         copies = {ref: oid for ref, oid in copies.items() if ref not in lacking}
     notes = {

@@ -14,16 +14,15 @@ from roar.errors import GitError, RecordError
 from roar.git import program, transport
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.hashing import digest_bytes
 from roar.journal import OWN, read
+from roar.journal.company import Company
 from roar.journal.read import Broken, Stored
 from roar.records import codec, ids
 from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.ids import clock_of
-from roar.records.job import Job, OverlayFile, Shard
+from roar.records.job import Job
 from roar.records.model import Record
 from roar.records.named import Label
-from roar.records.summary import printable
 from roar.verbs.findings import Finding
 
 _CHAIN = re.compile(r"refs/(?:roar|roar-remote/.+?)/jobs/([0-9]{4})/([a-z0-9][a-z0-9-]{0,63})")
@@ -70,16 +69,17 @@ class _Checking:
         self._mend = where_else(repo)
         self._links: dict[str, Link] = {}
         self._ref_of: dict[str, str] = {}
-        self._files: dict[str, tuple[str, int]] = {}
-        """Digest and size of each overlay blob that was read: the same one lies beside many records."""
-        self._sound: set[tuple[str, str]] = set()
-        """Manifests that are whole, by the tree they lie in."""
+        self._faults: dict[str, list[tuple[str, str]]] = {}
+        """What is wrong beside copies of records, and the commits they are in."""
+        self._whole: set[str] = set()
+        """Records with such copies that also have one beside which all is well."""
         self._named: dict[str, list[str]] = {}
         """Records that others name, with the commits of those."""
         self.findings: list[Finding] = []
         self.seen: dict[str, str] = {}
         """Each whole record, with the commit it was first met in."""
         self.buried: set[str] = set()
+        self._tombstones: set[str] = set()
 
     def walk(self) -> list[list[str]]:
         """Learn the chains, note their faults, and give the tips to read: all at once if git can, else each alone."""
@@ -113,6 +113,7 @@ class _Checking:
     def take(self, found: Iterator[Stored | Broken]) -> None:
         """Check the records of some chains."""
         with Reader(self._repo) as reader:
+            company = Company(reader)
             for number, item in enumerate(found, 1):
                 if number % _OFTEN == 0:
                     self._tell(len(self.seen))
@@ -120,12 +121,12 @@ class _Checking:
                     self._broken(item.commit, item.reason)
                 else:
                     try:
-                        self._record(reader, item)
+                        self._record(company, item)
                     except RecordError as error:
                         self._broken(item.commit, error.message)
         self._tell(len(self.seen))
 
-    def _record(self, reader: Reader, item: Stored) -> None:
+    def _record(self, company: Company, item: Stored) -> None:
         record = codec.decode(item.body)
         identifier = codec.identify(record, item.body)
         link = self._links.get(item.commit)
@@ -134,14 +135,15 @@ class _Checking:
             return
         if codec.encode(record) != item.body:
             self._odd(item.commit, f"record {identifier} is not in canonical form")
-        if identifier in self.seen:
-            return
-        self.seen[identifier] = item.commit
-        self._place(item.commit, identifier, record)
-        self._references(item.commit, identifier, record)
-        if isinstance(record, Job):
-            for reason in self._beside(reader, item.place, record):
-                self._broken(item.commit, f"record {identifier}: {reason}")
+        faults = list(company.faults(item.place, record))
+        if faults:
+            self._faults.setdefault(identifier, []).extend((item.commit, reason) for reason in faults)
+        else:
+            self._whole.add(identifier)
+        if identifier not in self.seen:
+            self.seen[identifier] = item.commit
+            self._place(item.commit, identifier, record)
+            self._references(item.commit, identifier, record)
 
     def _place(self, commit: str, identifier: str, record: Record) -> None:
         """In which year's chain it lies. The writer may be another one: a copied clone takes its chains with it."""
@@ -157,51 +159,23 @@ class _Checking:
                 self._odd(commit, f"record {identifier} names {other}, which is later by the clock")
         if isinstance(record, Tombstone):
             self.buried.update(record.records)
-
-    def _beside(self, reader: Reader, place: str, job: Job) -> Iterator[str]:
-        """What is wrong with a job's overlay and manifests."""
-        try:
-            laid = read.overlay(reader, place) if job.code.overlay else {}
-            for file in job.code.overlay:
-                if file.state != "deleted":
-                    yield from self._overlaid(reader, laid.get(file.path), file, f"files/{file.path}")
-            others = read.overlay(reader, place, b"repositories") if job.code.repositories else {}
-            for number, each in enumerate(job.code.repositories):
-                for file in each.overlay:
-                    name = f"{number}/{file.path}"
-                    yield from self._overlaid(reader, others.get(name), file, f"repositories/{name}")
-            for side, shards in ((b"in", job.input_shards), (b"out", job.output_shards)):
-                for shard in shards:
-                    self._manifest(reader, place, side, shard)
-        except (GitError, RecordError) as error:
-            yield error.message
-
-    def _overlaid(self, reader: Reader, blob: str | None, file: OverlayFile, place: str) -> Iterator[str]:
-        where = printable(place)
-        if blob is None:
-            yield f"{where} is missing"
-            return
-        if blob not in self._files:
-            body = reader.body(blob, "blob")
-            self._files[blob] = digest_bytes(body), len(body)
-        if self._files[blob] != (file.hash, file.size):
-            yield f"{where} ({blob[:12]}) is not the file that the record names"
-
-    def _manifest(self, reader: Reader, place: str, side: bytes, shard: Shard) -> None:
-        """Read a manifest through all its levels. Raises ``RecordError``."""
-        folder = reader.get(read.beside(place, side))
-        key = (folder[1] if folder else "", shard.hash)
-        if key not in self._sound:
-            for _ in read.files_of(reader, place, side, shard):
-                pass
-            self._sound.add(key)
+            self._tombstones.add(identifier)
 
     def finish(self) -> None:
         """What can be said only when all is read."""
+        for identifier, faults in self._faults.items():
+            for commit, reason in faults:
+                if identifier in self._whole:
+                    self._odd(commit, f"a copy of record {identifier}, which is whole elsewhere: {reason}")
+                else:
+                    self._broken(commit, f"record {identifier}: {reason}")
         for other, commits in self._named.items():
             if other not in self.seen and other not in self.buried:
                 times = f" and {len(commits) - 1} more" if len(commits) > 1 else ""
                 self._odd(commits[0], f"names the record {other}{times}, which is not here", fetch_mend(self._repo))
+        for identifier in sorted(self.buried & self._tombstones):
+            self._odd(self.seen[identifier], f"the tombstone {identifier} is named by another: it stays")
+        self.buried -= self._tombstones
         for identifier in sorted(self.buried.intersection(self.seen)):
             commit = self.seen[identifier]
             where = self._ref_of.get(commit, "")

@@ -68,8 +68,8 @@ def compact(repo: Repository, quiet_days: int, remote: str | None, tell: Tell, *
 
 def _would(repo: Repository, before: int, remote: str | None) -> Compacted:
     quiet = _quiet(repo, before)
-    held = _archived(repo)
-    records = archive.identifiers(repo, quiet.values()) - held
+    records = archive.identifiers(repo, quiet.values())
+    records -= _archived(repo, records)
     there = {} if remote is None else _removable(repo, remote, before, folded.tracked(repo, remote, JOBS))
     own = [ref for ref in quiet if ref.startswith(JOBS)]
     return Compacted(segments.sealable(repo), len(quiet), len(records), own, list(there), {})
@@ -88,9 +88,10 @@ def _quiet(repo: Repository, before: int) -> dict[str, str]:
     return archive.quiet(repo, chains, before)
 
 
-def _archived(repo: Repository) -> set[str]:
+def _archived(repo: Repository, records: set[str]) -> set[str]:
+    """Those of these records that need not be folded, and all that must not be."""
     tips = {oid for ref, oid in read.tips(repo).items() if "/archive/" in ref}
-    return archive.identifiers(repo, tips) | archive.buried(repo)
+    return archive.held(repo, tips, records) | archive.buried(repo)
 
 
 def _fold(repo: Repository, before: int, tell: Tell) -> tuple[int, int]:
@@ -98,7 +99,8 @@ def _fold(repo: Repository, before: int, tell: Tell) -> tuple[int, int]:
     if not quiet:
         return 0, 0
     records = 0
-    for some in archive.fold(repo, quiet.values(), _archived(repo)):
+    known = _archived(repo, archive.identifiers(repo, quiet.values()))
+    for some in archive.fold(repo, quiet.values(), known):
         records += some
         tell(records)
     return len(quiet), records
@@ -109,7 +111,7 @@ def _remove_own(repo: Repository, before: int) -> list[str]:
     own = {ref: oid for ref, oid in _quiet(repo, before).items() if ref.startswith(JOBS)}
     if not own:
         return []
-    known = archive.identifiers(repo, refs.listing(repo, ARCHIVE).values())
+    known = archive.held(repo, refs.listing(repo, ARCHIVE).values(), archive.identifiers(repo, own.values()))
     done = {ref: own[ref] for ref in own.keys() - archive.uncovered(repo, own, known)}
     refs.delete(repo, done)
     return sorted(done)

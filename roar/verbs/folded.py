@@ -21,7 +21,7 @@ def covered(repo: Repository, remote: str, chains: Mapping[str, str], archives: 
     """Those of a remote's chains of which every record is in these archives, or was purged."""
     if not chains or not archives:
         return {}
-    known = archive.identifiers(repo, archives.values()) | archive.buried(repo)
+    known = archive.held(repo, archives.values(), archive.identifiers(repo, chains.values())) | archive.buried(repo)
     prefix = f"{REMOTES}{remote}/"
     here = {prefix + ref.removeprefix("refs/roar/"): oid for ref, oid in chains.items()}
     lacking = archive.uncovered(repo, here, known)

@@ -54,6 +54,10 @@ def choose(index: Index, repo: Repository, words: Iterable[str], cwd: str) -> li
     for word in words:
         whole = ids.normalise(word)
         if whole is not None and len(whole) == ids.LENGTH:
+            if whole in index.find_others(whole) and isinstance(index.load(whole), Tombstone):
+                raise UsageError(
+                    f"{whole} is a tombstone: it stays, lest what it names come back", f"roar show {whole}"
+                )
             if whole not in index.tombstones() and not purge.find(repo, [whole]).commits and not _files(repo, [whole]):
                 raise NotFoundError(f"no record has the id {whole}", "roar log --all")
             chosen.append(whole)

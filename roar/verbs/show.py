@@ -10,10 +10,12 @@ from roar.errors import NotFoundError
 from roar.git.repository import Repository
 from roar.lineage import Use, origins
 from roar.paths import fs_if_path
+from roar.records import ids
 from roar.records.about import Withdrawal
 from roar.records.job import File, Job, Session
+from roar.records.model import Record
 from roar.verbs.repetitions import Repeated, repeated
-from roar.verbs.resolve import Target, content_at
+from roar.verbs.resolve import SHORTEST, Target, content_at
 from roar.verbs.steps import Number, steps_of
 from roar.verbs.withdraw import withdrawals_of
 
@@ -83,6 +85,13 @@ class GroupShown(NamedTuple):
     labels: dict[str, str]
 
 
+class RecordShown(NamedTuple):
+    """A record that is about others: a withdrawal, a tombstone, the end of a session, labels, a collection's change."""
+
+    id: str
+    record: Record
+
+
 Shown = JobShown | ArtifactShown | GroupShown
 
 
@@ -96,6 +105,13 @@ def show(index: Index, repo: Repository, target: Target, *, everything: bool = F
     if target.kind == "commit":
         return _group(index, target.id, None, index.jobs_at(target.id), most)
     return show_session(index, target.id, most)
+
+
+def show_other(index: Index, text: str) -> RecordShown | None:
+    """The one record that is no job or session and whose id begins with the text, if there is one."""
+    canonical = ids.normalise(text)
+    found = index.find_others(canonical) if canonical is not None and len(canonical) >= SHORTEST else []
+    return RecordShown(found[0], index.load(found[0])) if len(found) == 1 else None
 
 
 def show_session(index: Index, identifier: str, most: int | None = MOST) -> GroupShown:
