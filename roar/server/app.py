@@ -10,26 +10,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import roar
 from roar.errors import NotFoundError, RoarError
 from roar.server import auth_api, gate, limits, log_api, smart_http
 from roar.server.access import Denied
+from roar.server.edge import Edge
 from roar.server.people import People
 from roar.server.storage import Storage
-
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-"""Of every answer: pages load nothing from elsewhere and run nothing that is not a file of ours."""
 
 
 def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
@@ -64,7 +52,7 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
     app.state.url = url
     app.state.limits = bounds
     app.add_exception_handler(RoarError, _say)
-    app.add_middleware(_Headers)
+    app.add_middleware(Edge, limits=bounds)
 
     app.include_router(auth_api.router)
     app.include_router(log_api.router)
@@ -74,23 +62,6 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
         return await smart_http.serve(request, project, rest)
 
     return app
-
-
-class _Headers:
-    """Gives every answer the headers that it has not itself."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
 def _say(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ HTTP and over SSH alike, and a gate that dies leaves a pipe without an end, whic
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import tempfile
@@ -65,6 +66,10 @@ class Gate:
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
+    def is_beside_git(self) -> bool:
+        """False once all of git has ended: nobody can ask any more."""
+        return self._thread is not None and self._thread.is_alive()
+
     def close(self) -> bool:
         """When git has ended: what came in is put on the queue of the index. True when something came in."""
         if self._thread is None:
@@ -102,12 +107,13 @@ class Gate:
                 ]
             if problems:
                 self._accepted = {}
-                self._note("refused", problems)
+                with contextlib.suppress(OSError):
+                    self._note("refused", problems)
             lines = [f"roar: {problem}" for problem in problems] or ["ok"]
-            try:
+            with contextlib.suppress(BrokenPipeError):  # the pusher went away; close() says what became of it
                 answer.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
-                answer.flush()
-            except BrokenPipeError:  # the pusher went away; close() says what became of it
+                answer.close()
+            while os.read(question.fileno(), 1 << 16):  # until all of git has ended
                 pass
 
     def _judge(self, quarantine: str, lines: list[str]) -> list[str]:
@@ -190,6 +196,7 @@ def finish(storage: Storage, project: str) -> None:
     try:
         log.extend(repo, storage.root)
         repo.ask("gc", "--auto", "--quiet")
+        storage.sweep(project)
     except (RoarError, OSError):
         logger.exception("after a push to %s", project)
 

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 SERVICES = {"git-upload-pack": Role.READ, "git-receive-pack": Role.WRITE}
 PIECE = 1 << 16
 """Bytes read from git at once."""
-_MARGIN = 1 << 20
-"""What a body may have beyond the bytes of a push, of which git itself says that they are too many."""
+_GRACE_SECONDS = 5.0
+"""From the signal to end to the one that cannot be refused."""
 
 
 async def serve(request: Request, project: str, rest: str) -> Response:
@@ -67,18 +67,25 @@ class _Answer(Response):
         run = self._run
         async with self._slots:
             feeding: asyncio.Task[None] | None = None
+            started = False
             try:
                 await run.start(self._variables)
                 feeding = asyncio.create_task(run.feed(receive))
                 status, headers = await run.head()
                 raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
                 await send({"type": "http.response.start", "status": status, "headers": raw})
+                started = True
                 async for piece in run.pieces():
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await run.heard()  # who is still sending does not listen
+            except asyncio.TimeoutError:
+                log.info("git took too long")
             finally:
                 if feeding:
                     feeding.cancel()
                 await asyncio.shield(run.end())
+            if not started:
+                await send({"type": "http.response.start", "status": 503, "headers": []})
             await send({"type": "http.response.body", "body": b""})
 
 
@@ -90,6 +97,7 @@ class _Git:
         self._gate = gate
         self._after = after
         self._process: asyncio.subprocess.Process | None = None
+        self._heard = asyncio.Event()
         self._deadline = asyncio.get_running_loop().time() + limits.push_seconds
 
     async def start(self, variables: dict[str, str]) -> None:
@@ -106,41 +114,42 @@ class _Git:
             limit=PIECE,
         )
         if hasattr(resource, "prlimit"):  # before git reads a byte of what the client sends
-            limit = (self._limits.git_memory_bytes, self._limits.git_memory_bytes)
+            bounds = {resource.RLIMIT_AS: self._limits.git_memory_bytes, resource.RLIMIT_CPU: self._limits.push_seconds}
             with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(self._process.pid, resource.RLIMIT_AS, limit)
+                for what, most in bounds.items():
+                    resource.prlimit(self._process.pid, what, (most, most))
         if self._gate:
             self._gate.watch()
 
     async def feed(self, receive: Receive) -> None:
-        """Pass the body of a request on. A client that goes away, or sends too much or too slowly, ends git."""
+        """Pass the body of a request on, and drop what git does not want to hear.
+
+        When the client goes away git hears the end: one that receives then removes its quarantine, or, when it has
+        heard all, lets the push in. (A signal would leave the quarantine where it is.) One that sends is ended.
+        """
         assert self._process and self._process.stdin
         into = self._process.stdin
-        total, more = 0, True
-        most = self._limits.push_bytes + _MARGIN
-        try:
-            while more:
-                message = await asyncio.wait_for(receive(), min(self._limits.idle_seconds, self._left()))
-                if message["type"] == "http.disconnect":
-                    return self._cut_off("the client went away")
-                more = message.get("more_body", False)
-                total += len(message["body"])
-                if total > most:
-                    return self._cut_off("the body is too large")
-                into.write(message["body"])
-                await asyncio.wait_for(into.drain(), self._left())
+        wanted = True
+        while (message := await receive())["type"] == "http.request":
+            try:
+                if wanted:
+                    into.write(message["body"])
+                    await into.drain()
+            except (BrokenPipeError, ConnectionResetError):  # it has heard enough, and says why
+                wanted = False
+            if not message.get("more_body", False):
+                break
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             into.close()
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            self._cut_off("the client went away")
-        except (BrokenPipeError, ConnectionResetError):  # git has heard enough, and says why
-            pass
-        except asyncio.TimeoutError:
-            self._cut_off("the client is too slow")
+        self._heard.set()
+        while self._gate is None and message["type"] != "http.disconnect":
+            message = await receive()
+        if self._gate is None:
+            self._signal(signal.SIGTERM)
 
-    def _cut_off(self, why: str) -> None:
-        log.info("a request was cut off: %s", why)
-        self._signal(signal.SIGTERM)
+    async def heard(self) -> None:
+        """Wait until the client has sent all of its request, or cannot any more."""
+        await asyncio.wait_for(self._heard.wait(), self._left())
 
     async def head(self) -> tuple[int, list[tuple[str, str]]]:
         """Status and headers of the answer, as git gives them (RFC 3875, 6.3)."""
@@ -168,11 +177,20 @@ class _Git:
             if self._process.returncode is None:
                 self._signal(signal.SIGTERM)
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._process.wait(), 5)
+                    await asyncio.wait_for(self._process.wait(), _GRACE_SECONDS)
+            if self._gate is not None:
+                await self._removed(self._gate)
             self._signal(signal.SIGKILL)
             await self._process.wait()
         if self._gate is not None and await asyncio.to_thread(self._gate.close):
             self._after()
+
+    @staticmethod
+    async def _removed(gate: Gate) -> None:
+        """Give the git that receives the time to remove its quarantine: it may outlive the one that we started."""
+        end = asyncio.get_running_loop().time() + _GRACE_SECONDS
+        while gate.is_beside_git() and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.002)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process
@@ -195,7 +213,10 @@ def _service(request: Request, rest: str) -> str | None:
 
 
 def _variables(request: Request, storage: Storage, project: str, rest: str, user: str | None) -> dict[str, str]:
-    """The environment of ``git http-backend``: that of any git that serves, and what CGI says of the request."""
+    """The environment of ``git http-backend``: that of any git that serves, and what CGI says of the request.
+
+    But for the length of the body: git reads to its end, which may come early, and would wait for the rest for ever.
+    """
     found = storage.variables(request.app.state.limits.push_bytes) | {
         "GIT_PROJECT_ROOT": storage.place("projects"),
         "GIT_HTTP_EXPORT_ALL": "1",
@@ -207,8 +228,6 @@ def _variables(request: Request, storage: Storage, project: str, rest: str, user
     }
     if user:
         found["REMOTE_USER"] = user
-    if request.headers.get("content-length", "").isdigit():
-        found["CONTENT_LENGTH"] = request.headers["content-length"]
     if request.headers.get("content-encoding") in ("gzip", "x-gzip"):
         found["HTTP_CONTENT_ENCODING"] = "gzip"
     protocol = request.headers.get("git-protocol", "")

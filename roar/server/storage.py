@@ -27,8 +27,8 @@ from roar.paths import OPEN
 _PART = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _SLASH = "+"
 """Stands for the slash of a project's name where a name of one file is wanted; no name has it."""
-_STALE_SECONDS = 6 * 3600
-"""What a push that was killed left behind may be removed after so long; no push may take longer."""
+_STALE_SECONDS = 3600
+"""What a git that was killed left behind may be removed after so long without change."""
 
 CONFIG = """\
 [core]
@@ -39,6 +39,7 @@ CONFIG = """\
 \tfsyncMethod = batch
 \tbigFileThreshold = 8m
 [transfer]
+\thideRefs = HEAD
 \thideRefs = refs
 \thideRefs = !refs/roar
 \tfsckObjects = true
@@ -178,10 +179,15 @@ class Storage:
         for project in self.projects():
             path = self.path(project)
             _furnish(path, CONFIG)
-            for name in _folders(os.path.join(path, "objects")):
-                left = os.path.join(path, "objects", name)
-                if name.startswith("tmp_objdir-") and _age(left) > _STALE_SECONDS:
-                    shutil.rmtree(left, ignore_errors=True)
+            self.sweep(project)
+
+    def sweep(self, project: str) -> None:
+        """Remove the quarantines that a git left which was killed: it says nothing of them any more."""
+        top = os.path.join(self.path(project), "objects")
+        for name in _folders(top):
+            left = os.path.join(top, name)
+            if name.startswith("tmp_objdir-") and _age(left) > _STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
 
     def _make_repository(self, path: str, config: str) -> None:
         temporary = f"{path}.{secrets.token_hex(4)}"
