@@ -1,5 +1,6 @@
 //! Our own command line.
 
+use crate::preimage::Keeping;
 use std::ffi::CString;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +18,9 @@ pub struct Options {
     pub wait_for: Option<i32>,
     pub mechanism: Mechanism,
     pub hash_limit: u64,
+    /// io_uring_setup fails as on a kernel that has none.
+    pub without_io_uring: bool,
+    pub keeping: Option<Keeping>,
     pub command: Vec<CString>,
 }
 
@@ -38,8 +42,11 @@ pub fn parse(words: &[CString]) -> Result<Request, String> {
         wait_for: None,
         mechanism: Mechanism::Auto,
         hash_limit: DEFAULT_HASH_LIMIT,
+        without_io_uring: false,
+        keeping: None,
         command: Vec::new(),
     };
+    let (mut keep, mut keep_below, mut keep_limit) = (None, None, 0);
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let text = word.to_string_lossy();
@@ -59,6 +66,16 @@ pub fn parse(words: &[CString]) -> Result<Request, String> {
             "--done-fd" => options.done_fd = Some(number(&text, value)?),
             "--wait-for" => options.wait_for = Some(number(&text, value)?),
             "--hash-limit" => options.hash_limit = number(&text, value)?,
+            "--keep" => keep = Some(value.clone()),
+            "--keep-below" => keep_below = Some(value.clone()),
+            "--keep-limit" => keep_limit = number(&text, value)?,
+            "--io-uring" => {
+                options.without_io_uring = match value.to_bytes() {
+                    b"report" => false,
+                    b"deny" => true,
+                    _ => return Err("--io-uring is report or deny".into()),
+                }
+            }
             "--mechanism" => {
                 options.mechanism = match value.to_bytes() {
                     b"auto" => Mechanism::Auto,
@@ -73,6 +90,11 @@ pub fn parse(words: &[CString]) -> Result<Request, String> {
     if options.command.is_empty() {
         return Err("no command given; usage: roar-tracer [OPTIONS] -- CMD [ARG...]".into());
     }
+    options.keeping = match (keep, keep_below) {
+        (Some(folder), Some(below)) => Some(Keeping { folder, below, limit: keep_limit, copies: 0 }),
+        (None, None) => None,
+        _ => return Err("--keep and --keep-below go together".into()),
+    };
     Ok(Request::Run(options))
 }
 
@@ -102,7 +124,14 @@ mod tests {
 
     #[test]
     fn wrong_words_give_a_sentence() {
-        for words in [&["--"][..], &[], &["--report"], &["--report-fd", "x", "--", "a"], &["--colour", "x"]] {
+        for words in [
+            &["--"][..],
+            &[],
+            &["--report"],
+            &["--report-fd", "x", "--", "a"],
+            &["--colour", "x"],
+            &["--keep", "x", "--", "a"],
+        ] {
             assert!(parsed(words).is_err(), "{words:?}");
         }
         assert_eq!(parsed(&["--version"]), Ok(Request::Version));

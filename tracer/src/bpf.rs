@@ -8,6 +8,7 @@ use crate::ptrace::Entry;
 use crate::table::{lookup, Abi, Call, Row, TABLE};
 use libc::sock_filter;
 
+const RET_ERRNO: u32 = 0x0005_0000;
 const RET_TRACE: u32 = 0x7ff0_0000;
 const RET_USER_NOTIF: u32 = 0x7fc0_0000;
 const RET_ALLOW: u32 = 0x7fff_0000;
@@ -71,7 +72,7 @@ fn argument(index: u32) -> u32 {
 }
 
 /// What to do once the number is known to be this call's.
-fn verdict(call: Call, reads: Reads) -> Vec<sock_filter> {
+fn verdict(call: Call, reads: Reads, without_io_uring: bool) -> Vec<sock_filter> {
     let reading = match reads {
         Reads::Trace => RET_TRACE,
         Reads::Notify => RET_USER_NOTIF,
@@ -110,6 +111,8 @@ fn verdict(call: Call, reads: Reads) -> Vec<sock_filter> {
             ret(RET_TRACE),
             ret(RET_ALLOW),
         ],
+        // As on a kernel without it: programs then use the calls that we see.
+        Call::IoUringSetup if without_io_uring => vec![ret(RET_ERRNO | libc::ENOSYS as u32)],
         _ => vec![ret(RET_TRACE)],
     }
 }
@@ -124,11 +127,11 @@ pub fn is_notified(entry: &Entry) -> bool {
     flags as u32 & (libc::O_PATH as u32 | CHANGING_FLAGS) == 0
 }
 
-fn section(abi: Abi, reads: Reads) -> Vec<sock_filter> {
+fn section(abi: Abi, reads: Reads, without_io_uring: bool) -> Vec<sock_filter> {
     let mut code = vec![load(OFFSET_NUMBER)];
     for row in TABLE {
         if let Some(number) = Row::number(row, abi) {
-            let branch = verdict(row.call, reads);
+            let branch = verdict(row.call, reads, without_io_uring);
             code.push(unless_equal(number, branch.len() as u8));
             code.extend(branch);
         }
@@ -138,8 +141,8 @@ fn section(abi: Abi, reads: Reads) -> Vec<sock_filter> {
 }
 
 /// The whole filter: one section per system call table of this machine.
-pub fn filter(reads: Reads) -> Vec<sock_filter> {
-    let native = section(Abi::Native, reads);
+pub fn filter(reads: Reads, without_io_uring: bool) -> Vec<sock_filter> {
+    let native = section(Abi::Native, reads, without_io_uring);
     let mut code = vec![load(OFFSET_ARCH)];
     // A section is longer than a conditional jump reaches, so each is jumped over as a whole.
     let mut guarded = |arch: u32, body: Vec<sock_filter>| {
@@ -150,7 +153,7 @@ pub fn filter(reads: Reads) -> Vec<sock_filter> {
     guarded(ARCH_NATIVE, native);
     if cfg!(target_arch = "x86_64") {
         // Notifications are for the machine's own calls; the rare 32-bit ones always stop.
-        guarded(ARCH_I386, section(Abi::I386, Reads::Trace));
+        guarded(ARCH_I386, section(Abi::I386, Reads::Trace, without_io_uring));
     }
     code.push(ret(RET_ALLOW));
     code
@@ -184,7 +187,7 @@ mod tests {
     }
 
     fn openat(flags: i32, reads: Reads) -> u32 {
-        run(&filter(reads), ARCH_NATIVE, libc::SYS_openat as u32, [0, 0, flags as u64, 0, 0, 0])
+        run(&filter(reads, false), ARCH_NATIVE, libc::SYS_openat as u32, [0, 0, flags as u64, 0, 0, 0])
     }
 
     #[test]
@@ -199,8 +202,15 @@ mod tests {
     }
 
     #[test]
+    fn io_uring_is_reported_or_denied() {
+        let answer = |deny| run(&filter(Reads::Notify, deny), ARCH_NATIVE, libc::SYS_io_uring_setup as u32, [0; 6]);
+        assert_eq!(answer(false), RET_TRACE);
+        assert_eq!(answer(true), RET_ERRNO | libc::ENOSYS as u32);
+    }
+
+    #[test]
     fn everything_else_is_allowed() {
-        let code = filter(Reads::Notify);
+        let code = filter(Reads::Notify, false);
         for number in [libc::SYS_read, libc::SYS_write, libc::SYS_close, libc::SYS_fstat, libc::SYS_getppid] {
             assert_eq!(run(&code, ARCH_NATIVE, number as u32, [0; 6]), RET_ALLOW);
         }
@@ -210,7 +220,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn int_0x80_has_its_own_numbers() {
-        let code = filter(Reads::Notify);
+        let code = filter(Reads::Notify, false);
         assert_eq!(run(&code, ARCH_I386, 5, [0; 6]), RET_TRACE);
         assert_eq!(run(&code, ARCH_I386, 3, [0; 6]), RET_ALLOW);
         assert_eq!(run(&code, ARCH_I386, 257, [0; 6]), RET_ALLOW);
@@ -218,7 +228,8 @@ mod tests {
 
     #[test]
     fn what_was_seen_by_other_means_passes() {
-        let open = |sixth, reads| run(&filter(reads), ARCH_NATIVE, libc::SYS_openat as u32, [0, 0, 0, 0, 0, sixth]);
+        let open =
+            |sixth, reads| run(&filter(reads, false), ARCH_NATIVE, libc::SYS_openat as u32, [0, 0, 0, 0, 0, sixth]);
         assert_eq!(open(SEEN, Reads::Notify), RET_ALLOW);
         assert_eq!(open(SEEN ^ 1, Reads::Notify), RET_USER_NOTIF);
         assert_eq!(open(SEEN ^ 1 << 40, Reads::Notify), RET_USER_NOTIF);
@@ -228,7 +239,7 @@ mod tests {
     #[test]
     fn only_a_listener_stops_seccomp() {
         let call = |flags: u32| {
-            run(&filter(Reads::Trace), ARCH_NATIVE, libc::SYS_seccomp as u32, [1, flags.into(), 0, 0, 0, 0])
+            run(&filter(Reads::Trace, false), ARCH_NATIVE, libc::SYS_seccomp as u32, [1, flags.into(), 0, 0, 0, 0])
         };
         assert_eq!(call(FLAG_NEW_LISTENER), RET_TRACE);
         assert_eq!(call(1), RET_ALLOW);
@@ -236,13 +247,14 @@ mod tests {
 
     #[test]
     fn only_a_child_that_would_escape_stops_clone() {
-        let call = |flags| run(&filter(Reads::Notify), ARCH_NATIVE, libc::SYS_clone as u32, [flags, 0, 0, 0, 0, 0]);
+        let call =
+            |flags| run(&filter(Reads::Notify, false), ARCH_NATIVE, libc::SYS_clone as u32, [flags, 0, 0, 0, 0, 0]);
         assert_eq!(call((libc::CLONE_UNTRACED | libc::SIGCHLD) as u64), RET_TRACE);
         assert_eq!(call((libc::CLONE_VM | libc::SIGCHLD) as u64), RET_ALLOW);
     }
 
     #[test]
     fn fits_the_kernel_limit() {
-        assert!(filter(Reads::Notify).len() < 4096);
+        assert!(filter(Reads::Notify, false).len() < 4096);
     }
 }

@@ -7,7 +7,7 @@
 use crate::hash::QuickMap;
 use crate::names::Known;
 use crate::paths::Path;
-use crate::preimage;
+use crate::preimage::{self, Keeping};
 use crate::stat::{Kind, Stat};
 use std::collections::BTreeMap;
 
@@ -55,6 +55,8 @@ pub struct Record {
     pub before: Option<Stat>,
     pub before_hash: Option<blake3::Hash>,
     pub before_unknown: Option<&'static str>,
+    /// Where a copy of the content before the job is, once that was about to change.
+    pub kept: Option<Option<Box<[u8]>>>,
     pub content: Content,
     pub asked: Vec<Box<[u8]>>,
     pub link_target: Option<Box<[u8]>>,
@@ -74,10 +76,17 @@ impl Record {
             before: stat,
             before_hash: None,
             before_unknown: None,
+            kept: None,
             content: Content::default(),
             asked: Vec::new(),
             link_target: None,
         }
+    }
+
+    fn is_to_be_kept(&self) -> bool {
+        self.existed
+            && self.kept.is_none()
+            && self.before.is_some_and(|stat| stat.kind() == Kind::File && stat.size > 0)
     }
 
     /// Whether anything happened that is worth a line.
@@ -106,6 +115,7 @@ pub struct Files {
     /// Directories from before the job under their present names, and those from before.
     pub(crate) moved: Vec<(Path, Path)>,
     hash_limit: u64,
+    pub keeping: Option<Keeping>,
 }
 
 impl Files {
@@ -119,6 +129,7 @@ impl Files {
             temporaries: 0,
             moved: Vec::new(),
             hash_limit,
+            keeping: None,
         }
     }
 
@@ -243,8 +254,11 @@ impl Files {
         let current = record.path.clone();
         let owner = if record.original { Some(id) } else { record.content.origin };
         let limit = self.hash_limit;
-        let Some(record) = owner.and_then(|owner| self.get_mut(owner)) else { return };
+        let Some(record) = owner.and_then(|owner| self.records.get_mut(owner as usize)?.as_mut()) else { return };
         let Some(before) = record.before else { return };
+        if let Some(keeping) = self.keeping.as_mut().filter(|_| record.is_to_be_kept()) {
+            record.kept = Some(keeping.copy(&current));
+        }
         let done = record.before_hash.is_some() || record.before_unknown.is_some();
         let wanted = record.existed && (record.content.read || record.content.executed || keeps_content);
         if done || !wanted || before.kind() != Kind::File || before.size == 0 {

@@ -237,6 +237,9 @@ fn file_line(record: &Record, after: Option<Option<Stat>>) -> Object {
     if let Some(reason) = record.before_unknown {
         line.text("before_unknown", reason);
     }
+    if let Some(kept) = record.kept.as_ref().and_then(Option::as_deref) {
+        line.bytes("kept", kept);
+    }
     let optional = [
         ("renamed_from", content.renamed_from.as_deref()),
         ("linked_from", content.linked_from.as_deref()),

@@ -101,7 +101,7 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>, signals: &Arc<S
     let before = prepare_signals();
     let umask = sys::umask();
     let time_ns = now_ns();
-    let (reads, started) = start(options.mechanism, &options.command, before);
+    let (reads, started) = start((options.mechanism, options.without_io_uring), &options.command, before);
     let mechanism = if reads == Reads::Notify { "notify" } else { "ptrace" };
     let root = started.as_ref().map_or(0, |started| started.root);
     let no_new_privs = started.as_ref().is_ok_and(|started| started.no_new_privs);
@@ -121,6 +121,7 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>, signals: &Arc<S
         }
     };
     let observer = Arc::new(Mutex::new(Observer::new(options.hash_limit, reads, sys::effective_user())));
+    locked(&observer).files.keeping = options.keeping.clone();
     watch_root(&mut locked(&observer), &started, time_ns);
     inherited::scan(&mut locked(&observer));
     sys::let_go_of_streams();
@@ -173,19 +174,23 @@ fn prepare_signals() -> SignalState {
 }
 
 /// Starts the command by the mechanism asked for, or the best there is.
-fn start(mechanism: Mechanism, command: &[CString], signals: SignalState) -> (Reads, Result<Started, Refused>) {
+fn start(
+    (mechanism, without): (Mechanism, bool),
+    command: &[CString],
+    signals: SignalState,
+) -> (Reads, Result<Started, Refused>) {
     let notify = match mechanism {
         Mechanism::Ptrace => false,
         Mechanism::Notify => true,
         Mechanism::Auto => selftest::prefers_notify(),
     };
     if notify {
-        let started = spawn::start(command, &bpf::filter(Reads::Notify), true, signals);
+        let started = spawn::start(command, &bpf::filter(Reads::Notify, without), true, signals);
         if started.is_ok() || mechanism == Mechanism::Notify {
             return (Reads::Notify, started);
         }
     }
-    (Reads::Trace, spawn::start(command, &bpf::filter(Reads::Trace), false, signals))
+    (Reads::Trace, spawn::start(command, &bpf::filter(Reads::Trace, without), false, signals))
 }
 
 fn watch_root(observer: &mut Observer, started: &Started, time_ns: u64) {
@@ -230,7 +235,7 @@ fn finish(
 /// A run without report or signals, for the self-test: what was seen, or why nothing could be.
 pub fn quietly(mechanism: Mechanism, command: &[CString]) -> Result<Observer, String> {
     let signals = SignalState { mask: signals::hold(), child_ignored: false };
-    let (reads, started) = start(mechanism, command, signals);
+    let (reads, started) = start((mechanism, false), command, signals);
     let mut started = started.map_err(|refused| refused.sentence())?;
     let observer = Arc::new(Mutex::new(Observer::new(0, reads, sys::effective_user())));
     watch_root(&mut locked(&observer), &started, now_ns());
