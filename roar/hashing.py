@@ -70,6 +70,22 @@ def digest_file(path: str | bytes) -> Digest:
     return _digest(path, os.stat(path))
 
 
+def other_digests(path: str, content: str, algorithms: Iterable[str]) -> dict[str, str]:
+    """The digests of a file by other algorithms, if its BLAKE3 is still ``content``; else none. Raises ``OSError``."""
+    import hashlib
+
+    hashers = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+    known = blake3()
+    with open(os.open(path, _OPEN), "rb", buffering=0) as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            return {}
+        while piece := file.read(_CHUNK):
+            known.update(piece)
+            for hasher in hashers.values():
+                hasher.update(piece)
+    return {name: hasher.hexdigest() for name, hasher in hashers.items()} if known.hexdigest() == content else {}
+
+
 def digest_files(paths: Iterable[AnyStr], memo: Stamps | None = None) -> dict[AnyStr, Digest | OSError]:
     """The digest of every path (absolute), or the error that reading it gave.
 

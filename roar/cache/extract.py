@@ -188,6 +188,9 @@ def _names(record: Record) -> list[tuple[str, str, str, str | None]]:
     if isinstance(record, Collection):
         sides: tuple[tuple[list[str], str | None], ...] = ((record.added, ""), (record.removed, None))
         return [(content, record.kind, record.name, value) for contents, value in sides for content in contents]
+    if isinstance(record, Job):
+        listed = [file for file in [*record.inputs, *record.outputs] if file.digests and file.hash]
+        return [(file.hash or "", "digest", name, value) for file in listed for name, value in file.digests.items()]
     return []
 
 

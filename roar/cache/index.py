@@ -448,6 +448,16 @@ class Index:
         asked = f"SELECT key FROM {_LATEST} AND n.kind = 'collection' AND n.target = :content AND n.value IS NOT NULL"
         return self._texts(f"{asked} ORDER BY key", content=content)
 
+    def digests(self, content: str) -> dict[str, str]:
+        """The digests of a content by other algorithms that jobs recorded."""
+        asked = "SELECT key, value FROM namings WHERE kind = 'digest' AND target = :content"
+        return dict(self._rows(asked, content=content))
+
+    def contents_of_digest(self, text: str, algorithms: Iterable[str]) -> list[str]:
+        """The contents of which this is the digest by one of the algorithms, as a job recorded it or a label says."""
+        asked = f"SELECT DISTINCT target FROM {_LATEST} AND n.kind IN ('digest', 'label') AND n.value = :text"
+        return self._texts(f"{asked} AND n.key IN :algorithms", text=text, algorithms=list(algorithms))
+
     def latest_naming(self) -> int:
         """The largest clock of a label or of a change of a collection; 0 when there is none."""
         found = self._first("SELECT max(id) FROM namings")[0]

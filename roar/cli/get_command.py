@@ -6,14 +6,19 @@ import os
 
 import click
 
+from roar.cli import present
+from roar.cli.boundary import say
+from roar.cli.complete import recorded
 from roar.cli.configured import settings
+from roar.cli.say import write_json
 from roar.cli.storing import Meter, show
 from roar.errors import NotFoundError, UsageError
 from roar.git.repository import Repository, discover
+from roar.records.summary import printable
 from roar.store.copying import Origin
 from roar.store.fetch import fetch_unknown
 from roar.store.remote import Address, scheme
-from roar.verbs import stored
+from roar.verbs import overwritten, stored
 from roar.verbs.stored import Done, Item
 
 _EPILOG = """\b
@@ -25,7 +30,8 @@ Examples:
 
 
 @click.command("get", epilog=_EPILOG)
-@click.argument("what", nargs=-1, required=True, metavar="X...")
+@click.argument("what", nargs=-1, metavar="X...", shell_complete=recorded)
+@click.option("--kept", "list_kept", is_flag=True, help="List what runs overwrote or removed and is kept here.")
 @click.option("--to", metavar="PATH", help="Where the file goes. Default: where it was recorded in the work tree.")
 @click.option("--store", "url", metavar="URL", help="A folder, s3://, gs://, az://, ssh://, https://.")
 @click.option("--from", "address", metavar="URL", help="Take X from this address; the bytes must have its hash.")
@@ -35,6 +41,7 @@ Examples:
 def command(  # noqa: PLR0913  one for each option
     what: tuple[str, ...],
     *,
+    list_kept: bool,
     to: str | None,
     url: str | None,
     address: str | None,
@@ -44,24 +51,51 @@ def command(  # noqa: PLR0913  one for each option
 ) -> None:
     """Bring files back from the store. Their bytes are compared with the hash before they get their name.
 
+    With roar.reversible.enabled, what recorded runs overwrote or removed is kept in this clone and comes from there.
+
     X is a hash, a path, a job, a step @N or a session; or, with --to, an address (https://, hf://, s3://), whose bytes
     are taken as they are. What was broken off is continued.
     """
     repo, cwd = discover(), os.getcwd()
+    if list_kept != (not what):
+        raise UsageError("X or --kept, one of them", "roar get --kept")
+    if list_kept:
+        _list_kept(repo, as_json=as_json)
+        return
     if len(what) == 1 and scheme(what[0]):
         _address(what[0], to, cwd, force=force, quiet=quiet, as_json=as_json)
         return
     items = stored.to_get(repo, what, cwd, to)
-    origin: Origin
-    if address is None:
-        origin = stored.store_at(url, settings().store.url, cwd if url else repo.work_tree or cwd)
-    elif len(items) == 1:
+    kept = overwritten.store(repo)
+    here = [] if url or address else [item for item in items if kept.has(item.content, None)]
+    rest = [item for item in items if item not in here]
+    origin: Origin = kept
+    if address is not None:
+        if len(items) > 1:
+            raise UsageError("--from gives one file", "roar get X --from URL")
         origin = Address(address)
-    else:
-        raise UsageError("--from gives one file", "roar get X --from URL")
+    elif rest:
+        origin = stored.store_at(url, settings().store.url, cwd if url else repo.work_tree or cwd)
     with Meter("fetched", items) as meter:
-        done = stored.get(origin, items, meter.tell, force=force)
+        done = stored.get(kept, here, meter.tell, force=force) + stored.get(origin, rest, meter.tell, force=force)
+    stored.label_digests(repo, done, settings().hash.get)
     show([_with_addresses(repo, each) for each in done], origin.name, as_json=as_json, quiet=quiet)
+
+
+def _list_kept(repo: Repository, *, as_json: bool) -> None:
+    found = overwritten.listed(repo)[::-1]
+    if as_json:
+        write_json([copy._asdict() for copy in found])
+    elif found:
+        cells = [
+            [printable(copy.path), present.short_hash(copy.hash), present.size(copy.size),
+             present.when(copy.time_ns), present.short_id(copy.job)]
+            for copy in found
+        ]  # fmt: skip
+        header = ["FILE", "HASH", "SIZE", "OVERWRITTEN", "BY"]
+        present.write(present.table(header, cells, shrink=0, columns=present.width()))
+    else:
+        say("nothing is kept here (next: roar config set reversible.enabled true)")
 
 
 def _with_addresses(repo: Repository, done: Done) -> Done:

@@ -39,4 +39,5 @@ def command(what: tuple[str, ...], *, url: str | None, force: bool, quiet: bool,
         items, left = stored.to_put(repo, what, cwd)
     with Meter("stored", items) as meter:
         done = stored.put(store, items, meter.tell, force=force)
+    stored.label_digests(repo, done, settings().hash.put)
     show(done + left, store.name, as_json=as_json, quiet=quiet)

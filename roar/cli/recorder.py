@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 import orjson
@@ -13,7 +14,7 @@ from roar import log
 from roar.cli import boundary
 from roar.cli.giving_up import GivingUp
 from roar.cli.say import Style, patience
-from roar.config.model import Output
+from roar.config.model import Output, Settings
 from roar.config.read import SHARED_FILE
 from roar.errors import ConfigError, RoarError, SavedAsideError
 from roar.paths import is_outside
@@ -124,6 +125,7 @@ def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
         _store(
             run, configured.settings.store.url, identifier, job, quiet=manner.quiet or manner.as_json or output.quiet
         )
+    _tidy(run, report.copies, (identifier, job), quiet=manner.quiet or manner.as_json or output.quiet)
     if manner.look and _reads_data(job):
         _say_what_is_stale(run, (identifier, job))
     if unsigned:
@@ -132,6 +134,39 @@ def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
         names = ", ".join(dict.fromkeys(configured.ignored))
         boundary.say(f"roar: ignored in {SHARED_FILE}: {names} (next: roar config set {configured.ignored[0]} VALUE)")
     return 0
+
+
+def _tidy(run: Run, copies: list[tuple[str, str]], recorded: tuple[str, Job], *, quiet: bool) -> None:
+    """Keep what was overwritten, delete temporary files, register: as it is set. What goes wrong is said."""
+    assert run.configuration is not None
+    try:
+        for line in _tidied(run, run.configuration.settings, copies, *recorded):
+            if not quiet:
+                boundary.say(line)
+    except (RoarError, OSError) as error:
+        boundary.say(f"roar: after the record was written: {error}")
+
+
+def _tidied(run: Run, wanted: Settings, copies: list[tuple[str, str]], identifier: str, job: Job) -> Iterator[str]:
+    if copies:
+        from roar.verbs import overwritten
+
+        kept = overwritten.take_in(run.repo, copies, identifier, job.started_ns, wanted.reversible)
+        for copy in kept[:_MOST]:
+            yield f"  was  {copy.hash[:12]}  {printable(copy.path)} (to bring it back: roar get {copy.hash[:12]})"
+        if len(kept) > _MOST:
+            yield f"  was  … and {len(kept) - _MOST} more (roar get --kept)"
+    if wanted.cleanup.delete_tmp_writes:
+        from roar.verbs import tidying
+
+        deleted = tidying.delete_temporaries(job)
+        if deleted:
+            more = f" and {len(deleted) - _MOST} more" if len(deleted) > _MOST else ""
+            yield f"  deleted  {printable(', '.join(deleted[:_MOST]))}{more}"
+    if wanted.register.auto:
+        from roar.verbs import register
+
+        register.in_background(run.repo)
 
 
 def _store(run: Run, url: str, identifier: str, job: Job, *, quiet: bool) -> None:

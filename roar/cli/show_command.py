@@ -257,6 +257,8 @@ def _surroundings(job: Job, style: Style) -> Iterator[str]:
 
 def _artifact(found: ArtifactShown, style: Style) -> Iterator[str]:
     yield style.cyan(f"artifact {found.hash}")
+    for name, value in found.digests.items():
+        yield f"    {name} {value}"
     yield f"    {present.size(found.size)}"
     for use in found.names:
         yield f"    {printable(use.path)}"
@@ -345,6 +347,7 @@ def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
             "present": found.present and found.present._asdict(),
             "reproductions": found.repeated._asdict(),
             "collections": found.collections,
+            "digests": found.digests,
             "withdrawals": taken_back,
             "labels": found.labels,
         }

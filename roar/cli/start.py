@@ -140,6 +140,9 @@ def go(role: str, options: Options, argv: list[str]) -> int:
             boundary.guarded(record)
 
         words = tracing.tracer_words(tracer) if tracer else []
+        if configured:
+            top, copies = repo.require_work_tree(), os.path.join(repo.own_dir, tracing.COPIES)
+            words += tracing.keeping_words(configured.settings.reversible, top, copies)
         tracing.become_tracer(argv, environ, words, report, recorder)
     except RoarError as error:
         boundary.say_error(error)

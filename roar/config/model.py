@@ -13,21 +13,27 @@ A shared setting (``shared=True``) must be one whose every value lets less be re
 (which can be made to take forever).
 """
 
-import re
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
-
-class Kind(NamedTuple):
-    """How the text of a value is read. ``parse`` raises ``ValueError``."""
-
-    wants: str
-    """What a right value is, for people: "expected <wants>"."""
-    parse: Callable[[str], Any]
-    many: bool = False
-    """Several values may be given; an empty one forgets those before it, as in git."""
-    show: Callable[[Any], str] = str
-    """A value as it may be written."""
+from roar.config.kinds import (
+    FLAG,
+    Algorithms,
+    Color,
+    Globs,
+    Kind,
+    Names,
+    Path,
+    Patterns,
+    Size,
+    Texts,
+    address_text,
+    auto_text,
+    branch_text,
+    choice_text,
+    key_text,
+    remote_text,
+    seconds_text,
+)
 
 
 class Help(NamedTuple):
@@ -63,124 +69,6 @@ class Key(NamedTuple):
         return f"ROAR_{self.group}_{self.field}".upper()
 
 
-_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off", "")
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
-def _flag(text: str) -> bool:
-    """As git-config(1) reads a boolean."""
-    lowered = text.lower()
-    if lowered in _TRUE or lowered in _FALSE:
-        return lowered in _TRUE
-    return int(text) != 0
-
-
-def _size(text: str) -> int:
-    """As git-config(1) reads an integer; not negative."""
-    found = re.fullmatch(r"([0-9]{1,15})([kmg]?)", text.lower())
-    if found is None:
-        raise ValueError(text)
-    return int(found[1]) * _UNITS[found[2]]
-
-
-def _seconds(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,9}", text):
-        raise ValueError(text)
-    return int(text)
-
-
-def _size_words(size: int) -> str:
-    unit = next((u for u in "gmk" if size and size % _UNITS[u] == 0), "")
-    return f"{size // _UNITS[unit]}{unit}"
-
-
-def _color(text: str) -> str:
-    """As git-config(1) reads a colour switch."""
-    if text.lower() in ("auto", "always", "never"):
-        return text.lower()
-    return "auto" if _flag(text) else "never"
-
-
-def _glob(text: str) -> str:
-    if "\0" in text or len(text) > 1024:
-        raise ValueError(text)
-    return text
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_.*?\[\]!-]{1,256}", text):
-        raise ValueError(text)
-    return text
-
-
-def _text(text: str) -> str:
-    if len(text) < 4:  # would be found everywhere
-        raise ValueError(text)
-    return text
-
-
-def _key(text: str) -> str:
-    if text.startswith("-") or "\n" in text:
-        raise ValueError(text)
-    return text
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(text) from error
-    return text
-
-
-def _auto(text: str) -> str:
-    """``remind``, or a boolean that says to push or not."""
-    if text.lower() in ("remind", "push", "never"):
-        return text.lower()
-    return "push" if _flag(text) else "never"
-
-
-def _branch(text: str) -> str:
-    """A name below which branches may lie, as git-check-ref-format(1) has it and no narrower than people use."""
-    name = text.removesuffix("/")
-    parts = name.split("/") if name else []
-    plain = all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", part) for part in parts)
-    if not plain or ".." in name or any(part.endswith((".", ".lock")) for part in parts):
-        raise ValueError(text)
-    return name
-
-
-def _remote(text: str) -> str:
-    if not re.fullmatch(r"[^\s\x00-\x1f:~^?*\[\\-][^\s\x00-\x1f:~^?*\[\\]{0,255}", text):
-        raise ValueError(text)
-    return text
-
-
-def _address(text: str) -> str:
-    if "\0" in text or "\n" in text or text.startswith("-"):
-        raise ValueError(text)
-    return text
-
-
-def _choice(words: tuple[str, ...]) -> Kind:
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError(text)
-        return text.lower()
-
-    return Kind(f"{', '.join(words[:-1])} or {words[-1]}", parse)
-
-
-_FLAG = Kind("true or false", _flag, show=lambda value: str(value).lower())
-Size = Annotated[int, Kind("a size in bytes, such as 500, 64k, 16m or 1g", _size, show=_size_words)]
-Color = Annotated[Literal["auto", "always", "never"], Kind("auto, always or never", _color)]
-Globs = Annotated[tuple[str, ...], Kind("a glob of paths", _glob, many=True)]
-Names = Annotated[tuple[str, ...], Kind("a name or a glob of names", _name, many=True)]
-Patterns = Annotated[tuple[str, ...], Kind("a regular expression", _pattern, many=True)]
-Texts = Annotated[tuple[str, ...], Kind("a text of four characters or more", _text, many=True)]
-Path = Annotated[str, Kind("the path of a file", str)]
-
-
 class Output(NamedTuple):
     """What is said, and how."""
 
@@ -194,6 +82,11 @@ class Output(NamedTuple):
         bool,
         Help("Say when a run reads what a step made that is out of date. It is looked for while the command runs."),
     ] = True
+    track_repository_files: Annotated[
+        bool,
+        Help("List inputs that are as the commit has them, one by one. When false they are counted: git knows them.",
+             shared=True),
+    ] = True  # fmt: skip
     pager: Annotated[
         bool, Help("Show long answers in git's pager (GIT_PAGER, core.pager), when standard output is a terminal.")
     ] = True
@@ -209,13 +102,17 @@ class Tracer(NamedTuple):
         Literal["auto", "ptrace", "notify"],
         Help("How the kernel is asked to tell of opened files. See docs/tracer.md; auto takes the fastest."),
     ] = "auto"
+    io_uring: Annotated[
+        Literal["report", "deny"],
+        Help("What is opened through io_uring is not seen: say so in the record, or let programs find none."),
+    ] = "report"
     hash_limit: Annotated[
         Size,
         Help("A file that a command is about to change is hashed first when it is at most this large."),
     ] = 4 << 30
     record_limit: Annotated[
         int,
-        Kind("a number of seconds", _seconds),
+        Kind("a number of seconds", seconds_text),
         Help(
             "A record that is not made so many seconds after the command's end is given up: what was seen is saved "
             "aside, for `roar recover`. 0: no limit."
@@ -229,6 +126,38 @@ class Tracer(NamedTuple):
         Help("List paths in the work tree that a command looked for in vain. When false they are only counted.",
              shared=True),
     ] = True  # fmt: skip
+
+
+class Hash(NamedTuple):
+    """How contents are named. All that roar does goes by the primary one; others are recorded beside it."""
+
+    primary: Annotated[Literal["blake3"], Help("What every content is known by. There is one choice in format 1.")] = (
+        "blake3"
+    )
+    run: Annotated[
+        Algorithms, Help("More digests of each input and output that a run records: `roar show` finds files by them.")
+    ] = ()
+    put: Annotated[Algorithms, Help("More digests of what `roar put` keeps, recorded as labels.")] = ()
+    get: Annotated[Algorithms, Help("More digests of what `roar get` brings, recorded as labels.")] = ()
+
+
+class Cleanup(NamedTuple):
+    """What is tidied up after a recorded run."""
+
+    delete_tmp_writes: Annotated[
+        bool,
+        Help("Delete what the job created below /tmp, /var/tmp and $TMPDIR, outside of the work tree, and lists."),
+    ] = False
+
+
+class Reversible(NamedTuple):
+    """Bytes that a recorded run overwrites or removes in the work tree, kept in this clone: docs/store.md."""
+
+    enabled: Annotated[
+        bool, Help("Copy each file before it is overwritten or removed; `roar get` brings it back, `--kept` lists.")
+    ] = False
+    max_size: Annotated[Size, Help("Larger files are not copied.")] = 256 << 20
+    max_total_size: Annotated[Size, Help("All copies together; beyond that the oldest are deleted.")] = 4 << 30
 
 
 class Filters(NamedTuple):
@@ -251,7 +180,7 @@ class Filters(NamedTuple):
         bool, Help("Leave out small files in hidden folders of the home folder: the user's own settings and programs.")
     ] = True
     ignore_caches: Annotated[
-        bool, Help("Leave out what programs keep for themselves in ~/.cache, such as pip and matplotlib.")
+        bool, Help("Leave out what programs keep for themselves, such as pip, matplotlib, torch and triton.")
     ] = True
     ignore_tmp: Annotated[
         bool, Help("Leave out files in /tmp, /var/tmp and $TMPDIR that are still there at the end.", shared=True)
@@ -325,12 +254,12 @@ class Sync(NamedTuple):
 
     auto: Annotated[
         Literal["remind", "push", "never"],
-        Kind("remind, push or never", _auto),
+        Kind("remind, push or never", auto_text),
         Help("What a `git push` does about records that the remote lacks, after `roar init --hooks`."),
     ] = "remind"
     branch: Annotated[
         str,
-        Kind("the name of a branch", _branch),
+        Kind("the name of a branch", branch_text),
         Help(
             "For remotes that take branches only: the records travel as refs/heads/NAME/* there, not as refs/roar/*.",
             shared=True,
@@ -343,7 +272,7 @@ class Register(NamedTuple):
 
     remote: Annotated[
         str,
-        Kind("the name of a remote", _remote),
+        Kind("the name of a remote", remote_text),
         Help("Register with this remote, instead of the one that `roar sync` takes."),
     ] = ""
     code: Annotated[
@@ -353,6 +282,10 @@ class Register(NamedTuple):
         bool,
         Help("Tag the commit that made what was registered, as roar/<the first 12 digits>, and push the tag."),
     ] = False
+    auto: Annotated[
+        bool,
+        Help("Register each recorded run from a process in the background, unless something in it looks secret."),
+    ] = False
 
 
 class Glaas(NamedTuple):
@@ -360,7 +293,7 @@ class Glaas(NamedTuple):
 
     url: Annotated[
         str,
-        Kind("an address such as https://roar.example.org", _address),
+        Kind("an address such as https://roar.example.org", address_text),
         Help("The server that remotes over SSH belong to, and that is asked about files that are not known here."),
     ] = ""
 
@@ -370,7 +303,7 @@ class Store(NamedTuple):
 
     url: Annotated[
         str,
-        Kind("a folder, or an address such as s3://bucket/prefix", _address),
+        Kind("a folder, or an address such as s3://bucket/prefix", address_text),
         Help("The store: a folder, s3://, gs://, az://, ssh://, or https:// to read from only."),
     ] = ""
     policy: Annotated[
@@ -403,7 +336,7 @@ class Sign(NamedTuple):
     enabled: Annotated[
         bool, Help("Sign them, as git is set up to sign commits (gpg.format, user.signingKey). See `roar verify`.")
     ] = False
-    key: Annotated[str, Kind("a key as user.signingKey names it", _key), Help("Sign with this key instead.")] = ""
+    key: Annotated[str, Kind("a key as user.signingKey names it", key_text), Help("Sign with this key instead.")] = ""
 
 
 class Settings(NamedTuple):
@@ -413,6 +346,9 @@ class Settings(NamedTuple):
     filters: Filters = Filters()
     overlay: Overlay = Overlay()
     tracer: Tracer = Tracer()
+    hash: Hash = Hash()
+    reversible: Reversible = Reversible()
+    cleanup: Cleanup = Cleanup()
     environment: Environment = Environment()
     analyzers: Analyzers = Analyzers()
     redact: Redact = Redact()
@@ -429,10 +365,10 @@ def _keys() -> list[Key]:
     found = []
     for group, defaults in Settings._field_defaults.items():
         for field, annotation in type(defaults).__annotations__.items():
-            kind, text = _FLAG, Help("")
+            kind, text = FLAG, Help("")
             base = get_args(annotation)[0]
             if get_origin(base) is Literal:
-                kind = _choice(get_args(base))
+                kind = choice_text(get_args(base))
             for note in get_args(annotation)[1:]:
                 kind = note if isinstance(note, Kind) else kind
                 text = note if isinstance(note, Help) else text

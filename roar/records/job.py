@@ -18,6 +18,9 @@ class Pointer(Part):
     """As the tool spells it: ``sha256:...``, an annex key, ``md5:...`` (of the folder when it ends in ``.dir``)."""
 
 
+Algorithm = Literal["sha256", "sha512", "md5"]
+
+
 class File(Part):
     """A file as a job met it.
 
@@ -39,6 +42,8 @@ class File(Part):
     unknown: Text | None = None
     pointer: Pointer | None = None
     """Inputs only."""
+    digests: dict[Algorithm, Text] = Field(default_factory=dict)
+    """Of the same content by other algorithms, in lower-case hexadecimal digits, where ``roar.hash.run`` asked."""
 
 
 class Shard(Part):

@@ -94,9 +94,11 @@ def output_words(job: Job, most: int = 3) -> str:
 
 
 UNLISTED_ADDRESSES, UNLISTED_LOOKUPS, UNLISTED_PACKAGES = "network address", "failed look-up", "package version"
+UNLISTED_CODE = "file of the commit"
 """What settings may leave out beside files."""
 _SEVERAL = {
     UNLISTED_ADDRESSES: "network addresses",
+    UNLISTED_CODE: "files of the commit",
     UNLISTED_LOOKUPS: "failed look-ups",
     UNLISTED_PACKAGES: "package versions",
 }

@@ -144,6 +144,25 @@ class Union(Index):
         """The record with this id. Raises ``NotFoundError``."""
         return self._of(identifier).load(identifier)
 
+    def commits_of(self, identifiers: Iterable[str]) -> dict[str, str]:
+        """The commits of their journals that hold these records; unknown ones are absent."""
+        known = self.holders(identifiers)
+        return _merged(index.commits_of(ids) for index, ids in self._shares(known, one=True))
+
+    def codes_of(self, jobs: Iterable[str]) -> list[str]:
+        """The code commits that these jobs ran at."""
+        known = self.holders(jobs)
+        return sorted({c for index, ids in self._shares(known, one=True) for c in index.codes_of(ids)})
+
+    def digests(self, content: str) -> dict[str, str]:
+        """The digests of a content by other algorithms that jobs recorded."""
+        return _merged(index.digests(content) for index in self._all())
+
+    def contents_of_digest(self, text: str, algorithms: Iterable[str]) -> list[str]:
+        """The contents of which this is the digest by one of the algorithms."""
+        names = list(algorithms)
+        return sorted({content for index in self._all() for content in index.contents_of_digest(text, names)})
+
     def load_jobs(self, identifiers: Iterable[str]) -> dict[str, Job]:
         """The jobs with these ids, in this order; unknown ones are absent."""
         wanted = list(dict.fromkeys(identifiers))

@@ -62,6 +62,8 @@ class SeenFile(TypedDict, total=False):
     opens: int
     asked: list[str]
     link_target: str
+    kept: str
+    """Where a copy of what it held before the job is."""
 
 
 class SeenFiles:
@@ -106,6 +108,8 @@ class Report:
         """What the job was not allowed to open."""
         self.connects: list[dict[str, Any]] = []
         self.blind: list[dict[str, Any]] = []
+        self.copies: list[tuple[str, str]] = []
+        """Each file that was about to be overwritten or removed, and where a copy of it is."""
         self.unreadable = 0
         """Lines that could not be read; at least 1 when the report is not as the tracer wrote it."""
 
@@ -123,7 +127,7 @@ def read(file: IO[bytes]) -> Report:
     take: dict[str, Callable[[Any], None]] = {
         "start": report.start.update,
         "end": report.end.update,
-        "file": lambda line: report.files.add(line, place),
+        "file": lambda line: _file(report, line, place),
         "process": lambda line: _process(report, line),
         "failed": lambda line: failed.setdefault(line["errno"], []).append(line["path"]),
         "connect": report.connects.append,
@@ -152,6 +156,12 @@ def read(file: IO[bytes]) -> Report:
     report.failed = [path for path in absent if path not in existed]
     report.refused = [path for errno in REFUSED for path in failed.get(errno, ())]
     return report
+
+
+def _file(report: Report, line: SeenFile, place: int) -> None:
+    report.files.add(line, place)
+    if "kept" in line:
+        report.copies.append((line["path"], line["kept"]))
 
 
 def _process(report: Report, line: dict[str, Any]) -> None:
@@ -304,6 +314,7 @@ _SHAPES: dict[str, tuple[tuple[str, ...], Mapping[str, Check]]] = {
             "renamed_from": _path,
             "asked": _each(_path),
             "link_target": _name,
+            "kept": _path,
         },
     ),
     "failed": (("path", "errno"), {"path": _name, "errno": _text}),

@@ -8,6 +8,7 @@ are compared by whole path components.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 
 from roar.config.globs import Globs
@@ -22,8 +23,16 @@ KERNEL = ("/dev", "/proc", "/sys", "/run", "/var/run")
 KERNEL_BUT_FILES = ("/dev/shm", "/run/media")  # noqa: S108  people keep data there
 SETTINGS_BYTES = 1 << 20
 """A larger file in a hidden folder of the home folder is data, such as a data set that a library keeps there."""
-TOOL_CACHES = ("fontconfig", "matplotlib", "mesa_shader_cache", "pip", "uv")
+TOOL_CACHES = (
+    "JNA", "ccache", "fontconfig", "go-build", "jax", "matplotlib", "mesa_shader_cache", "numba", "nvidia", "pip",
+    "pre-commit", "torch/inductor", "torch/kernels", "torch_extensions", "triton", "uv",
+)  # fmt: skip
 """Folders of ``~/.cache`` that programs fill for themselves; others there hold data, such as models of a hub."""
+
+COMPILED = (".nv/ComputeCache", ".triton/cache", ".cupy/kernel_cache", ".theano", ".keras/jit")
+"""Folders of the home folder with what compilers of kernels made, however large."""
+_COMPILED_IN_TMP = re.compile(r"(torchinductor_|triton_|torch_extensions)[^/]*(/|$)")
+"""Where torch and triton put theirs by default, in a folder for temporary files."""
 
 _SETTINGS = {
     "system": "ignore_system",
@@ -34,7 +43,8 @@ _SETTINGS = {
 """The reasons that can be turned off, and how they are called in ``roar.filters``."""
 
 
-def _temporary_folders() -> tuple[str, ...]:
+def temporary_folders() -> tuple[str, ...]:
+    """Where programs put what need not last."""
     named = os.environ.get("TMPDIR", "")
     return tuple(os.path.realpath(folder) for folder in ("/tmp", "/var/tmp", named) if folder.startswith("/"))  # noqa: S108
 
@@ -56,7 +66,8 @@ class Scope:
         filters = filters or Filters()
         self.root = root
         self._listed = {reason for reason, setting in _SETTINGS.items() if not getattr(filters, setting)}
-        self._temporary = _temporary_folders() if filters.ignore_tmp else ()
+        self._tmp = temporary_folders()
+        self._temporary = self._tmp if filters.ignore_tmp else ()
         self._exclude = Globs(filters.exclude, root) if filters.exclude else None
         self._include = Globs(filters.include, root) if filters.include else None
         self._home = home
@@ -113,6 +124,8 @@ class Scope:
             return "device"
         if any(below(folder, prefix) is not None for prefix in SYSTEM):
             return "system"
+        if any(_COMPILED_IN_TMP.match(inside) for tmp in self._tmp if (inside := below(folder, tmp))):
+            return "cache"
         return self._home_rule(folder)
 
     def _home_rule(self, folder: str) -> str | None:
@@ -120,10 +133,12 @@ class Scope:
         relative = below(folder, self._home) if self._home not in ("", "/") else None
         if relative is None or not relative.startswith("."):
             return None
-        parts = relative.split("/")
-        if parts[0] != ".cache":
+        if any(below(relative, name) is not None for name in COMPILED):
+            return "cache"
+        inside = below(relative, ".cache")
+        if inside is None:
             return "user settings"
-        return "cache" if len(parts) > 1 and parts[1] in TOOL_CACHES else None
+        return "cache" if any(below(inside, name) is not None for name in TOOL_CACHES) else None
 
 
 def _is_bytecode(path: str, folder: str) -> bool:

@@ -26,7 +26,7 @@ TYPE_CHECKING = False  # as in typing, which takes 4 ms to import
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from roar.config.model import Tracer
+    from roar.config.model import Reversible, Tracer
 
 NOT_FOR_US = (
     "SIGINT",
@@ -40,6 +40,10 @@ NOT_FOR_US = (
     "SIGUSR2",
     "SIGALRM",
 )
+
+
+COPIES = os.path.join("kept", "tmp")
+"""Where the tracer puts copies of what is overwritten, below roar's own folder."""
 
 
 def tracer_path() -> str:
@@ -127,7 +131,19 @@ def input_is_piped() -> bool:
 
 def tracer_words(settings: Tracer) -> list[str]:
     """The options of the tracer program that say what is set."""
-    return ["--mechanism", settings.mechanism, "--hash-limit", str(settings.hash_limit)]
+    words = ["--mechanism", settings.mechanism, "--hash-limit", str(settings.hash_limit)]
+    return [*words, "--io-uring", settings.io_uring] if settings.io_uring != "report" else words
+
+
+def keeping_words(settings: Reversible, work_tree: str, folder: str) -> list[str]:
+    """The options that let the tracer copy what the command is about to overwrite or remove; none when it cannot."""
+    if not settings.enabled:
+        return []
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+    except OSError:
+        return []
+    return ["--keep", folder, "--keep-below", work_tree, "--keep-limit", str(settings.max_size)]
 
 
 def become_tracer(

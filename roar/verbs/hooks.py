@@ -11,13 +11,12 @@ from collections.abc import Iterable
 
 import roar
 from roar.config.read import load
-from roar.errors import RoarError
 from roar.git import transport
 from roar.git.gclock import GcRunningError
 from roar.git.repository import Repository
 from roar.journal import keep, noted
 from roar.journal.append import bring_in
-from roar.verbs import sync
+from roar.verbs import background, sync
 
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -59,30 +58,6 @@ def before_push(repo: Repository, remote: str, lines: Iterable[str]) -> str | No
     if not count:
         return None
     records = f"{count} record{'s' * (count > 1)}"
-    if auto == "push" and _push_aside(repo, remote):
+    if auto == "push" and background.aside(lambda: sync.sync(repo, remote, fetch=False)):
         return f"{records} {'go' if count > 1 else 'goes'} to {remote} in the background"
     return f"{records} of this clone {'are' if count > 1 else 'is'} not on {remote} yet (next: roar sync {remote})"
-
-
-def _push_aside(repo: Repository, remote: str) -> bool:
-    """Push the records from a process of its own that asks nobody for anything; False where there is no fork.
-
-    What it does not bring over is counted again before the next push.
-    """
-    if not hasattr(os, "fork"):
-        return False
-    if os.fork():
-        return True
-    status = 1
-    try:
-        os.setsid()  # away from the terminal: no password prompt may come up behind the user's work
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for fd in range(3):
-            os.dup2(nowhere, fd)
-        os.environ.update(GIT_TERMINAL_PROMPT="0", GIT_ASKPASS="true", SSH_ASKPASS_REQUIRE="never", SSH_ASKPASS="true")
-        sync.sync(repo, remote, fetch=False)
-        status = 0
-    except (RoarError, OSError):
-        pass
-    finally:
-        os._exit(status)

@@ -39,13 +39,13 @@ from roar.records.job import (
     Redirect,
     Tracer,
 )
-from roar.records.summary import UNLISTED_ADDRESSES, UNLISTED_LOOKUPS, UNLISTED_PACKAGES
+from roar.records.summary import UNLISTED_ADDRESSES, UNLISTED_CODE, UNLISTED_LOOKUPS, UNLISTED_PACKAGES
 from roar.stamps import Stamps
 from roar.trace.report import Report
 from roar.trace.scope import Scope
 from roar.verbs import metrics, overlay, pointers, sessions, tracked
 from roar.verbs.kept import Overlay
-from roar.verbs.met import Met, as_file
+from roar.verbs.met import Met, as_file, with_digests
 from roar.verbs.observe import Observed, relative_to, vain_lookups
 
 _NOTHING = contextlib.nullcontext()
@@ -170,6 +170,15 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     inputs = [f._replace(blob=kept.blobs[f.path]) if f.path in kept.blobs else f for f in seen.inputs]
     seen.inputs = []
     inputs = pointers.with_pointers(repo, inputs, seen.annexed, {path: kept.blobs[path] for path in kept.filtered})
+    if wanted.hash.run:
+        inputs = with_digests(inputs, root, wanted.hash.run)
+        seen.outputs = with_digests(seen.outputs, root, wanted.hash.run)
+    found = len(inputs)
+    if not wanted.output.track_repository_files:
+        inputs = [file for file in inputs if file.blob is None]
+    left_out = seen.left_out
+    if found > len(inputs):
+        left_out.append(LeftOut(reason=UNLISTED_CODE, count=found - len(inputs), inside=True))
     extra = (*wanted.environment.variables, *run.set_variables)
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, extra), wanted.redact)
     command, hidden_words = command_of(run, wanted.redact)
@@ -200,7 +209,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
         ),
         "metrics": numbers,
         "trackers": tracked.cleaned(booked, root, wanted.redact),
-        "left_out": seen.left_out,
+        "left_out": left_out,
         "not_found": vain,
         "incomplete": seen.incomplete + kept.incomplete + blind + gaps,
         "reproduces": run.reproduces,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from roar.cache.index import Index
+from roar.cache.index import Index, open_index
 from roar.config.model import Redact
 from roar.config.read import load
 from roar.errors import GitError, RecordError, RoarError
@@ -26,7 +26,7 @@ from roar.records.job import Job
 from roar.records.model import Record
 from roar.records.summary import printable
 from roar.redact import find_secrets, redact_argv, redact_text, redact_variables
-from roar.verbs import glaas, sync
+from roar.verbs import background, glaas, sync
 from roar.verbs.ancestry import roots
 from roar.verbs.resolve import SHORT_HASH, Target
 
@@ -217,6 +217,24 @@ def _in_record(record: Record, body: bytes, rules: Redact) -> Iterator[tuple[str
     kinds = find_secrets(body, rules)
     if kinds and not before:
         yield f"the {record.kind}", ", ".join(kinds)
+
+
+def in_background(repo: Repository) -> None:
+    """Register everything from a process in the background, unless something that would go looks secret.
+
+    What does not go over now goes with the next one. Raises ``UsageError`` when there is no remote.
+    """
+    remote = remote_for(repo, None)
+    wanted = load(repo).settings.register
+
+    def work() -> None:
+        refresh(repo, remote, quiet=True)
+        with open_index(repo) as index:
+            offered = offer(index, repo, remote, None, lambda _: None)
+        if offered.records and not offered.suspicions:
+            send(repo, offered, Subject("everything recorded here", None), code=wanted.code, tag=False, quiet=True)
+
+    background.aside(work)
 
 
 def send(repo: Repository, offered: Offer, what: Subject, *, code: bool, tag: bool, quiet: bool) -> Registered:

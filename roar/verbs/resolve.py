@@ -32,6 +32,8 @@ SHORT_HASH = 12
 _MOST = 5
 _STEP = re.compile(r"@(?P<build>[Bb]?)(?P<number>0*[1-9][0-9]*)")
 _MOST_DIGITS = 9
+_ALGORITHMS = {32: "md5", 64: "sha256", 128: "sha512"}
+"""By the length of their digests: those that may be recorded beside BLAKE3."""
 _HEX = re.compile(r"[0-9a-fA-F]+")
 
 
@@ -114,6 +116,9 @@ def _by_digits(index: Index, text: str) -> list[Target]:
         found += [Target("artifact", content) for content in index.find_hashes(text.lower())]
         found += [Target("commit", commit) for commit in index.code_commits(text.lower())]
     exact = [target for target in found if target.id in (canonical, text.lower())]
+    if not found and _HEX.fullmatch(text) and len(text) in _ALGORITHMS:
+        known = index.contents_of_digest(text.lower(), [_ALGORITHMS[len(text)]])
+        found = [Target("artifact", content) for content in known]
     return exact or found
 
 

@@ -71,6 +71,8 @@ class ArtifactShown(NamedTuple):
     withdrawals: list[Withdrawal]
     labels: dict[str, str]
     collections: list[str]
+    digests: dict[str, str]
+    """By other algorithms than BLAKE3, where they were recorded."""
 
 
 class GroupShown(NamedTuple):
@@ -157,7 +159,7 @@ def show_artifact(index: Index, repo: Repository | None, target: Target, most: i
     again = repeated(index, made_by, target.id)
     present = _present(index, repo, target.path, target.id) if repo and target.path is not None else None
     known = (target.id, size, names, made_by, used_by, jobs, again, present, withdrawn_maker)
-    return ArtifactShown(*known, taken_back, labels, groups)
+    return ArtifactShown(*known, taken_back, labels, groups, index.digests(target.id))
 
 
 def _present(index: Index, repo: Repository, path: str, content: str) -> Present | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
 from roar.cache.index import Index, open_index
 from roar.errors import NotFoundError, RoarError, UsageError
 from roar.git.repository import Repository
-from roar.hashing import digest_file, digest_files
+from roar.hashing import digest_file, digest_files, other_digests
 from roar.paths import below, from_fs, fs, is_outside, is_safe_relative
 from roar.records.job import File, Job
 from roar.records.summary import printable
@@ -22,7 +22,9 @@ from roar.store.copying import Origin, Store, Tell
 from roar.store.fetch import fetch
 from roar.store.place import opened
 from roar.store.remote import LIBRARIES, scheme
-from roar.verbs.resolve import resolve
+from roar.verbs import overwritten
+from roar.verbs.labels import label
+from roar.verbs.resolve import Target, resolve
 from roar.verbs.steps import session_asked
 
 _AT_ONCE = 4
@@ -222,7 +224,14 @@ def to_get(repo: Repository, words: Iterable[str], cwd: str, to: str | None) -> 
         for word in words:
             content, path = _whole_hash(word), None
             if not (content and not index.names(content)):
-                target = resolve(index, repo, word, cwd)
+                try:
+                    target = resolve(index, repo, word, cwd)
+                except NotFoundError:
+                    copy = overwritten.find(repo, word)
+                    if copy is None:
+                        raise
+                    found.append(_one(index, repo, copy.hash, copy.path, to, cwd))
+                    continue
                 if target.kind != "artifact":
                     files = _data_of(index, _jobs(index, word, target.kind, target.id))
                     if to is not None:
@@ -235,6 +244,15 @@ def to_get(repo: Repository, words: Iterable[str], cwd: str, to: str | None) -> 
     if to is not None and len(found) > 1:
         raise UsageError("--to takes one file", "roar get X --to PATH")
     return list({item.place: item for item in found}.values())
+
+
+def label_digests(repo: Repository, done: Iterable[Done], algorithms: Sequence[str]) -> None:
+    """Label files that were kept or brought with their digests. Raises what ``append`` raises, and ``OSError``."""
+    for each in done if algorithms else ():
+        if each.state in ("stored", "fetched", "there"):
+            found = other_digests(each.item.place, each.item.content, algorithms)
+            with open_index(repo) as index:
+                label(index, repo, Target("artifact", each.item.content), found)
 
 
 def declared(repo: Repository, content: str) -> list[str]:
