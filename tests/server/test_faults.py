@@ -36,7 +36,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glaas]:
         tmp_path_factory.mktemp("tight"),
         ROAR_SERVE_HEAD_SECONDS="1",
         ROAR_SERVE_IDLE_SECONDS="1",
-        ROAR_SERVE_PUSH_SECONDS="4",
+        ROAR_SERVE_PUSH_SECONDS="3",
         ROAR_SERVE_PUSH_BYTES="200000",
         ROAR_SERVE_OBJECTS="500",
         ROAR_SERVE_GITS="4",
