@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
-from stat import S_ISLNK, S_ISREG
+from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from roar.hashing import digest_file, digest_link
 from roar.paths import below, from_fs, fs
@@ -99,7 +99,8 @@ class Observed:
             self._examples[key].append(from_fs(path if relative is None else relative))
 
     def _is_input(self, file: SeenFile) -> bool:
-        if not file.get("existed"):
+        before = file.get("before")
+        if not file.get("existed") or (before is not None and S_ISDIR(before["mode"])):
             return False
         if file.get("read") or file["path"] in self._moved or (file.get("appended") and not file.get("truncated")):
             return True

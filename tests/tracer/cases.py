@@ -150,6 +150,21 @@ OPENS = [
         given={"real/in": "r", "seen/x": ""}, reads=("real/in",), writes=("real/out",), root=True,
     ),
     Case(
+        "entered_namespace",
+        c="""int main(){ int p[2],q[2]; char x; must(pipe(p),"pipe"); must(pipe(q),"pipe"); pid_t c=fork(); if(!c){ must(unshare(CLONE_NEWNS),"unshare");
+             must(mount("none","/",0,MS_REC|MS_PRIVATE,0),"private"); must(mount("real","seen",0,MS_BIND,0),"bind"); must(write(p[1],"x",1),"w"); read(q[0],&x,1); return 0; }
+             char n[64],w[4096]; getcwd(w,sizeof w); must(read(p[0],&x,1),"r"); sprintf(n,"/proc/%d/ns/mnt",c); int f=must(open(n,O_RDONLY),"ns");
+             must(setns(f,CLONE_NEWNS),"setns"); must(chdir(w),"cd"); take("seen/in"); put("seen/out","x"); must(write(q[1],"x",1),"w"); return finish(c); }""",
+        given={"real/in": "r", "seen/x": ""}, reads=("real/in",), writes=("real/out",), root=True,
+    ),
+    Case(
+        "pivoted_root",
+        c="""int main(){ must(unshare(CLONE_NEWNS),"unshare"); must(mount("none","/",0,MS_REC|MS_PRIVATE,0),"private"); must(mount("jail","jail",0,MS_BIND,0),"bind");
+             must(syscall(SYS_pivot_root,"jail","jail/old"),"pivot"); must(chdir("/"),"/"); take("/in"); put("/out","x"); }""",
+        given={"jail/in": "r", "jail/old/": ""}, reads=("jail/in",), writes=("jail/out",), root=True,
+    ),
+    Case("user_namespace", c="""int main(){ if(unshare(CLONE_NEWUSER|CLONE_NEWNS)) return 98; take("in"); put("out","x"); }""", reads=("in",), writes=("out",)),
+    Case(
         "private_file_system",
         c="""int main(){ must(unshare(CLONE_NEWNS),"unshare"); must(mount("none","/",0,MS_REC|MS_PRIVATE,0),"private");
              must(mount("none","d","tmpfs",0,0),"tmpfs"); put("d/out","x"); take("d/out"); }""",
@@ -163,6 +178,14 @@ OPENS = [
     ),
     Case("removed_cwd", c='int main(){ must(chdir("d"),"d"); must(rmdir("../d"),"rm"); open("x",O_RDONLY); int f=open("/proc/self/cwd/../in",O_RDONLY); }',
          given={"d/": "", "in": "1"}, reads=("in",), deleted=("d",)),
+    Case("odd_spellings", c='int main(){ take("d//in"); take(".//d/./in"); take("d/../d/in"); char n[5000]; getcwd(n,4096); strcat(n,"//d/in"); take(n); take(n); put("d//./out","x"); }',
+         given={"d/in": "1"}, reads=("d/in",), writes=("d/out",)),
+    Case("descriptor_of_a_renamed_directory", c='int main(){ int d=must(open("d",O_PATH),"d"); must(rename("d","e"),"mv"); drain(must(openat(d,"in",O_RDONLY),"in")); }',
+         given={"d/in": "1"}, reads=("d/in",), writes=("e", "e/in"), deleted=("d", "d/in"), renames={"e": "d", "e/in": "d/in"}),
+    Case("directory_became_a_link", sh="cat d/in d/in; mv d e; ln -s f d; cat d/in d/in",
+         given={"d/in": "1", "f/in": "2"}, reads=("d/in", "f/in"), writes=("e", "e/in", "d"), deleted=("d/in",), renames={"e": "d", "e/in": "d/in"}),
+    Case("file_became_a_link", sh="cat in in; rm in; ln -s other in; cat in in",
+         given={"in": "1", "other": "2"}, reads=("in", "other"), writes=("in",), before=("in",)),
     Case("static_program", c='int main(){ take("in"); put("out","x"); }', flags=("-static",), reads=("in",), writes=("out",)),
     Case("strange_names", c=r'int main(){ take("a\nb"); put("\xff\xfe out","x"); put("%41","x"); take("\"q\\"); }',
          given={"a\nb": "1", '"q\\': "2"}, reads=("a\nb", '"q\\'), writes=("\xff\xfe out", "%41")),
@@ -189,6 +212,9 @@ EFFECTS = [
     Case("created_exclusively", c='int main(){ must(open("out",O_CREAT|O_EXCL|O_RDWR,0644),"o"); open("in",O_CREAT|O_EXCL|O_RDWR,0644); }',
          writes=("out",), failed=(("in", "EEXIST"),)),
     Case("create_flag_on_what_is_there", c='int main(){ drain(must(open("in",O_RDONLY|O_CREAT,0644),"in")); }', reads=("in",)),
+    Case("created_through_a_dangling_link", c='int main(){ put("link","x"); take("link"); }', given={"link@": "out"}, writes=("out",)),
+    Case("written_through_a_link", sh="cat link; echo more >> link", given={"in": "1", "link@": "in"}, reads=("in",), writes=("in",), before=("in",)),
+    Case("truncated_by_descriptor", c='int main(){ int f=must(open("in",O_RDWR),"in"); must(ftruncate(f,2),"cut"); }', reads=("in",), writes=("in",), before=("in",)),
     Case("shared_mapping", c="""int main(){ int f=must(open("in",O_RDWR),"in"); char*m=mmap(0,4,PROT_READ|PROT_WRITE,MAP_SHARED,f,0);
              close(f); m[0]='C'; }""", reads=("in",), writes=("in",), before=("in",)),
     Case("listed", c='int main(){ DIR*d=opendir("d"); while(readdir(d)); closedir(d); }', given={"d/x": ""}, listed=("d",)),
@@ -222,6 +248,8 @@ NAMES = [
     Case("directory_with_outputs_renamed", sh="mkdir d; echo 1 > d/a; mkdir d/s; echo 2 > d/s/b; mv d e", writes=("e", "e/a", "e/s", "e/s/b"), temporaries=0),
     Case("link", sh="ln in out", reads=("in",), writes=("out",)),
     Case("linked_then_changed_by_the_other_name", sh="cat in; ln in two; echo more >> two", reads=("in",), writes=("two",), before=("in",)),
+    Case("unnamed_and_never_linked", c="""int main(){ int f=open(".",O_TMPFILE|O_RDWR,0644); if(f<0) return 98; must(write(f,"x",1),"w"); }"""),
+    Case("made_by_mknod", c='int main(){ must(mknod("out",S_IFREG|0644,0),"mknod"); must(mknodat(AT_FDCWD,"t",S_IFREG|0644,0),"mknodat"); unlink("t"); }', writes=("out",), temporaries=1),
     Case("unnamed_then_linked", c="""int main(){ int f=open(".",O_TMPFILE|O_RDWR,0644); if(f<0) return 98; must(write(f,"x",1),"w"); char n[64];
              sprintf(n,"/proc/self/fd/%d",f); must(linkat(AT_FDCWD,n,AT_FDCWD,"out",AT_SYMLINK_FOLLOW),"linkat"); }""", writes=("out",)),
     Case("unnamed_then_linked_by_descriptor", c="""int main(){ int f=open(".",O_TMPFILE|O_RDWR,0644); if(f<0) return 98; must(write(f,"x",1),"w");
@@ -278,6 +306,9 @@ PROGRAMS = [
              must(fexecve(m,(char*[]){"t",0},environ),"exec"); }"""),
     Case("exec_by_thread", c="""static void*t(void*x){ execl("/bin/cat","cat","in",(char*)0); return 0; }
              int main(){ pthread_t p; pthread_create(&p,0,t,0); pause(); }""", reads=("in",), processes=1),
+    Case("exec_among_threads", c="""static void*t(void*x){ for(;;){ take("in"); } return 0; }
+             int main(int n,char**a){ if(n>1){ put("out","x"); return 5; } pthread_t p; for(int i=0;i<4;i++) pthread_create(&p,0,t,0); usleep(20000); execv(a[0],(char*[]){a[0],"again",0}); return 9; }""",
+         reads=("in",), writes=("out",), status=5, processes=1),
     Case("copied_program", sh="cp /bin/true mine; ./mine", writes=("mine",), executed=("mine",)),
     Case("exit_codes", sh="(exit 3); sh -c 'kill -9 $$'; exit 4", status=4, processes=3),
     Case("killed", sh="echo x > out; kill -9 $$", writes=("out",), status=137),
@@ -336,6 +367,10 @@ PROGRAMS = [
     Case("stopped_and_continued", c="""int main(){ pid_t c=fork(); if(!c){ raise(SIGSTOP); usleep(100000); take("in"); return 8; } int s; must(waitpid(c,&s,WUNTRACED),"w");
              if(!WIFSTOPPED(s)||WSTOPSIG(s)!=SIGSTOP) return 1; kill(c,SIGCONT); must(waitpid(c,&s,WCONTINUED),"w"); if(!WIFCONTINUED(s)) return 2; return finish(c); }""",
          reads=("in",), status=8),
+    Case("threads_stopped_and_continued", c="""static void*t(void*x){ for(int i=0;i<200;i++){ take("in"); usleep(1000); } return 0; }
+             int main(){ pid_t c=fork(); if(!c){ pthread_t p[3]; for(int i=0;i<3;i++) pthread_create(p+i,0,t,0); for(int i=0;i<3;i++) pthread_join(p[i],0); return 8; }
+             for(int i=0;i<5;i++){ int s; usleep(20000); kill(c,i&1?SIGTSTP:SIGSTOP); must(waitpid(c,&s,WUNTRACED),"w"); if(!WIFSTOPPED(s)) return 1;
+             kill(c,SIGCONT); must(waitpid(c,&s,WCONTINUED),"w"); if(!WIFCONTINUED(s)) return 2; } return finish(c); }""", reads=("in",), status=8, processes=2),
     Case("child_signals", c="""static volatile int n; static void h(int s,siginfo_t*i,void*u){ if(i->si_code==CLD_EXITED&&i->si_status==5) n++; }
              int main(){ struct sigaction a={.sa_sigaction=h,.sa_flags=SA_SIGINFO|SA_NOCLDSTOP}; sigaction(SIGCHLD,&a,0); for(int i=0;i<20;i++){ pid_t c=fork(); if(!c) _exit(5); while(waitpid(c,0,0)<0&&errno==EINTR); }
              printf("%d\\n",n); return waitpid(-1,0,0)==-1&&errno==ECHILD?0:1; }"""),

@@ -1,5 +1,6 @@
 //! What a file is, without its content.
 
+use crate::names::path_of;
 use crate::paths::split;
 use crate::sys::{as_path, errno_of, stat_at, Errno};
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -87,10 +88,13 @@ impl Stat {
 
 /// Looks at many names in the order of their paths: the directory of the last one is kept open,
 /// so that its path is not walked again for each.
+///
+/// Where a directory has given way to a symbolic link since, nothing is found: its files are gone.
 #[derive(Default)]
 pub struct LastDirectory {
     path: Vec<u8>,
     handle: Option<File>,
+    is_elsewhere: bool,
 }
 
 impl LastDirectory {
@@ -100,8 +104,12 @@ impl LastDirectory {
             self.path = head.to_vec();
             let open = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(as_path(head));
             self.handle = open.ok();
+            let now = self.handle.as_ref().and_then(|directory| path_of(directory).ok());
+            // Under /proc names are no paths: `self` is another for everybody.
+            self.is_elsewhere = now.is_some_and(|now| now != head) && !head.starts_with(b"/proc/");
         }
         match &self.handle {
+            _ if self.is_elsewhere => Err(libc::ENOENT),
             Some(directory) => stat_at(Some(directory), last).map(|raw| Stat::from(&raw)),
             None => Stat::of_name(path),
         }
