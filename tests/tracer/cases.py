@@ -318,6 +318,8 @@ PROGRAMS = [
              if(!c){ take("in"); _exit(7); } return finish(c); }""", reads=("in",), status=7, processes=2),
     Case("clone_untraced", c="""static int f(void*x){ take("in"); put("out","x"); return 7; } static char st[65536];
              int main(){ pid_t c=must(clone(f,st+65536,CLONE_UNTRACED|SIGCHLD,0),"clone"); return finish(c); }""", reads=("in",), writes=("out",), status=7, processes=2),
+    Case("clone3_untraced", c="""int main(){ static const struct clone_args a={.flags=CLONE_UNTRACED,.exit_signal=SIGCHLD}; pid_t c=must(syscall(SYS_clone3,&a,sizeof a),"clone3");
+             if(!c){ take("in"); put("out","x"); _exit(7); } if(a.flags!=CLONE_UNTRACED) return 1; return finish(c); }""", reads=("in",), writes=("out",), status=7, processes=2),
     Case("clone_shares_cwd", c="""static int f(void*x){ must(chdir("d"),"d"); return 0; } static char st[65536];
              int main(){ take("in"); pid_t c=must(clone(f,st+65536,CLONE_FS|SIGCHLD,0),"clone"); finish(c); take("in"); }""",
          given={"in": "1", "d/in": "2"}, reads=("in", "d/in")),

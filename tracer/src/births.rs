@@ -1,7 +1,8 @@
 //! New tasks: whose child or thread they are, and what they share with their maker.
 
+use crate::memory;
 use crate::observer::Observer;
-use crate::ptrace::{self, Registers};
+use crate::registers::Registers;
 use crate::report::now_ns;
 use crate::table::Abi;
 use crate::tree::{Directory, Process, View};
@@ -38,7 +39,7 @@ pub fn clone_flags(tid: i32) -> u64 {
     }
     let mut flags = [0; 8];
     if entry.number == clone3 {
-        let _ = ptrace::read_memory(tid, entry.args[0], &mut flags);
+        let _ = memory::read_memory(tid, entry.args[0], &mut flags);
     }
     u64::from_ne_bytes(flags)
 }

@@ -1,9 +1,11 @@
 //! A traced call is about to be made: what it would do, and whether its result matters.
 
+use crate::memory;
 use crate::moves::Place;
 use crate::names::Found;
 use crate::observer::{Observer, Who};
-use crate::ptrace::{self, Entry};
+use crate::ptrace::Entry;
+use crate::registers;
 use crate::stat::Kind;
 use crate::sys::Errno;
 use crate::table::{lookup, Abi, Call};
@@ -44,6 +46,11 @@ pub enum Pending {
     BecomeForeign,
     Mount,
     Listener,
+    /// In memory stand other flags than the program's, until the call is done.
+    Clone3 {
+        address: u64,
+        flags: u64,
+    },
 }
 
 /// A result is wanted where there is something to await it for.
@@ -110,9 +117,10 @@ impl Observer {
             }
             Call::Clone => {
                 // Not traced, the child could not make a single call that our filter stops.
-                ptrace::clear_in_first_argument(who.tid, libc::CLONE_UNTRACED as u64);
+                registers::clear_in_first_argument(who.tid, libc::CLONE_UNTRACED as u64);
                 Next::Go
             }
+            Call::Clone3 => self.clone3(who, a[0]),
             Call::IoUringSetup => self.blind(who, "io_uring"),
             Call::Ptrace => self.blind(who, "inner_ptrace"),
             Call::Seccomp => Next::AwaitResult(Pending::Listener),
@@ -221,6 +229,23 @@ impl Observer {
             self.files.before_change(id, length > 0);
         }
         Next::AwaitResult(Pending::Truncate(Place { path: found.path, stat: Some(found.stat) }, length))
+    }
+
+    /// A child that is not traced could not make a single call that our filter stops.
+    fn clone3(&mut self, who: Who, address: u64) -> Next {
+        const UNTRACED: u64 = libc::CLONE_UNTRACED as u64;
+        let mut flags = [0; 8];
+        if memory::read_memory(who.tid, address, &mut flags) != Ok(flags.len()) {
+            return Next::Go;
+        }
+        let flags = u64::from_ne_bytes(flags);
+        if flags & UNTRACED == 0 {
+            return Next::Go;
+        }
+        match memory::write_memory(who.tid, address, &(flags & !UNTRACED).to_ne_bytes()) {
+            Ok(()) => Next::AwaitResult(Pending::Clone3 { address, flags }),
+            Err(_) => self.blind(who, "lost_process"),
+        }
     }
 
     fn unshare(&mut self, who: Who, flags: u64) -> Next {

@@ -9,6 +9,7 @@ use crate::ptrace::{self, Until};
 use crate::report::{now_ns, End, Report};
 use crate::restart;
 use crate::signals::{Signals, Verdict};
+use crate::sigset;
 use crate::stop::Stop;
 use crate::sys::{self, Waited};
 use crate::tree::Ending;
@@ -272,7 +273,7 @@ impl Follower {
             }
         }
         if let Some(signal) = self.stopping.take() {
-            sys::stop_self(signal);
+            sigset::stop_self(signal);
         }
         Ok(None)
     }

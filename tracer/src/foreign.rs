@@ -6,11 +6,12 @@
 //! does not help either the record says that it does not know.
 
 use crate::bounded::Blinds;
+use crate::lookup::open_in_root;
 use crate::mounts;
 use crate::names::{link, path_of, Found};
 use crate::paths::{join, split, without_trailing_slash, Path};
 use crate::stat::Stat;
-use crate::sys::{errno_of, open_in_root, Errno};
+use crate::sys::{errno_of, Errno};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;

@@ -1,17 +1,17 @@
 //! What the command was started with: files it may read or write without opening them.
 
+use crate::descriptors;
 use crate::names::link;
 use crate::observer::Observer;
 use crate::paths::Path;
 use crate::stat::{Kind, Stat};
-use crate::sys;
 
 /// To be called before the command runs, while our descriptors are still what it will have.
 pub fn scan(observer: &mut Observer) {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    for fd in numbers.filter(|&fd| sys::is_inherited(fd)).collect::<Vec<_>>() {
-        if let Ok(flags) = sys::descriptor_flags(fd) {
+    for fd in numbers.filter(|&fd| descriptors::is_inherited(fd)).collect::<Vec<_>>() {
+        if let Ok(flags) = descriptors::descriptor_flags(fd) {
             inherited(observer, fd, flags as u32);
         }
     }

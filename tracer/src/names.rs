@@ -7,9 +7,10 @@
 //! because a file may appear behind our back.
 
 use crate::hash::QuickMap;
+use crate::lookup::{as_path, stat_at};
 use crate::paths::{join, split, Path};
 use crate::stat::{Kind, Stat};
-use crate::sys::{as_path, errno_of, stat_at, Errno};
+use crate::sys::{errno_of, Errno};
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;

@@ -4,10 +4,10 @@ use crate::bounded::{Blinds, Connects, Failed};
 use crate::bpf::Reads;
 use crate::files::{FileId, Files};
 use crate::foreign;
+use crate::memory;
 use crate::names::{link, Found, Names};
 use crate::paths::{self, Path};
 use crate::programs::Images;
-use crate::ptrace;
 use crate::stat::{Kind, Stat};
 use crate::sys::Errno;
 use crate::tree::{Directory, Tree, View};
@@ -78,7 +78,7 @@ impl Observer {
 
     /// The string argument of a call; none (and a blind spot) if it cannot be read.
     pub fn string(&mut self, who: Who, address: u64) -> Option<Vec<u8>> {
-        match ptrace::read_string(who.tid, address, PATH_MAX) {
+        match memory::read_string(who.tid, address, PATH_MAX) {
             Ok(text) => Some(text),
             // The call will fail for the same reason, or the task is gone.
             Err(libc::EFAULT | libc::ESRCH) => None,

@@ -3,11 +3,11 @@
 use crate::bpf::{Reads, CHANGING_FLAGS, O_TMPFILE_BIT};
 use crate::calls::{Next, Pending};
 use crate::files::FileId;
+use crate::lookup::may_read;
+use crate::memory;
 use crate::names::{Found, Known};
 use crate::observer::{Observer, Who};
-use crate::ptrace;
 use crate::stat::Kind;
-use crate::sys::may_read;
 use crate::tree::View;
 
 /// The flags of an i386 or x86_64 open are the same; aarch64 has others but only one table.
@@ -38,7 +38,7 @@ impl Observer {
 
     pub fn openat2(&mut self, who: Who, dirfd: i32, address: u64, how: u64) -> Next {
         let mut words = [0; 24];
-        if ptrace::read_memory(who.tid, how, &mut words) != Ok(24) {
+        if memory::read_memory(who.tid, how, &mut words) != Ok(24) {
             return Next::Go;
         }
         let mut flags = [0; 4];

@@ -1,7 +1,7 @@
 //! The digest of a file's content just before the job changes it, and a copy where that is asked for.
 
+use crate::lookup::as_path;
 use crate::stat::{Kind, Stat};
-use crate::sys::as_path;
 use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io::Read;

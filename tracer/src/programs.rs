@@ -1,12 +1,12 @@
 //! Executed programs: their words, and the files the kernel itself opens to start them.
 
 use crate::files::FileId;
+use crate::lookup::as_path;
+use crate::memory;
 use crate::names::{link, Found};
 use crate::observer::{Observer, Who};
 use crate::paths::{self, Path};
-use crate::ptrace;
 use crate::report::now_ns;
-use crate::sys::as_path;
 use crate::table::Abi;
 use crate::tree::{Program, View};
 use std::collections::HashMap;
@@ -222,7 +222,7 @@ impl Window {
         let end = self.start + self.bytes.len() as u64;
         if address < self.start || address >= end {
             let mut page = vec![0; (PAGE - address % PAGE) as usize];
-            let size = ptrace::read_memory(self.tid, address, &mut page).ok()?;
+            let size = memory::read_memory(self.tid, address, &mut page).ok()?;
             page.truncate(size);
             (self.start, self.bytes) = (address, page);
         }

@@ -4,7 +4,7 @@
 
 use crate::bpf::Reads;
 use crate::observer::Observer;
-use crate::ptrace::Registers;
+use crate::registers::Registers;
 use crate::table::{lookup, Abi, Call};
 use machine::{keep_restart, wait_ended};
 
@@ -39,7 +39,7 @@ pub fn mend(observer: &mut Observer, tid: i32, signal: Option<i32>) {
 #[cfg(target_arch = "x86_64")]
 mod machine {
     use crate::observer::Observer;
-    use crate::ptrace::Registers;
+    use crate::registers::Registers;
 
     /// A signal interrupted the call; whether it is made again depends on the handler.
     const ERESTARTSYS: i64 = -512;
@@ -67,8 +67,9 @@ mod machine {
 /// Here the kernel has decided how the call ends before it reports the signal.
 #[cfg(target_arch = "aarch64")]
 mod machine {
+    use crate::memory::read_memory;
     use crate::observer::Observer;
-    use crate::ptrace::{first_argument, read_memory, Registers};
+    use crate::registers::{first_argument, Registers};
 
     /// The instruction `svc #0`.
     const CALL: u32 = 0xd400_0001;

@@ -3,6 +3,7 @@
 use crate::calls::Pending;
 use crate::files::FileId;
 use crate::foreign;
+use crate::memory;
 use crate::mounts;
 use crate::moves::Place;
 use crate::names::link;
@@ -22,6 +23,10 @@ fn is_link_or_directory(place: &Place) -> bool {
 impl Observer {
     pub fn leave(&mut self, tid: i32, pending: Pending, result: i64) {
         let Some(who) = self.who(tid) else { return };
+        if let Pending::Clone3 { address, flags } = pending {
+            let _ = memory::write_memory(tid, address, &flags.to_ne_bytes());
+            return;
+        }
         if is_restart(result) {
             return;
         }
@@ -75,6 +80,7 @@ impl Observer {
             Pending::Truncate(place, length) => self.truncated(&place, length),
             Pending::ChangeDirectory => self.directory_changed(who),
             Pending::BecomeForeign => self.became_foreign(who),
+            Pending::Clone3 { .. } => {}
             Pending::Mount => {
                 self.names_changed();
             }

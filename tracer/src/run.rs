@@ -2,12 +2,15 @@
 
 use crate::args::{Mechanism, Options};
 use crate::bpf::{self, Reads};
+use crate::descriptors;
 use crate::follow::Follower;
+use crate::lookup;
 use crate::notify::Answering;
 use crate::observer::Observer;
 use crate::report::{now_ns, Report, Start};
 use crate::seccomp::Listener;
 use crate::signals::{self, Signals};
+use crate::sigset;
 use crate::spawn::{self, Refused, SignalState, Started};
 use crate::tree::{Ending, Process};
 use crate::{inherited, selftest, sys};
@@ -32,14 +35,14 @@ struct Ends {
 }
 
 fn take_ends(options: &Options) -> Result<Ends, String> {
-    let adopt = |fd: i32| sys::adopt(fd).map_err(|errno| format!("descriptor {fd}: {}", sys::reason(errno)));
+    let adopt = |fd: i32| descriptors::adopt(fd).map_err(|errno| format!("descriptor {fd}: {}", sys::reason(errno)));
     let done = options.done_fd.map(adopt).transpose()?;
     let report: Box<dyn Write + Send> = match (options.report_fd, &options.report) {
         (Some(fd), _) => Box::new(File::from(adopt(fd)?)),
         (None, Some(path)) => {
-            let path = sys::as_path(path.to_bytes());
+            let path = lookup::as_path(path.to_bytes());
             let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let high = sys::above_standard(file.into()).map_err(sys::reason)?;
+            let high = descriptors::above_standard(file.into()).map_err(sys::reason)?;
             Box::new(File::from(high))
         }
         (None, None) => Box::new(io::sink()),
@@ -72,7 +75,7 @@ pub fn traced(options: &Options) -> i32 {
     signals.recording(0);
     if interrupted {
         // A shell ends its loop or script on Ctrl-C only when it sees that the signal ended us, too.
-        sys::die_of(libc::SIGINT);
+        sigset::die_of(libc::SIGINT);
     }
     status
 }
@@ -124,7 +127,7 @@ fn follow_command(options: &Options, out: Box<dyn Write + Send>, signals: &Arc<S
     locked(&observer).files.keeping = options.keeping.clone();
     watch_root(&mut locked(&observer), &started, time_ns);
     inherited::scan(&mut locked(&observer));
-    sys::let_go_of_streams();
+    descriptors::let_go_of_streams();
     let mut follower = Follower::new(Arc::clone(&observer), report, Arc::clone(signals), root);
     follower.recorder = options.wait_for;
     follower.signals.follow(root);
@@ -167,9 +170,9 @@ fn locked(observer: &Mutex<Observer>) -> MutexGuard<'_, Observer> {
 
 fn prepare_signals() -> SignalState {
     // What the terminal or a closed pipe does to the command must not end us before it.
-    sys::set_disposition(libc::SIGPIPE, true);
-    sys::set_disposition(libc::SIGXFSZ, true);
-    let child_ignored = sys::set_disposition(libc::SIGCHLD, false);
+    sigset::set_disposition(libc::SIGPIPE, true);
+    sigset::set_disposition(libc::SIGXFSZ, true);
+    let child_ignored = sigset::set_disposition(libc::SIGCHLD, false);
     SignalState { mask: signals::hold(), child_ignored }
 }
 
@@ -202,7 +205,7 @@ fn watch_root(observer: &mut Observer, started: &Started, time_ns: u64) {
 fn not_run(command: &CString, errno: Option<i32>) -> Option<(i32, String)> {
     let errno = errno?;
     let name = String::from_utf8_lossy(command.to_bytes()).into_owned();
-    let present = command.to_bytes().contains(&b'/') && sys::as_path(command.to_bytes()).exists();
+    let present = command.to_bytes().contains(&b'/') && lookup::as_path(command.to_bytes()).exists();
     Some(match errno {
         libc::ENOENT if present => (NOT_FOUND, format!("{name}: its interpreter was not found")),
         libc::ENOENT => (NOT_FOUND, format!("{name}: command not found")),

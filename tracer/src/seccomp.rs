@@ -70,7 +70,7 @@ pub fn descriptor_of(pid: i32, number: RawFd) -> Result<OwnedFd, Errno> {
         return Err(last_errno());
     }
     // SAFETY: the kernel just gave us this descriptor.
-    crate::sys::above_standard(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
+    crate::descriptors::above_standard(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
 }
 
 #[repr(C)]

@@ -6,7 +6,8 @@
 //! needs only one blocking call.
 
 use crate::observer::Observer;
-use crate::sys::{self, SignalInfo, SignalSet};
+use crate::sigset::{SignalInfo, SignalSet};
+use crate::sys;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -2,8 +2,8 @@
 
 use crate::bounded::Endpoint;
 use crate::calls::{awaiting, Next, Pending};
+use crate::memory;
 use crate::observer::{Observer, Who};
-use crate::ptrace;
 use crate::stat::Kind;
 
 impl Observer {
@@ -29,7 +29,7 @@ impl Observer {
         const BIND: u64 = 2;
         const CONNECT: u64 = 3;
         let mut words = [0; 12];
-        if !matches!(which, BIND | CONNECT) || ptrace::read_memory(who.tid, packed, &mut words) != Ok(12) {
+        if !matches!(which, BIND | CONNECT) || memory::read_memory(who.tid, packed, &mut words) != Ok(12) {
             return Next::Go;
         }
         let word = |at: usize| u64::from(u32::from_le_bytes([words[at], words[at + 1], words[at + 2], words[at + 3]]));
@@ -44,7 +44,7 @@ impl Observer {
 fn socket_address(who: Who, address: u64, length: u64) -> Option<Endpoint> {
     let mut bytes = [0; 128];
     let room = &mut bytes[..length.min(128) as usize];
-    let size = ptrace::read_memory(who.tid, address, room).ok()?;
+    let size = memory::read_memory(who.tid, address, room).ok()?;
     endpoint(&room[..size])
 }
 

@@ -3,9 +3,12 @@
 //! Between fork and exec the child speaks with us over a socket that exec closes. All signals
 //! are blocked in it meanwhile, so that none can stop it where nobody waits for it.
 
+use crate::descriptors;
 use crate::ptrace;
 use crate::seccomp::{self, Installed, Listener};
-use crate::sys::{self, last_errno, Errno, SignalSet};
+use crate::sigset;
+use crate::sigset::SignalSet;
+use crate::sys::{self, last_errno, Errno};
 use libc::sock_filter;
 use std::ffi::CString;
 use std::fs::File;
@@ -61,7 +64,7 @@ pub fn start(
     listen: bool,
     signals: SignalState,
 ) -> Result<Started, Refused> {
-    let (ours, theirs) = sys::socket_pair().map_err(Refused::Fork)?;
+    let (ours, theirs) = descriptors::socket_pair().map_err(Refused::Fork)?;
     let mut words: Vec<*const libc::c_char> = command.iter().map(|word| word.as_ptr()).collect();
     words.push(std::ptr::null());
     // SAFETY: there is only one thread yet, so the child may go on with ordinary code.
@@ -143,9 +146,9 @@ fn child(
         sys::exit_now(125);
     }
     // Python ignores these two, which an exec would hand on; a shell would not have.
-    sys::set_disposition(libc::SIGPIPE, false);
-    sys::set_disposition(libc::SIGXFSZ, false);
-    sys::set_disposition(libc::SIGCHLD, signals.child_ignored);
+    sigset::set_disposition(libc::SIGPIPE, false);
+    sigset::set_disposition(libc::SIGXFSZ, false);
+    sigset::set_disposition(libc::SIGCHLD, signals.child_ignored);
     signals.mask.set_as_mask();
     // SAFETY: `words` are pointers to terminated strings that live in our memory, ended by null.
     unsafe { libc::execvp(words[0], words.as_ptr()) };

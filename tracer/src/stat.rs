@@ -1,8 +1,9 @@
 //! What a file is, without its content.
 
+use crate::lookup::{as_path, stat_at};
 use crate::names::path_of;
 use crate::paths::split;
-use crate::sys::{as_path, errno_of, stat_at, Errno};
+use crate::sys::{errno_of, Errno};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 

@@ -44,6 +44,8 @@ pub enum Call {
     Socketcall,
     /// Where it asks that the child be not traced.
     Clone,
+    /// Its flags lie in memory, where the filter cannot look.
+    Clone3,
     IoUringSetup,
     Ptrace,
     Seccomp,
@@ -134,6 +136,7 @@ pub static TABLE: &[Row] = &[
     row(Call::Credentials, NONE, 23, NONE),
     row(Call::Credentials, NONE, 46, NONE),
     row(Call::Clone, 56, 120, 220),
+    row(Call::Clone3, 435, 435, 435),
     row(Call::IoUringSetup, 425, 425, 425),
     row(Call::Ptrace, 101, 26, 117),
     row(Call::Seccomp, 317, 354, 277),
