@@ -140,13 +140,12 @@ def on_parent(commit: bytes, parent: str | None) -> bytes:
 class Commit:
     """The parts of a commit that are asked for. ``date`` is the committer's, in seconds."""
 
-    __slots__ = ("date", "message", "parents", "signed", "signed_by_ssh", "tree")
+    __slots__ = ("date", "message", "parents", "signed", "tree")
 
     def __init__(self, body: bytes) -> None:
         head, _, message = body.partition(b"\n\n")
         self.tree, self.date, self.parents, self.signed = "", 0, list[str](), False
         self.message = message.decode(errors="replace")
-        self.signed_by_ssh = b"-----BEGIN SSH SIGNATURE-----" in head
         for line in head.split(b"\n"):
             key, _, value = line.partition(b" ")
             if key == b"tree":

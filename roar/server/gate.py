@@ -26,7 +26,8 @@ from roar.server.limits import Limits
 from roar.server.people import People, Project, Role
 from roar.server.storage import Storage
 from roar.verbs import receive
-from roar.verbs.arrived import Arrived, Rules
+from roar.verbs.arrived import Arrived
+from roar.verbs.arriving import Rules
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ class Gate:
                     found.append(f"commit {oid} is signed by {who}, who may not write in {self._project}")
                 elif signature.state == "bad":
                     found.append(f"commit {oid} has a bad signature: its bytes are not what was signed")
-                elif required or arrived.commits[oid].signed_by_ssh:
+                elif required or arrived.commits[oid].signed == "ssh":
                     found.append(
                         f"commit {oid} is signed with {signature.key or 'a key'} that is no user's here "
                         "(next: have it added, roar serve key add)"

@@ -9,42 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 
-from roar.config.model import Redact
-from roar.errors import GitError, RecordError
+from roar.errors import GitError
 from roar.git import objects, program
-from roar.git.objects import FILE_MODE, TREE_MODE, Commit, Reader
+from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
 from roar.journal import RECORD
-from roar.journal.entry import trailer_id
 from roar.journal.read import skip
-from roar.records import codec
-from roar.redact import find_secrets, is_secret_path
+from roar.verbs.arriving import Arriving, RecordBlobs, Rules, Watch, arriving, secrets
 
-_RECORDS = ("record.json", "segment/")
-"""Where records lie in a commit's tree: what begins so is read as such when it arrives."""
+_CLEAN = "next: roar pop --purge the record, or ask an administrator of the project to allow it"
 _PLAIN = frozenset({TREE_MODE, FILE_MODE})
 _CODE = _PLAIN | {b"100755", b"120000", b"160000"}
 _TOP = frozenset({RECORD, b"files", b"in", b"out", b"segment", b"beside"})
-
-
-class Rules(NamedTuple):
-    """What a server asks of what arrives, beside what must hold anywhere."""
-
-    latest_ms: int | None = None
-    """No record's clock may be later than that."""
-    secrets: Redact | None = None
-    """Nothing may look like a secret by these rules; None: it is not looked at."""
-    most_objects: int = 1_000_000
-    deadline: float | None = None
-    """By ``time.monotonic``: when looking must be done."""
-
-
-class TooMuchError(GitError):
-    """There is more than may arrive at once, or looking at it takes too long."""
 
 
 class Arrived:
@@ -54,18 +32,14 @@ class Arrived:
         self._repo = repo
         self._rules = rules
         self._reader = Reader(repo)
-        self._decoder = codec.Decoder()
-        self.commits: dict[str, Commit] = {}
+        self.commits: dict[str, Arriving] = {}
         self.problems: dict[str, list[str]] = {}
         self._trees: dict[str, list[tuple[bytes, bytes, str]]] = {}
-        self._ids: dict[str, list[str]] = {}
-        """The ids of the records in each blob that was read as such."""
-        self._unreadable: dict[str, list[str]] = {}
-        """Why a blob that looks like records holds none: a fault in a chain, and nobody's business in code."""
         self._walked: dict[frozenset[bytes], set[str]] = {}
         """Objects below the trees that were walked, by the modes that were let pass."""
         self._weights: dict[str, tuple[int, int]] = {}
-        self._count, self._left = 0, rules.most_objects
+        self._watch = Watch(rules)
+        self._records = RecordBlobs(rules, self._watch)
         wanted = [*tips, *(f"^{oid}" for oid in sorted(set(known)))]
         self._take("".join(f"{name}\n" for name in wanted).encode())
 
@@ -101,7 +75,7 @@ class Arrived:
                 walk.stdin.close()
             try:
                 while head := cat.stdout.readline():
-                    self._tick()
+                    self._watch.tick()
                     self._object(head, cat)
             except BaseException:
                 walk.kill()
@@ -113,13 +87,10 @@ class Arrived:
 
     def _object(self, head: bytes, cat: subprocess.Popen[bytes]) -> None:
         assert cat.stdout
-        self._left -= 1
-        if self._left < 0:
-            raise TooMuchError(f"it brings more than {self._rules.most_objects} objects (next: push less at once)")
+        self._watch.object()
         oid, kind, size, path = (*head.decode("utf-8", "replace").rstrip("\n").split(" ", 3), "", "", "")[:4]
         if not size.isdigit():
             raise GitError(f"object {oid} is {kind or 'missing'}", "git fsck")
-        is_record = path.startswith(_RECORDS)
         if int(size) > objects.MAX_BYTES:
             self._fault(oid, f"{kind} {oid} ({path}) has {size} bytes, more than {objects.MAX_BYTES}")
             skip(cat.stdout, int(size) + 1)
@@ -127,59 +98,19 @@ class Arrived:
         body = cat.stdout.read(int(size))
         cat.stdout.read(1)
         if kind == "commit":
-            self.commits[oid] = Commit(body)
+            self.commits[oid] = arriving(body)
         elif kind == "tree":
             try:
                 self._trees[oid] = objects.tree_entries(body, sha256=self._repo.sha256)
             except ValueError as error:
                 self._fault(oid, f"tree {oid}: {error}")
         elif kind == "blob":
-            if is_record:
-                self._blob_of_records(oid, body, one=path == "record.json")
-            self._secrets(oid, path, body)
+            if path == "record.json" or path.startswith("segment/"):  # where records lie in a commit's tree
+                self._records.take(oid, body, one=path == "record.json")
+            if self._rules.secrets is not None and (found := secrets(path, body, self._rules.secrets)):
+                self._fault(oid, f"{path or 'blob'} ({oid[:12]}) seems to hold secrets: {', '.join(found)} ({_CLEAN})")
         else:
             self._fault(oid, f"{oid} is a {kind}")
-
-    def _blob_of_records(self, oid: str, body: bytes, *, one: bool) -> None:
-        if oid in self._ids:
-            return
-        self._ids[oid] = []
-        for line in [body] if one else filter(None, body.split(b"\n")):
-            try:
-                self._ids[oid].append(self._record(line))
-            except RecordError as error:
-                self._unreadable.setdefault(oid, []).append(error.message)
-            self._tick()
-
-    def _record(self, body: bytes) -> str:
-        """The id of a record that is as it must be. Raises ``RecordError``."""
-        record = self._decoder.decode(body)
-        identifier = codec.identify(record, body)
-        if not codec.is_canonical(body):
-            raise RecordError(f"record {identifier} is not in canonical form")
-        latest = self._rules.latest_ms
-        if latest is not None and record.clock > latest:
-            when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(record.clock // 1000))
-            raise RecordError(
-                f"record {identifier} is from {when} UTC, which is yet to come (next: set the clock, and run "
-                f"roar pop --purge {identifier})"
-            )
-        return identifier
-
-    def _secrets(self, oid: str, path: str, body: bytes) -> None:
-        rules = self._rules.secrets
-        if rules is None:
-            return
-        found = find_secrets(body, rules)
-        inside = path.partition("files/")[2] if path.startswith(("files/", "beside/")) else ""
-        if inside and is_secret_path(inside):
-            found.append("a file for secrets")
-        if found:
-            self._fault(
-                oid,
-                f"{path or 'blob'} ({oid[:12]}) seems to hold secrets: {', '.join(found)} (next: roar pop --purge the "
-                "record, or ask an administrator of the project to allow it)",
-            )
 
     # ---- what belongs to what
 
@@ -202,7 +133,7 @@ class Arrived:
     def faults_of_chain(self, commits: Iterable[str]) -> Iterator[str]:
         """What is wrong with commits of a chain of records. Raises ``GitError``."""
         for oid in commits:
-            self._tick()
+            self._watch.tick()
             commit = self.commits[oid]
             if len(commit.parents) > 1:
                 yield f"commit {oid} has several parents: a chain has none"
@@ -215,22 +146,19 @@ class Arrived:
             faults = list(self._faults_of_tree(commit.tree))
             yield from (f"commit {oid}: {fault}" for fault in faults)
             if not faults:
-                ids, said = self._ids_of(commit.tree), trailer_id(commit.message)
-                faults = [text for it in self._blobs_of_records(commit.tree) for text in self._unreadable.pop(it, [])]
-                yield from (f"commit {oid}: {fault}" for fault in faults)
-                if said and ids and said not in ids:
-                    yield f"commit {oid} says that its record is {said}, but its bytes are {ids[-1]}"
+                yield from self._faults_of_records(oid, commit, one=RECORD in modes)
 
     def faults_of_notes(self, commits: Iterable[str], is_note: Callable[[str], bool]) -> Iterator[str]:
         """What is wrong with commits of notes: faulty objects, and names that are no notes'."""
         seen: set[tuple[str, str]] = set()
         for oid in commits:
-            for fault in self._faults_of_tree(self.commits[oid].tree):
+            # not weighed: the known folders of a large tree of notes would be read for each new note
+            for fault in self._faults_below(self.commits[oid].tree, _PLAIN):
                 yield f"commit {oid}: {fault}"
             waiting = [(self.commits[oid].tree, "")]
             while waiting:
                 tree, folder = waiting.pop()
-                self._tick()
+                self._watch.tick()
                 for mode, name, inner in self._trees.get(tree, ()):
                     path = folder + name.decode("utf-8", "replace")
                     if (inner, path) in seen:
@@ -247,21 +175,18 @@ class Arrived:
             for fault in self._faults_of_tree(self.commits[oid].tree, _CODE):
                 yield f"commit {oid}: {fault}"
 
-    def _ids_of(self, tree: str) -> list[str]:
-        """The ids of the records of a commit with this tree."""
-        one = any(name == RECORD for _, name, _ in self._entries(tree))
-        found = []
-        for blob in self._blobs_of_records(tree):
-            if blob not in self._ids:  # it was there before, or came under another name
-                self._blob_of_records(blob, self._reader.body(blob, "blob"), one=one)
-            found += self._ids[blob]
-        return found
-
-    def _blobs_of_records(self, tree: str) -> list[str]:
-        entries = {name: oid for _, name, oid in self._entries(tree)}
-        if RECORD in entries:
-            return [entries[RECORD]]
-        return list(dict.fromkeys(self._blobs(entries[b"segment"])))
+    def _faults_of_records(self, oid: str, commit: Arriving, *, one: bool) -> Iterator[str]:
+        entries = {name: inner for _, name, inner in self._entries(commit.tree)}
+        blobs = [entries[RECORD]] if one else list(dict.fromkeys(self._blobs(entries[b"segment"])))
+        ids = []
+        for blob in blobs:
+            if not self._records.has(blob, one=one):  # it was there before, or came under another name
+                self._records.take(blob, self._reader.body(blob, "blob"), one=one)
+            found, faults = self._records.of(blob, one=one)
+            ids += found
+            yield from (f"commit {oid}: {fault}" for fault in faults)
+        if commit.said and ids and commit.said not in ids:
+            yield f"commit {oid} says that its record is {commit.said}, but its bytes are {ids[-1]}"
 
     def _blobs(self, tree: str) -> Iterator[str]:
         for mode, _, oid in self._entries(tree):
@@ -271,12 +196,15 @@ class Arrived:
                 yield oid
 
     def _faults_of_tree(self, tree: str, modes: frozenset[bytes] = _PLAIN) -> Iterator[str]:
-        """The faults of a commit's tree and of all that is new below it, each told once."""
         paths, depth = self._weight(tree)
         if paths > objects.MAX_FILES or depth > objects.MAX_DEPTH:
             most = f"{objects.MAX_FILES} or {objects.MAX_DEPTH}"
             yield f"its tree has {paths} files, {depth} folders deep: more than {most}"
-            return
+        else:
+            yield from self._faults_below(tree, modes)
+
+    def _faults_below(self, tree: str, modes: frozenset[bytes]) -> Iterator[str]:
+        """The faults of a commit's tree and of all that is new below it, each told once."""
         waiting, seen = [tree], self._walked.setdefault(modes, set())
         while waiting:
             oid = waiting.pop()
@@ -300,7 +228,7 @@ class Arrived:
             if oid in self._weights:
                 stack.pop()
                 continue
-            self._tick()
+            self._watch.tick()
             if len(stack) > objects.MAX_DEPTH + 1:
                 return 0, len(stack)
             inner = [it for mode, _, it in self._entries(oid) if mode == TREE_MODE]
@@ -324,9 +252,3 @@ class Arrived:
 
     def _fault(self, oid: str, text: str) -> None:
         self.problems.setdefault(oid, []).append(text)
-
-    def _tick(self) -> None:
-        """Count one step. Raises ``TooMuchError``."""
-        self._count += 1
-        if self._rules.deadline is not None and self._count % 64 == 0 and time.monotonic() > self._rules.deadline:
-            raise TooMuchError("checking it takes too long (next: push fewer records at once)")

@@ -16,7 +16,8 @@ from roar.errors import GitError, UsageError
 from roar.git import program, refs
 from roar.git.repository import Repository, discover
 from roar.journal import ARCHIVE, CHECK, CODE, JOBS, NOTES
-from roar.verbs.arrived import Arrived, Rules
+from roar.verbs.arrived import Arrived
+from roar.verbs.arriving import Rules
 
 OURS = "refs/roar/"
 MOST_LINES = 20

@@ -224,6 +224,10 @@ def test_a_known_blob_is_no_way_around(
     assert "clock: Field required" in line
     both = commit(repo, {b"record.json": b"{}", b"files/x": b"{}"})
     assert "no format version" in told(push(tree, url, f"{both}:{REF[:-1]}0"))[0]
+    lines_of_two = accepted + b"\n" + accepted
+    as_segment = commit(repo, {b"segment/a": lines_of_two})
+    as_one = commit(repo, {b"record.json": lines_of_two}, parents=[as_segment])
+    assert "not JSON" in told(push(tree, url, f"{as_one}:{REF[:-1]}2"))[0]
     as_note = commit(repo, {b"record.json": b"{}"})
     lines = told(push(tree, url, f"{as_note}:refs/roar/notes/abc", f"{as_note}:{REF[:-1]}1"))
     assert any("no format version" in line for line in lines), lines
