@@ -47,6 +47,10 @@ class AmbiguousError(UsageError):
     """Several recorded things answer to that name."""
 
 
+class UnavailableError(RoarError):
+    """Something that an answer is made from is away just now."""
+
+
 class ConfigError(RoarError):
     """A setting is misspelled or has a value of the wrong type."""
 

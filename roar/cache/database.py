@@ -31,6 +31,9 @@ AT_ONCE = 900
 _NOT_DAMAGED = ("locked", "readonly", "unable to open", "disk is full", "disk i/o")
 _LIST = re.compile(r"IN :(\w+)")
 
+Failure = DatabaseError
+"""What SQLite says when it cannot do something."""
+
 T = TypeVar("T")
 
 
@@ -57,11 +60,15 @@ class Connection(Protocol):
         """Let go of it."""
 
 
+Fill = Callable[[Connection], None]
+"""Brings a database that was just opened up to date."""
+
+
 class Database:
     """One connection, opened on first use. It must not cross a fork."""
 
-    def __init__(self, path: str | None, fill: Callable[[Connection], None]) -> None:
-        """``fill`` brings a database that was just opened up to date; ``path`` None means memory."""
+    def __init__(self, path: str | None, fill: Fill) -> None:
+        """``path`` None means memory."""
         self.path = path
         self._fill = fill
         self._connection: Connection | None = None
@@ -101,7 +108,7 @@ class Database:
             self.path = None
 
 
-def _make(path: str, fill: Callable[[Connection], None]) -> None:
+def _make(path: str, fill: Fill) -> None:
     """Fill a new file under another name, and rename it when it is whole. Raises ``DatabaseError``.
 
     So it needs no log of what to undo, which would be as large as the file, and nobody sees half of it.

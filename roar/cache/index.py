@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from sqlite3 import DatabaseError
 from typing import Any, Literal, NamedTuple
 
@@ -34,6 +34,7 @@ MOST_CANDIDATES = 100
 
 _EVERYTHING = (1 << 63) - 1
 """As a limit: more than there are."""
+_CONTENT = {"records": "id", "hashes": "text"}
 _LIVE = "r.withdrawn = 0"
 _LATEST = (
     "namings n WHERE n.id = (SELECT max(m.id) FROM namings m"
@@ -51,6 +52,14 @@ class Step(NamedTuple):
     key: tuple[str, str]
     job: str
     ok: bool
+
+
+class Extent(NamedTuple):
+    """How far a table goes: how many rows it has, the number of the last one, and what that one holds."""
+
+    rows: int
+    last: int
+    text: str
 
 
 class Index:
@@ -462,6 +471,27 @@ class Index:
         """The largest clock of a label or of a change of a collection; 0 when there is none."""
         found = self._first("SELECT max(id) FROM namings")[0]
         return clock_of(found) if found else 0
+
+    # What whoever copies from here asks
+
+    def extent(self, table: Literal["records", "hashes"], since: Extent | None = None) -> Extent | None:
+        """How far a table goes; None when it lost rows ``since`` then, and did not only grow."""
+        rows, last = self._first(f"SELECT count(*), max(row) FROM {table}")
+        then = since or Extent(0, 0, "")
+        asked = f"SELECT row, {_CONTENT[table]} FROM {table} WHERE row = :last OR row = :then"
+        held = dict(self._rows(asked, last=last or 0, then=then.last))
+        new = self._first(f"SELECT count(*) FROM {table} WHERE row > :then", then=then.last)[0]
+        if held.get(then.last, "") != then.text or rows - then.rows != new:
+            return None
+        return Extent(rows, last or 0, held.get(last, ""))
+
+    def after(self, table: Literal["records", "hashes"], row: int, at_once: int) -> Iterator[list[Any]]:
+        """The rows of a table after one, in portions: (row, hash), or (row, id, kind, the job that it runs again)."""
+        columns = {"records": "row, id, kind, reproduces", "hashes": "row, text"}[table]
+        asked = f"SELECT {columns} FROM {table} WHERE row > :row ORDER BY row LIMIT :most"
+        while some := self._rows(asked, row=row, most=at_once):
+            yield some
+            row = some[-1][0]
 
     # The database
 

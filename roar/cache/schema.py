@@ -3,15 +3,22 @@
 Paths and hashes, which repeat, are in tables of their own. A change here, a new record format and a new kind of
 record are a new ``database.VERSION``.
 
-SQLAlchemy takes 100 to 200 ms to import, as long as all the rest of a question. So no command imports this module:
-`scripts/make_tables.py` writes what it says into ``tables``.
+SQLAlchemy takes 100 to 200 ms to import, as long as all the rest of a question. So no command imports this module (but
+for a server on PostgreSQL): `scripts/make_tables.py` writes what it says into ``tables``.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, Table, Text
-from sqlalchemy.dialects import sqlite
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, create_engine, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateIndex, CreateTable
+
+from roar.errors import UnavailableError
 
 metadata = MetaData()
 
@@ -122,6 +129,23 @@ SEARCHES = (
 """Made after the rows when all of them are new, which is faster."""
 
 
+def for_postgres() -> list[str]:
+    """What makes all of it in PostgreSQL: 64-bit numbers, and texts that are ordered by their bytes, as in SQLite."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    copy = MetaData()
+    for table in metadata.sorted_tables:
+        made = table.to_metadata(copy)
+        for column in made.columns:
+            is_number = isinstance(column.type, Integer)
+            column.type = BigInteger() if is_number else Text(collation="C")
+            column.autoincrement = False
+    searches = [index for table in copy.sorted_tables for index in sorted(table.indexes, key=lambda i: str(i.name))]
+    return [
+        *(str(CreateTable(table).compile(dialect=dialect)) for table in copy.sorted_tables),
+        *(str(CreateIndex(index).compile(dialect=dialect)) for index in searches),
+    ]
+
+
 def tables() -> list[str]:
     """What makes the tables in SQLite, one statement each."""
     return [str(CreateTable(table).compile(dialect=sqlite.dialect())) for table in metadata.sorted_tables]
@@ -130,3 +154,22 @@ def tables() -> list[str]:
 def searches() -> list[str]:
     """What makes the indexes in SQLite, one statement each."""
     return [str(CreateIndex(index).compile(dialect=sqlite.dialect())) for index in SEARCHES]
+
+
+@contextlib.contextmanager
+def connected(url: str, schema_name: str | None = None) -> Iterator[Any]:
+    """A connection of SQLAlchemy, for migrations; in PostgreSQL to one schema, which is made when it is missing,
+    with nobody else migrating it meanwhile. Raises ``UnavailableError``.
+    """
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            if schema_name is not None:
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": schema_name})
+                connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema_name}"'))
+                connection.execute(text(f'SET search_path TO "{schema_name}"'))
+            yield connection
+    except OperationalError as error:
+        raise UnavailableError(f"the database does not answer: {error.orig}".splitlines()[0]) from error
+    finally:
+        engine.dispose()

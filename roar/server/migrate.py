@@ -1,0 +1,43 @@
+"""Bringing the tables of the directory to the present version, by alembic. The indexes of projects need none of it:
+another version of theirs is another file or schema, made anew.
+"""
+
+from __future__ import annotations
+
+import os
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from roar.cache import schema
+from roar.errors import RoarError
+from roar.server.directory import SCHEMA
+
+
+def migrate(root: str, url: str | None) -> None:
+    """Make or change the tables; nothing happens when they are up to date. Safe to call from several servers."""
+    with schema.connected(_address(root, url), SCHEMA if url else None) as connection:
+        config = _config()
+        config.attributes |= {"connection": connection, "schema": SCHEMA if url else None}
+        command.upgrade(config, "head")
+
+
+def check(root: str, url: str | None) -> None:
+    """Raises ``RoarError`` when the tables are not those of this version."""
+    with schema.connected(_address(root, url), SCHEMA if url else None) as connection:
+        options = {"version_table_schema": SCHEMA} if url else {}
+        there = MigrationContext.configure(connection, opts=options).get_current_revision()
+    if there != ScriptDirectory.from_config(_config()).get_current_head():
+        raise RoarError("the tables of the database are of another version", "roar serve --migrate, once")
+
+
+def _address(root: str, url: str | None) -> str:
+    return url or f"sqlite:///{os.path.join(root, 'directory.db')}"
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", os.path.join(os.path.dirname(__file__), "migrations").replace("%", "%%"))
+    return config
