@@ -27,7 +27,7 @@ def due(connection: Connection) -> bool:
 
 def read_broken(connection: Connection, repo: Repository) -> None:
     """Try again what is due: one, and when it can be read now, all the others. Needs a transaction."""
-    asked = f"SELECT DISTINCT oid FROM broken WHERE {_DUE} ORDER BY tried, oid"
+    asked = f"SELECT oid FROM broken WHERE {_DUE} GROUP BY oid ORDER BY min(tried), oid"
     found = connection.execute(asked, {"now": int(time.time()), "pause": PAUSE_SECONDS}).fetchall()
     oids = [oid for (oid,) in found]
     if oids and _is_whole(connection, repo, oids[:1]) and oids[1:]:

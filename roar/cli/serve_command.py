@@ -35,11 +35,17 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Write what was don
     "--port", default=7627, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0: any."
 )
 @click.option("--url", help="How clients reach the server, when it stands behind another one.")
-@click.option("--database", metavar="URL", help="PostgreSQL for the index: postgresql+psycopg://USER@HOST/NAME.")
+@click.option(
+    "--database",
+    metavar="URL",
+    envvar="ROAR_SERVE_DATABASE",
+    help="PostgreSQL for the index: postgresql+psycopg://USER@HOST/NAME.",
+)
+@click.option("--no-worker", is_flag=True, help="Leave it to another server of this data directory to index.")
+@click.option("--migrate", "migrates", is_flag=True, help="Bring the tables of the database up to date, and end.")
+@click.option("--reindex", "reindexes", is_flag=True, help="Make the index anew from the records, and end.")
 @click.pass_context
-def command(
-    context: click.Context, data: str | None, host: str, port: int, url: str | None, database: str | None
-) -> int:
+def command(context: click.Context, /, data: str | None, database: str | None, **how: Any) -> int:
     """Serve lineage: a git remote for records, with an API and pages to ask it.
 
     Without a data directory of its own it makes one, with a user who has your SSH keys, and a project. The truth is in
@@ -57,10 +63,14 @@ def command(
     storage.prepare()
     if context.invoked_subcommand is not None:
         return 0
-    from roar.server import run
+    from roar.server import migrate, run, worker
 
     first = run.begin(context.obj, _who())
-    return run.run(storage, context.obj, run.Place(host, port, url, database), lambda at: _hello(storage, at, first))
+    if how["migrates"] or how["reindexes"]:
+        (worker.reindex if how["reindexes"] else migrate.migrate)(storage, database)
+        return 0
+    place = run.Place(how["host"], how["port"], how["url"], database, works=not how["no_worker"])
+    return run.run(storage, place, lambda at: _hello(storage, at, first))
 
 
 def _hello(storage: Storage, url: str, first: list[str]) -> None:

@@ -221,10 +221,9 @@ class RecordsAnswer(BaseModel):
 
 
 class Health(BaseModel):
-    """That the server answers, and how many projects wait to be indexed."""
+    """That the server answers."""
 
     status: Literal["ok"]
-    waiting: int
 
 
 def short(union: Union, jobs: Mapping[str, Job]) -> list[JobInShort]:

@@ -12,8 +12,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from roar.cache.search import Wanted
 from roar.errors import UsageError
+from roar.glaas.address import is_loopback
 from roar.records import ids
 from roar.server import answers, finding, links
+from roar.server.access import Denied
 from roar.server.asked import site, union_of
 from roar.verbs.ancestry import ancestry
 from roar.verbs.compare import compare
@@ -31,6 +33,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": answers.Failure, "description": "nothing in sight answers to that name"},
     409: {"model": answers.Failure, "description": "several things answer to that name"},
     422: {"model": answers.Failure, "description": "a parameter is of the wrong type or out of range"},
+    503: {"model": answers.Failure, "description": "the database does not answer"},
 }
 router = APIRouter(prefix="/api/v1", responses=_ERRORS, tags=["lineage"])
 
@@ -177,14 +180,16 @@ def search(request: Request, asked: Annotated[Question, Query()]) -> Response:
 
 
 @router.get("/health", response_model=answers.Health)
-def health(request: Request) -> Response:
+def health() -> answers.Health:
     """That the server answers."""
-    waiting = int(site(request).metrics().get("roar_projects_waiting", 0))
-    return Response(answers.Health(status="ok", waiting=waiting).model_dump_json(), media_type="application/json")
+    return answers.Health(status="ok")
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
-    """Numbers for Prometheus, about the server as a whole: none is of a project."""
-    lines = [f"{name} {value:g}\n" for name, value in sorted(site(request).metrics().items())]
+    """Numbers for Prometheus about the server as a whole: for users, and from its own machine."""
+    here = site(request)
+    if here.user(request) is None and not (request.client and is_loopback(request.client.host)):
+        raise Denied(401, "log in to see these numbers", "roar auth login")
+    lines = [f"{name} {value:g}\n" for name, value in sorted(here.metrics().items())]
     return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")

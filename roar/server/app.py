@@ -9,15 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import Response
 
 import roar
-from roar.errors import NotFoundError, RoarError
-from roar.server import auth_api, gate, limits, log_api, smart_http
-from roar.server.access import Denied
+from roar.server import api, auth_api, failures, gate, limits, log_api, pages, smart_http
 from roar.server.edge import Edge
 from roar.server.people import People
 from roar.server.storage import Storage
+from roar.server.team import Team
 
 
 def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
@@ -35,6 +34,7 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
             for project in storage.projects():  # a server that was killed may have left this undone
                 app.state.afterwards(project)
             yield
+            app.state.site.close()
             pool.shutdown(cancel_futures=True)
 
     app = FastAPI(
@@ -51,29 +51,14 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
     app.state.database = database
     app.state.url = url
     app.state.limits = bounds
-    app.add_exception_handler(RoarError, _say)
+    app.state.site = Team(storage, app.state.people, database, url)
     app.add_middleware(Edge, limits=bounds)
-
-    app.include_router(auth_api.router)
-    app.include_router(log_api.router)
 
     @app.api_route("/{project:path}.git/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
     async def git(request: Request, project: str, rest: str) -> Response:
         return await smart_http.serve(request, project, rest)
 
+    for router in (auth_api.router, log_api.router, api.router, pages.router):
+        app.include_router(router)
+    failures.handle(app)
     return app
-
-
-def _say(request: Request, error: Exception) -> Response:
-    """An expected failure, as one line for git and as JSON for programs."""
-    assert isinstance(error, RoarError)
-    status = error.status if isinstance(error, Denied) else 404 if isinstance(error, NotFoundError) else 400
-    headers = {"WWW-Authenticate": 'Basic realm="roar", charset="UTF-8"'} if status == 401 else {}
-    text = error.message + (f" (next: {error.hint})" if error.hint else "")
-    if request.url.path.startswith("/api/"):
-        body = {"error": {"code": _CODES.get(status, "refused"), "message": text}}
-        return JSONResponse(body, status, headers)
-    return PlainTextResponse(f"roar: {text}\n", status, headers)
-
-
-_CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from fastapi import Request
 
-from roar.errors import AmbiguousError, NotFoundError, RoarError, UsageError
+from roar.errors import NotFoundError
 from roar.server.links import Place
 from roar.server.union import Library, Union
 
@@ -55,17 +55,3 @@ def union_of(request: Request, project: str | None = None) -> Iterator[Union]:
         projects = [project]
     with Union(here.library, projects) as union:
         yield union
-
-
-def status_of(error: RoarError) -> int:
-    """The HTTP status that says what an error says."""
-    if isinstance(error, NotFoundError):
-        return 404
-    if isinstance(error, AmbiguousError):
-        return 409
-    return 400 if isinstance(error, UsageError) else 500
-
-
-def said(code: str, message: str) -> dict[str, Any]:
-    """An error as the API says it."""
-    return {"error": {"code": code, "message": message}}

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from roar.cache.index import Index, open_index
 from roar.errors import RoarError
 from roar.git.repository import Repository
-from roar.server import api, pages
+from roar.server import api, failures, pages
 from roar.server.links import Place
 from roar.server.union import Directory
 
@@ -118,5 +118,5 @@ def create_app(repo: Repository, token: str, port: int) -> FastAPI:
 
     app.include_router(pages.router)
     app.include_router(api.router)
-    pages.handle_errors(app)
+    failures.handle(app)
     return app

@@ -14,27 +14,28 @@ from alembic.script import ScriptDirectory
 from roar.cache import schema
 from roar.errors import RoarError
 from roar.server.directory import SCHEMA
+from roar.server.storage import Storage
 
 
-def migrate(root: str, url: str | None) -> None:
+def migrate(storage: Storage, url: str | None) -> None:
     """Make or change the tables; nothing happens when they are up to date. Safe to call from several servers."""
-    with schema.connected(_address(root, url), SCHEMA if url else None) as connection:
+    with schema.connected(_address(storage, url), SCHEMA if url else None) as connection:
         config = _config()
         config.attributes |= {"connection": connection, "schema": SCHEMA if url else None}
         command.upgrade(config, "head")
 
 
-def check(root: str, url: str | None) -> None:
+def check(storage: Storage, url: str | None) -> None:
     """Raises ``RoarError`` when the tables are not those of this version."""
-    with schema.connected(_address(root, url), SCHEMA if url else None) as connection:
+    with schema.connected(_address(storage, url), SCHEMA if url else None) as connection:
         options = {"version_table_schema": SCHEMA} if url else {}
         there = MigrationContext.configure(connection, opts=options).get_current_revision()
     if there != ScriptDirectory.from_config(_config()).get_current_head():
         raise RoarError("the tables of the database are of another version", "roar serve --migrate, once")
 
 
-def _address(root: str, url: str | None) -> str:
-    return url or f"sqlite:///{os.path.join(root, 'directory.db')}"
+def _address(storage: Storage, url: str | None) -> str:
+    return url or f"sqlite:///{storage.place('directory.db')}"
 
 
 def _config() -> Config:

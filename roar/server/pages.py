@@ -12,17 +12,17 @@ from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
 import jinja2
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, Query, Request
 from markupsafe import Markup
-from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from roar.errors import NotFoundError, RoarError
+from roar.errors import NotFoundError
 from roar.export import svg
 from roar.records import summary
 from roar.records.job import Session
 from roar.server import finding, links
-from roar.server.asked import said, site, status_of, union_of
+from roar.server.access import Denied
+from roar.server.asked import site, union_of
 from roar.server.union import Union
 from roar.verbs.ancestry import Ancestry, ancestry
 from roar.verbs.compare import compare
@@ -335,32 +335,19 @@ def static(name: str) -> Response:
     """A style sheet or a script."""
     body = _file(name)
     if body is None:
-        return JSONResponse(said("not-found", "there is no such file"), 404, HEADERS)
+        raise NotFoundError("there is no such file")
     kind = _TYPES["." + name.rpartition(".")[2]]
     return Response(body, 200, {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}, kind)
 
 
-# Errors
+def error_page(request: Request, status: int, message: str) -> Response:
+    """What went wrong, for people."""
+    return _html(request, "error.html", {"status": status, "message": message}, status)
 
 
-def handle_errors(app: FastAPI) -> None:
-    """Say what went wrong: as JSON below /api/, else as a page."""
-
-    def answer(request: Request, status: int, code: str, message: str, headers: Mapping[str, str]) -> Response:
-        if request.url.path.startswith("/api/"):
-            return JSONResponse(said(code, message), status, dict(headers))
-        page = _html(request, "error.html", {"status": status, "message": message}, status)
-        page.headers.update(headers)
-        return page
-
-    @app.exception_handler(RoarError)
-    def expected(request: Request, error: RoarError) -> Response:
-        codes = {404: "not-found", 409: "ambiguous", 400: "bad-request"}
-        status = status_of(error)
-        return answer(request, status, codes.get(status, "failed"), error.message, {})
-
-    @app.exception_handler(HTTPException)
-    def http(request: Request, error: HTTPException) -> Response:
-        codes = {401: "log-in", 403: "forbidden", 404: "not-found", 405: "method", 429: "too-many"}
-        code = codes.get(error.status_code, "failed")
-        return answer(request, error.status_code, code, str(error.detail), error.headers or {})
+@router.get("/login")
+def login(request: Request) -> Response:
+    """Have the browser ask for a name and a token, which it sends from then on."""
+    if not site(request).local and site(request).user(request) is None:
+        raise Denied(401, "a name, and as password a token", "roar auth login, then roar auth token")
+    return RedirectResponse("/", 303, HEADERS)

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roar.errors import RoarError
 from roar.glaas import ssh
+from roar.server import migrate, worker
 from roar.server.app import create_app
 from roar.server.limits import limits
 from roar.server.people import People
@@ -24,12 +25,16 @@ FIRST_PROJECT = "default"
 
 
 class Place(NamedTuple):
-    """Where to listen, how clients reach it (None: as it listens), and the database of the index (None: SQLite)."""
+    """Where to listen, how clients reach it (None: as it listens), and the database of the index (None: SQLite).
+
+    ``works``: a worker runs beside the server; else others bring in what is pushed.
+    """
 
     host: str
     port: int
     url: str | None
     database: str | None
+    works: bool = True
 
 
 def begin(people: People, by: str) -> list[str]:
@@ -52,7 +57,7 @@ def begin(people: People, by: str) -> list[str]:
     return said
 
 
-def run(storage: Storage, people: People, place: Place, tell: Callable[[str], None]) -> int:
+def run(storage: Storage, place: Place, tell: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM. ``tell`` is called with the server's URL once it listens.
 
     Raises ``RoarError`` when the address cannot be had.
@@ -61,8 +66,10 @@ def run(storage: Storage, people: People, place: Place, tell: Callable[[str], No
     host, port = listening.getsockname()[:2]
     url = place.url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
     storage.settle()
-    for project in people.projects():  # a server that was killed may have left something unsaid
-        storage.queue(project)
+    if place.database is None:
+        migrate.migrate(storage, None)
+    else:
+        migrate.check(storage, place.database)
     bounds = limits(os.environ)
     config = uvicorn.Config(
         create_app(storage, place.database, url=url.rstrip("/")),
@@ -77,7 +84,8 @@ def run(storage: Storage, people: People, place: Place, tell: Callable[[str], No
         timeout_graceful_shutdown=20,
     )
     server = _Server(config, lambda: tell(url))
-    server.run(sockets=[listening])
+    with worker.kept_running(storage, place.database) if place.works else contextlib.nullcontext():
+        server.run(sockets=[listening])
     return 0
 
 

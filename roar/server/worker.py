@@ -106,7 +106,7 @@ def run_once(storage: Storage, url: str | None) -> int:
 
 def reindex(storage: Storage, url: str | None) -> None:
     """Make all indexes and the directory anew from the refs. Raises ``RoarError``."""
-    migrate.migrate(storage.root, url)
+    migrate.migrate(storage, url)
     directory = Directory(storage.root, url)
     directory.forget([])
     directory.close()

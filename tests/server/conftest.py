@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from server.cluster import Cluster, cluster
 from server.serving import Glaas
 
 
@@ -41,3 +42,19 @@ def home_key(glaas: Glaas) -> Path:
         (folder / f"id_ed25519{name}").write_bytes(Path(f"{glaas.key}{name}").read_bytes())
     (folder / "id_ed25519").chmod(0o600)
     return folder / "id_ed25519"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL of the tests' own."""
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str | None:
+    """Where an index is kept: beside the repositories (None), and in a database that is empty."""
+    if request.param == "sqlite":
+        return None
+    running: Cluster = request.getfixturevalue("postgres")
+    return running.database()
