@@ -151,6 +151,7 @@ class Question(BaseModel):
     command: Annotated[str | None, Field(min_length=1, max_length=500, description="part of the command")] = None
     label: Annotated[str | None, Field(min_length=1, max_length=600, description="KEY or KEY=VALUE")] = None
     author: Annotated[str | None, Field(min_length=1, max_length=500, description="part of name or address")] = None
+    package: Annotated[str | None, Field(min_length=1, max_length=300, description="NAME or NAME==VERSION")] = None
     commit: Annotated[str | None, Field(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$")] = None
     failed: bool = False
     since: Annotated[int | None, Field(ge=0, lt=1 << 63, description="began then or later, in nanoseconds")] = None
@@ -174,7 +175,8 @@ def search(request: Request, asked: Annotated[Question, Query()]) -> Response:
             paths=None if asked.path is None else finding.paths_meant(union, asked.path),
             label=(key, value if equals else None) if key else None,
         )
-        found = finding.search(union, wanted, asked.cursor, asked.limit)
+        among = None if asked.package is None else union.with_package(asked.package)
+        found = finding.search(union, wanted, asked.cursor, asked.limit, among)
         jobs = answers.short(union, union.load_jobs(found.jobs))
         return _answer(request, answers.JobsAnswer(jobs=jobs, next=found.next))
 

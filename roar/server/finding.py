@@ -91,13 +91,13 @@ def page_of_jobs(union: Union, before: str | None, most: int) -> JobsPage:
     return search(union, Wanted(), before, most)
 
 
-def search(union: Union, wanted: Wanted, before: str | None, most: int) -> JobsPage:
-    """The newest jobs that are as wanted, or those of them that are older than one."""
-    if wanted == Wanted() and before is None:
+def search(union: Union, wanted: Wanted, before: str | None, most: int, among: set[str] | None = None) -> JobsPage:
+    """The newest jobs that are as wanted, or those of them that are older than one; ``among``: of these alone."""
+    if wanted == Wanted() and before is None and among is None:
         jobs = union.jobs(limit=most + 1)
     else:
-        found = union.search(wanted)
-        jobs = [job for job, withdrawn in found if not withdrawn and (before is None or job < before)][: most + 1]
+        found = (job for job, withdrawn in union.search(wanted) if not withdrawn and (before is None or job < before))
+        jobs = [job for job in found if among is None or job in among][: most + 1]
     return JobsPage(jobs[:most], jobs[most - 1] if len(jobs) > most else None)
 
 

@@ -35,6 +35,9 @@ class Directory(Protocol):
     def hashes_beginning(self, prefix: str, projects: Sequence[str], most: int) -> list[str]:
         """The first hashes that begin so."""
 
+    def with_package(self, name: str, version: str | None, projects: Sequence[str]) -> set[str]:
+        """The jobs that read a file of a package, of one version or any."""
+
     def repeating(self, jobs: Sequence[str], projects: Sequence[str]) -> list[str]:
         """The projects with jobs that run one of these again."""
 
@@ -225,6 +228,18 @@ class Union(Index):
             for job, withdrawn in index.search(wanted):
                 found[job] = withdrawn and found.get(job, True)
         return sorted(found.items(), reverse=True)
+
+    def with_package(self, text: str) -> set[str]:
+        """The jobs that read a file of a package, given as ``NAME`` or ``NAME==VERSION``."""
+        name, equals, version = text.partition("==")
+        if self._library.directory is not None:
+            return self._library.directory.with_package(name, version if equals else None, self.projects)
+        jobs = self.load_jobs(self.jobs())
+        read = {
+            i: {(p.name, p.version) for python in job.environment.pythons for p in python.read}
+            for i, job in jobs.items()
+        }
+        return {i for i, found in read.items() if any(n == name and v in (version or v,) for n, v in found)}
 
     def paths_like(self, glob: str) -> list[str]:
         """The recorded paths that may match a glob, and few others."""
