@@ -42,5 +42,6 @@ def told(said: str) -> list[str]:
 
 
 def files_of(path: str) -> set[str]:
-    """Every file of a repository, but for those of its log."""
-    return {str(it.relative_to(path)) for it in Path(path).rglob("*") if it.is_file() and "glaas" not in it.parts}
+    """Every file of a repository, but for those of its log and its index."""
+    files = (it.relative_to(path) for it in Path(path).rglob("*") if it.is_file())
+    return {str(it) for it in files if it.parts[0] not in ("glaas", "roar")}

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ def make_key(path: Path) -> Path:
     """A fresh ed25519 key without a passphrase; the public one lies beside it."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", str(path)], check=True)
     return path
+
+
+def until(answer: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not answer():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.02)
 
 
 class Glaas:
@@ -125,6 +134,10 @@ class Glaas:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.loads(error.read())
+
+    def indexed(self, project: str) -> int:
+        """How many jobs of a project the index has by now."""
+        return int(self.api(f"projects/{project}", self.token())[1]["jobs"])
 
     def audited(self) -> list[dict[str, Any]]:
         """The lines of the audit log."""

@@ -7,10 +7,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,9 +19,7 @@ import pytest
 from roar.git.repository import Repository, discover
 from server.browser import chromium, page_of
 from server.cluster import Cluster
-from server.serving import ADMIN, Glaas
-
-PATIENCE_SECONDS = 60
+from server.serving import ADMIN, ROOT, Glaas, until
 
 
 class Teams(NamedTuple):
@@ -42,14 +39,6 @@ class Teams(NamedTuple):
         clone = self.clones[project]
         words = ["git", f"--git-dir={clone.git_dir}", "push", "-q", self.glaas.remote(f"team/{project}"), "refs/roar/*"]
         subprocess.run(words, check=True)
-
-
-def until(asked: Callable[[], bool]) -> None:
-    """Wait for what comes by itself."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not asked():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -280,8 +269,6 @@ def test_a_killed_worker_is_replaced_and_nothing_is_missed(teams: Teams) -> None
 
 
 def test_two_servers_on_one_data_directory_and_one_database(teams: Teams) -> None:
-    from server.serving import ROOT
-
     words = [sys.executable, "-m", "roar", "serve", "--data", str(teams.glaas.data), "--port", "0", *teams.glaas.words]
     env = {**teams.glaas.env, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as second:

@@ -24,7 +24,7 @@ from roar.git.repository import Repository, discover
 from roar.server.people import People
 from roar.server.storage import Storage
 from server.crafted import REF, commit, files_of, push, told
-from server.serving import PROJECT, ROOT, Glaas
+from server.serving import PROJECT, ROOT, Glaas, until
 
 Git = Callable[..., str]
 
@@ -50,14 +50,6 @@ def children(pid: int) -> list[str]:
     """The programs that run below a process."""
     done = subprocess.run(["ps", "-o", "comm=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return done.stdout.split()
-
-
-def until(answer: Callable[[], object], seconds: float = 15.0) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not answer():
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.02)
 
 
 def is_clean(server: Glaas, project: str = PROJECT) -> bool:
@@ -201,7 +193,7 @@ def test_a_push_that_is_killed_half_way(glaas: Glaas, project: str, repo: Reposi
             assert files_of(glaas.storage.path(project)) == before
     assert "Everything up-to-date" in push(tree, glaas.remote(project), f"{oid}:{REF}", code=0)
     assert git(Path(glaas.storage.path(project)), "fsck", "--strict", "--no-dangling") == ""
-    assert project in glaas.storage.queued()
+    until(lambda: glaas.indexed(project) == 1)
 
 
 def test_a_server_that_is_killed(tmp_path: Path, repo: Repository, tree: Path, git: Git) -> None:
@@ -221,7 +213,7 @@ def test_a_server_that_is_killed(tmp_path: Path, repo: Repository, tree: Path, g
     shutil.rmtree(server.data / "queue")
     server.start()
     try:
-        assert PROJECT in server.storage.queued()
+        until(lambda: server.indexed(PROJECT) == 1)
         assert not list(there.glob("objects/tmp_objdir-*"))
         push(tree, server.remote(), f"{oid}:{REF[:-1]}0", code=0)
         assert git(there, "fsck", "--strict", "--no-dangling") == ""

@@ -17,7 +17,7 @@ import pytest
 
 from roar.git.repository import Repository
 from server.crafted import REF, commit, push, told
-from server.serving import ROOT, Glaas, make_key
+from server.serving import ROOT, Glaas, make_key, until
 
 Git = Callable[..., str]
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -90,7 +90,7 @@ def test_push_and_fetch(
     make.job(repo, "python a.py", {}, {"m": "1"})
     url = sshd.url(project)
     push(tree, url, "refs/roar/*", code=0)
-    assert project in glaas.storage.queued()
+    until(lambda: glaas.indexed(project) == 1)
     git(tree, "fetch", "-q", url, "refs/roar/*:refs/roar-remote/glaas/*")
     assert git(tree, "for-each-ref", "refs/roar-remote/glaas/jobs/")
     (line,) = [it for it in glaas.audited() if it["project"] == project]

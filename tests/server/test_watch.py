@@ -180,7 +180,11 @@ def test_answers_that_prove_nothing(glaas: Glaas, public: str, roar: Roar, repo:
 
     def flip(field: str) -> Any:
         def changed(value: Any) -> Any:
-            value["proofs"][0][field] = {"index": 3, "hashes": ["00" * 32], "id": first[0][:-1] + "0"}[field]
+            value["proofs"][0][field] = {
+                "index": 3,
+                "hashes": ["00" * 32],
+                "id": first[0][:-1] + ("1" if first[0].endswith("0") else "0"),
+            }[field]
             return value
 
         return changed
