@@ -5,8 +5,10 @@ place, or what no command line can hold, is refused before anything is looked at
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Iterator
 
 from roar.paths import fs, is_outside, is_safe_relative
+from roar.records.job import Job
 from roar.records.summary import printable
 from roar.verbs.plan import Chosen, Stop
 
@@ -24,6 +26,9 @@ def refusals(lineage: list[Chosen]) -> list[Stop]:
             stops.append(Stop(number, f"it ran outside of its repository, in {printable(command.cwd)}"))
         elif command.cwd and not is_safe_relative(command.cwd):
             stops.append(Stop(number, f"its record names a folder that leaves the work area: {printable(command.cwd)}"))
+        odd = [name for name in _other_names(chosen.job) if not _can_be_a_word(name)]
+        if odd:
+            stops.append(Stop(number, f"its record names a path that no file can have: {printable(odd[0])}"))
         names = [f.path for f in files if not is_outside(f.path)]
         code = chosen.job.code
         names += [entry.path for entry in code.overlay]
@@ -40,6 +45,17 @@ def refusals(lineage: list[Chosen]) -> list[Stop]:
 def _is_plain(path: str) -> bool:
     """True for an absolute path of a folder that is not ``/``, without parts that lead elsewhere."""
     return posixpath.normpath(fs(path)) == fs(path) != "/"
+
+
+def _other_names(job: Job) -> Iterator[str]:
+    """The paths of a record that are not those of its files."""
+    yield job.command.root or ""
+    yield from (redirect.path for redirect in job.command.redirects)
+    yield from (other.path for other in job.code.repositories)
+    yield from (module.path for module in job.code.submodules)
+    for python in job.environment.pythons:
+        yield python.executable
+        yield python.prefix or ""
 
 
 def _can_be_a_word(word: str) -> bool:
