@@ -25,7 +25,9 @@ def command_line(command: Command, width: int = 0) -> str:
     words = [_quoted(word) for word in command.argv]
     for redirect in command.redirects:
         sign = "<" if redirect.fd == 0 else ">" * (1 + redirect.append)
-        path = posixpath.relpath(redirect.path, command.cwd or ".") if redirect.path[:1] != "/" else redirect.path
+        path = redirect.path
+        if path and path[:1] != "/":
+            path = posixpath.relpath(path, command.cwd or ".")
         words.append(f"{redirect.fd if redirect.fd > 1 else ''}{sign} {_quoted(path)}")
     line = printable(" ".join(words))
     return line if not 0 < width < len(line) else line[: width - 1] + "…"
