@@ -34,6 +34,8 @@ _READ_ONLY = ("http", "https", "hf")
 _RENAMED = ("ssh", "sftp")
 """Where a file is there as soon as its first byte is; at the others an object appears when it is complete."""
 _LEAST_BLOCK = 16 << 20
+_SFTP_BLOCK = 32 << 10
+"""What every server takes at once (draft-ietf-secsh-filexfer-02, section 3); OpenSSH ends a connection at 256 KiB."""
 _MOST_BLOCKS = 9_000
 """S3 takes 10,000 parts of at least 5 MiB (docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html)."""
 
@@ -109,15 +111,17 @@ class Address:
 
     def _connect(self) -> tuple[Any, str]:
         library, url = LIBRARIES[self.scheme], self._url
+        more: dict[str, Any] = {}
         try:
             import fsspec
 
-            if library == "sshfs":  # fsspec's own SSH takes any host key; this one looks into known_hosts
+            if library == "sshfs":
                 import sshfs  # noqa: F401
 
                 url = "ssh" + url[len(self.scheme) :]
+                more["known_hosts"] = ()  # asyncssh's word for the user's file; sshfs alone would take any host key
             with self._saying():
-                found: tuple[Any, str] = fsspec.core.url_to_fs(url)
+                found: tuple[Any, str] = fsspec.core.url_to_fs(url, **more)
                 return found
         except ImportError as error:
             raise StoreError(f"{self.name} needs Python packages", f"pip install fsspec {library}") from error
@@ -173,7 +177,7 @@ class Remote(Address):
         fs, top = self._connected()
         final = self._path(top, content)
         spare = f"{top}/{spare_path(content)}" if self.scheme in _RENAMED else final
-        block = max(_LEAST_BLOCK, os.stat(path).st_size // _MOST_BLOCKS)
+        block = max(_LEAST_BLOCK, os.stat(path).st_size // _MOST_BLOCKS) if spare == final else _SFTP_BLOCK
         with self._saying(writing=True):
             if spare != final:
                 for name in (spare, final):
