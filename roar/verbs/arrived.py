@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from roar.errors import GitError
 from roar.git import objects, program
@@ -21,8 +22,15 @@ from roar.verbs.arriving import Arriving, RecordBlobs, Rules, Watch, arriving, s
 
 _CLEAN = "next: roar pop --purge the record, or ask an administrator of the project to allow it"
 _PLAIN = frozenset({TREE_MODE, FILE_MODE})
-_CODE = _PLAIN | {b"100755", b"120000", b"160000"}
 _TOP = frozenset({RECORD, b"files", b"in", b"out", b"segment", b"beside"})
+
+
+class _Weight(NamedTuple):
+    """Of a tree: paths in all, folders below each other, and something in it that is no plain file ("": nothing)."""
+
+    paths: int
+    depth: int
+    odd: str
 
 
 class Arrived:
@@ -35,9 +43,9 @@ class Arrived:
         self.commits: dict[str, Arriving] = {}
         self.problems: dict[str, list[str]] = {}
         self._trees: dict[str, list[tuple[bytes, bytes, str]]] = {}
-        self._walked: dict[frozenset[bytes], set[str]] = {}
-        """Objects below the trees that were walked, by the modes that were let pass."""
-        self._weights: dict[str, tuple[int, int]] = {}
+        self._walked: set[str] = set()
+        """Objects below the trees that were walked."""
+        self._weights: dict[str, _Weight] = {}
         self._watch = Watch(rules)
         self._records = RecordBlobs(rules, self._watch)
         wanted = [*tips, *(f"^{oid}" for oid in sorted(set(known)))]
@@ -153,7 +161,7 @@ class Arrived:
         seen: set[tuple[str, str]] = set()
         for oid in commits:
             # not weighed: the known folders of a large tree of notes would be read for each new note
-            for fault in self._faults_below(self.commits[oid].tree, _PLAIN):
+            for fault in self._faults_below(self.commits[oid].tree):
                 yield f"commit {oid}: {fault}"
             waiting = [(self.commits[oid].tree, "")]
             while waiting:
@@ -172,7 +180,7 @@ class Arrived:
     def faults_of_code(self, commits: Iterable[str]) -> Iterator[str]:
         """What is wrong with commits of code: nothing but faulty objects."""
         for oid in commits:
-            for fault in self._faults_of_tree(self.commits[oid].tree, _CODE):
+            for fault in self._faults_of_tree(self.commits[oid].tree, plain=False):
                 yield f"commit {oid}: {fault}"
 
     def _faults_of_records(self, oid: str, commit: Arriving, *, one: bool) -> Iterator[str]:
@@ -195,33 +203,29 @@ class Arrived:
             else:
                 yield oid
 
-    def _faults_of_tree(self, tree: str, modes: frozenset[bytes] = _PLAIN) -> Iterator[str]:
-        paths, depth = self._weight(tree)
-        if paths > objects.MAX_FILES or depth > objects.MAX_DEPTH:
+    def _faults_of_tree(self, tree: str, *, plain: bool = True) -> Iterator[str]:
+        weight = self._weight(tree)
+        if weight.paths > objects.MAX_FILES or weight.depth > objects.MAX_DEPTH:
             most = f"{objects.MAX_FILES} or {objects.MAX_DEPTH}"
-            yield f"its tree has {paths} files, {depth} folders deep: more than {most}"
+            yield f"its tree has {weight.paths} files, {weight.depth} folders deep: more than {most}"
+        elif plain and weight.odd:
+            yield f"{weight.odd}, not a plain file"
         else:
-            yield from self._faults_below(tree, modes)
+            yield from self._faults_below(tree)
 
-    def _faults_below(self, tree: str, modes: frozenset[bytes]) -> Iterator[str]:
+    def _faults_below(self, tree: str) -> Iterator[str]:
         """The faults of a commit's tree and of all that is new below it, each told once."""
-        waiting, seen = [tree], self._walked.setdefault(modes, set())
+        waiting = [tree]
         while waiting:
             oid = waiting.pop()
-            yield from self._told(oid)
-            for mode, name, inner in self._trees.get(oid, ()):
-                if mode not in modes:
-                    kind = mode.decode("ascii", "replace")
-                    yield f"{name.decode('utf-8', 'replace')!r} is of mode {kind}, not a plain file"
-                elif inner not in seen:
-                    seen.add(inner)
-                    if inner in self._trees:
-                        waiting.append(inner)
-                    else:
-                        yield from self._told(inner)
+            yield from self.problems.pop(oid, [])
+            for _, _, inner in self._trees.get(oid, ()):
+                if inner not in self._walked:
+                    self._walked.add(inner)
+                    waiting.append(inner)
 
-    def _weight(self, tree: str) -> tuple[int, int]:
-        """How many paths a tree has in all, and how deep: without walking what is shared more than once."""
+    def _weight(self, tree: str) -> _Weight:
+        """The weight of a tree, known or new, without walking what is shared more than once."""
         stack = [tree]
         while stack:
             oid = stack[-1]
@@ -230,25 +234,31 @@ class Arrived:
                 continue
             self._watch.tick()
             if len(stack) > objects.MAX_DEPTH + 1:
-                return 0, len(stack)
+                return _Weight(0, len(stack), "")
             inner = [it for mode, _, it in self._entries(oid) if mode == TREE_MODE]
             missing = [it for it in inner if it not in self._weights]
             if missing:
                 stack.append(missing[0])
                 continue
             stack.pop()
-            below = [self._weights[it] for it in inner]
-            files = len(self._entries(oid)) - len(inner)
-            self._weights[oid] = files + sum(w[0] for w in below), 1 + max((w[1] for w in below), default=0)
+            self._weights[oid] = _weight(self._entries(oid), [self._weights[it] for it in inner])
         return self._weights[tree]
 
     def _entries(self, tree: str) -> list[tuple[bytes, bytes, str]]:
         found = self._trees.get(tree)
         return self._reader.tree(tree) if found is None else found
 
-    def _told(self, oid: str) -> list[str]:
-        """What is wrong with an object, if nobody was told yet."""
-        return self.problems.pop(oid, [])
-
     def _fault(self, oid: str, text: str) -> None:
         self.problems.setdefault(oid, []).append(text)
+
+
+def _weight(entries: list[tuple[bytes, bytes, str]], below: list[_Weight]) -> _Weight:
+    """The weight of a tree with these entries, whose folders weigh so much."""
+    odd = [
+        f"{name.decode('utf-8', 'replace')!r} is of mode {mode.decode('ascii', 'replace')}"
+        for mode, name, _ in entries
+        if mode not in _PLAIN
+    ]
+    paths = len(entries) - len(below) + sum(weight.paths for weight in below)
+    depth = 1 + max((weight.depth for weight in below), default=0)
+    return _Weight(paths, depth, next(iter(odd), next((weight.odd for weight in below if weight.odd), "")))

@@ -102,9 +102,19 @@ def _judged(repo: Repository, arrived: Arrived, update: Update, *, rewrites: boo
         elif update.ref.startswith(CODE):
             yield from arrived.faults_of_code(commits)
         else:
+            yield from _elsewhere(repo, bases - {update.old})
             yield from arrived.faults_of_chain(commits)
     except GitError as error:
         yield error.message
+
+
+def _elsewhere(repo: Repository, bases: set[str]) -> Iterator[str]:
+    """Commits that are here, but came as code, as notes or to try the server, and so were never read as records."""
+    if bases:
+        chains = set(refs.listing(repo, JOBS, ARCHIVE).values())
+        wanted = "".join(f"{oid}\n" for oid in [*sorted(bases), *(f"^{oid}" for oid in sorted(chains))])
+        for oid in repo.ask("rev-list", "--max-count=1", "--stdin", stdin=wanted.encode()).decode().split():
+            yield f"commit {oid} is here, and in no chain of records"
 
 
 def _is_ancestor(repo: Repository, old: str, new: str) -> bool:

@@ -233,6 +233,30 @@ def test_a_known_blob_is_no_way_around(
     assert any("no format version" in line for line in lines), lines
 
 
+def test_what_came_as_something_else_is_no_record(
+    glaas: Glaas, project: str, repo: Repository, tree: Path, accepted: bytes
+) -> None:
+    """Code and throw-away refs take any commit; that does not make it a record afterwards."""
+    url = glaas.remote(project)
+    linked = beside(repo, accepted, b"120000", b"x")
+    for number, (way, inside) in enumerate(
+        (
+            ("code/abc", objects.write_files(repo, {b"record.json": b"{}"})),
+            ("check/abc", objects.write_files(repo, {b"record.json": b'{"format":7}'})),
+            ("code/abd", linked),
+        )
+    ):
+        oid = commit(repo, inside)
+        push(tree, url, f"{oid}:refs/roar/{way}", code=0)
+        (line,) = told(push(tree, url, f"{oid}:{REF[:-1]}{number}"))
+        assert f"commit {oid} is here, and in no chain of records" in line
+        (line,) = told(push(tree, url, f"{commit(repo, inside, 'anew')}:{REF[:-1]}{number}"))
+        assert "no format version" in line or "format 7 is newer" in line or "'x' is of mode 120000" in line
+        on_top = commit(repo, {b"record.json": accepted}, parents=[oid])
+        assert "in no chain of records" in told(push(tree, url, f"{on_top}:{REF[:-1]}{number}"))[0]
+    assert not refs.listing(glaas.storage.repo(project), "refs/roar/jobs/")
+
+
 def test_settings_of_a_project(
     glaas: Glaas, project: str, repo: Repository, tree: Path, accepted: bytes, git: Git
 ) -> None:
