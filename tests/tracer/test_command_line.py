@@ -206,6 +206,35 @@ def test_an_ordinary_user(tracer: Path, mechanism: str, compiled: Callable[..., 
     assert blind["no_new_privs"] == str(work / "set")
 
 
+CONTAINER = """int main(int n,char**a){ int refused[]={SYS_pidfd_getfd,SYS_process_madvise,SYS_kcmp,SYS_mount,SYS_umount2,SYS_unshare,
+    SYS_setns,SYS_bpf,SYS_perf_event_open,SYS_open_by_handle_at,SYS_keyctl,SYS_userfaultfd,425,SYS_clone3};
+    struct sock_filter f[64]={BPF_STMT(BPF_LD|BPF_W|BPF_ABS,0)}; int c=1; for(int i=0;i<14;i++){
+    f[c++]=(struct sock_filter)BPF_JUMP(BPF_JMP|BPF_JEQ|BPF_K,refused[i],0,1);
+    f[c++]=(struct sock_filter)BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ERRNO|(refused[i]==SYS_clone3?ENOSYS:EPERM)); }
+    f[c++]=(struct sock_filter)BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ALLOW); struct sock_fprog p={c,f};
+    must(prctl(PR_SET_SECCOMP,2,&p),"filter"); must(setgid(65534),"gid"); must(setuid(65534),"uid"); execv(a[1],a+1); return 99; }"""
+"""Becomes a program without rights, under what Docker's default profile refuses those who lack them."""
+
+
+def test_a_default_container(tracer: Path, mechanism: str, compiled: Callable[..., Path]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be somebody else")
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name).resolve()
+        shutil.copy(tracer, top / "tracer")
+        (top / "in").write_text("content")
+        os.chown(top, 65534, 65534)
+        inside = [str(compiled(CONTAINER)), str(top / "tracer")]
+        found = json.loads(subprocess.run([*inside, "--self-test"], capture_output=True, check=True).stdout)
+        assert found[mechanism] is True and found["canary"] is True
+        words = ["--mechanism", mechanism, "--report", "report", "--", "sh", "-c", "cat in > out; exit 3"]
+        done = subprocess.run([*inside, *words], cwd=top, capture_output=True, check=False)
+        lines = [json.loads(line) for line in (top / "report").read_text().splitlines()]
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"", b"")
+    files = {line["path"]: line for line in lines if line["kind"] == "file"}
+    assert files[f"{top}/in"]["read"] and files[f"{top}/out"]["created"]
+
+
 STATE = (
     "import os,signal\n"
     "print(sorted(os.listdir('/proc/self/fd')), os.getcwd(), sorted(os.environ), os.umask(0))\n"

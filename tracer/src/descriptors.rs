@@ -1,7 +1,9 @@
 //! Our own descriptors, and those that the command inherits.
 
 use crate::sys::{check, Errno};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::fs::File;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes over a descriptor we were started with, so that the command does not inherit it.
 pub fn adopt(fd: RawFd) -> Result<OwnedFd, Errno> {
@@ -58,4 +60,49 @@ pub fn is_inherited(fd: RawFd) -> bool {
     // SAFETY: F_GETFD on a closed number fails and touches nothing.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}
+
+/// Room for one descriptor that travels with a message, aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Control([u8; 32]);
+
+/// Sends `bytes`, and an open descriptor with them.
+pub fn send_with(socket: &File, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut piece = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut control = Control([0; 32]);
+    // SAFETY: the message points to locals that live through the call; the room for the descriptor is larger than
+    // CMSG_SPACE says, so that its header and data lie inside.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        (message.msg_iov, message.msg_iovlen) = (&mut piece, 1);
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as _;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as _;
+        libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd.as_raw_fd());
+        libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_NOSIGNAL)
+    };
+    check(sent as i64).map(|_| ())
+}
+
+/// Fills `room` with what was sent; gives the descriptor that came with it.
+pub fn receive_with(socket: &File, room: &mut [u8]) -> Result<Option<OwnedFd>, Errno> {
+    let mut piece = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    let mut control = Control([0; 32]);
+    // SAFETY: as above; and the kernel says by the header whether it has put a descriptor there, which is ours then.
+    let (count, fd) = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        (message.msg_iov, message.msg_iovlen) = (&mut piece, 1);
+        (message.msg_control, message.msg_controllen) = (control.0.as_mut_ptr().cast(), size_of::<Control>() as _);
+        let count = libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_WAITALL | libc::MSG_CMSG_CLOEXEC);
+        let header = libc::CMSG_FIRSTHDR(&message);
+        let came = count > 0 && !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS;
+        (count, came.then(|| OwnedFd::from_raw_fd(libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned())))
+    };
+    match check(count as i64)? as usize {
+        whole if whole == room.len() => fd.map(above_standard).transpose(),
+        _ => Err(libc::EPIPE),
+    }
 }

@@ -13,10 +13,9 @@ const FLAG_NEW_LISTENER: libc::c_ulong = 1 << 3;
 const FLAG_WAIT_KILLABLE_RECV: libc::c_ulong = 1 << 5;
 
 /// How the filter went in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Installed {
-    /// The listener's number, in the process that called.
-    pub listener: Option<RawFd>,
+    pub listener: Option<OwnedFd>,
     pub no_new_privs: bool,
 }
 
@@ -28,7 +27,9 @@ pub fn install(filter: &[sock_filter], listen: bool) -> Result<Installed, Errno>
     loop {
         match set_filter(filter, flags) {
             Ok(number) => {
-                return Ok(Installed { listener: listen.then_some(number), no_new_privs });
+                // SAFETY: where a listener was asked for, the kernel just gave us this descriptor.
+                let listener = listen.then(|| unsafe { OwnedFd::from_raw_fd(number) });
+                return Ok(Installed { listener, no_new_privs });
             }
             Err(libc::EACCES) if !no_new_privs => {
                 // SAFETY: takes numbers only.
@@ -53,24 +54,6 @@ fn set_filter(filter: &[sock_filter], flags: libc::c_ulong) -> Result<RawFd, Err
     } else {
         Ok(result as RawFd)
     }
-}
-
-/// A copy of descriptor `number` of the process `pid`.
-pub fn descriptor_of(pid: i32, number: RawFd) -> Result<OwnedFd, Errno> {
-    // SAFETY: takes numbers; the descriptor it gives is ours alone.
-    let process = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if process < 0 {
-        return Err(last_errno());
-    }
-    // SAFETY: the kernel just gave us this descriptor.
-    let process = unsafe { OwnedFd::from_raw_fd(process as RawFd) };
-    // SAFETY: as above.
-    let copy = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), number, 0) };
-    if copy < 0 {
-        return Err(last_errno());
-    }
-    // SAFETY: the kernel just gave us this descriptor.
-    crate::descriptors::above_standard(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
 }
 
 #[repr(C)]

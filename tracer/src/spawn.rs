@@ -6,14 +6,13 @@
 use crate::descriptors;
 use crate::ptrace;
 use crate::seccomp::{self, Installed, Listener};
-use crate::sigset;
-use crate::sigset::SignalSet;
+use crate::sigset::{self, SignalSet};
 use crate::sys::{self, last_errno, Errno};
 use libc::sock_filter;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How the command finds its signals: as we were started.
 #[derive(Clone, Copy)]
@@ -35,7 +34,6 @@ pub enum Refused {
     Fork(Errno),
     Ptrace(Errno),
     Seccomp(Errno),
-    Listener(Errno),
 }
 
 impl Refused {
@@ -48,7 +46,6 @@ impl Refused {
                 "; in a container allow it with --cap-add=SYS_PTRACE or a newer seccomp profile, elsewhere see /proc/sys/kernel/yama/ptrace_scope",
             ),
             Refused::Seccomp(errno) => ("this system does not allow seccomp filters", errno, "; the kernel needs CONFIG_SECCOMP_FILTER, a container needs the seccomp call allowed"),
-            Refused::Listener(errno) => ("this system does not allow seccomp notifications", errno, "; set roar.tracer.mechanism to ptrace"),
         };
         let reason = sys::reason(*errno);
         format!("the command was not started: {what} ({reason}){hint}")
@@ -90,29 +87,28 @@ pub fn start(
 fn prepare(root: i32, socket: &mut File) -> Result<(Option<Listener>, bool), Refused> {
     ptrace::seize(root).map_err(Refused::Ptrace)?;
     socket.write_all(&GO).map_err(|_| Refused::Fork(libc::EPIPE))?;
-    let [status, listener, no_new_privs] = receive(socket).ok_or(Refused::Fork(libc::EPIPE))?;
+    let mut bytes = [0; 8];
+    let listener = descriptors::receive_with(socket, &mut bytes).map_err(Refused::Fork)?;
+    let [status, no_new_privs] = words_of(bytes);
     if status != 0 {
         return Err(Refused::Seccomp(status));
     }
-    let listener = match listener {
-        -1 => None,
-        number => Some(Listener::new(seccomp::descriptor_of(root, number).map_err(Refused::Listener)?)),
-    };
+    let listener = listener.map(Listener::new);
     socket.write_all(&GO).map_err(|_| Refused::Fork(libc::EPIPE))?;
     Ok((listener, no_new_privs != 0))
 }
 
-fn receive(socket: &mut File) -> Option<[i32; 3]> {
-    let mut bytes = [0; 12];
-    socket.read_exact(&mut bytes).ok()?;
-    let word = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    Some([word(0), word(4), word(8)])
+/// What the child says: an error's number or 0, and whether it had to give up setuid.
+fn words_of(bytes: [u8; 8]) -> [i32; 2] {
+    let [a, b, c, d, e, f, g, h] = bytes;
+    [i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes([e, f, g, h])]
 }
 
 impl Started {
     /// To be asked when the root has ended: why its exec failed, if it did.
     pub fn exec_error(&mut self) -> Option<Errno> {
-        receive(&mut self.socket).map(|[errno, ..]| errno)
+        let mut bytes = [0; 8];
+        self.socket.read_exact(&mut bytes).ok().map(|()| words_of(bytes)[0])
     }
 }
 
@@ -126,19 +122,24 @@ fn child(
 ) -> ! {
     let mut socket = File::from(socket);
     let mut go = [0];
-    let say = |socket: &mut File, words: [i32; 3]| {
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        socket.write_all(&bytes).is_ok()
+    let bytes_of = |errno: Errno, no_new_privs: bool| {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&errno.to_ne_bytes());
+        bytes[4..].copy_from_slice(&i32::from(no_new_privs).to_ne_bytes());
+        bytes
     };
     if socket.read_exact(&mut go).is_err() {
         sys::exit_now(125);
     }
     match seccomp::install(filter, listen) {
-        Ok(Installed { listener, no_new_privs }) => {
-            say(&mut socket, [0, listener.unwrap_or(-1), i32::from(no_new_privs)]);
+        Ok(Installed { listener: Some(listener), no_new_privs }) => {
+            let _ = descriptors::send_with(&socket, &bytes_of(0, no_new_privs), listener.as_fd());
+        }
+        Ok(Installed { listener: None, no_new_privs }) => {
+            let _ = socket.write_all(&bytes_of(0, no_new_privs));
         }
         Err(errno) => {
-            say(&mut socket, [errno, -1, 0]);
+            let _ = socket.write_all(&bytes_of(errno, false));
             sys::exit_now(125);
         }
     }
@@ -153,6 +154,6 @@ fn child(
     // SAFETY: `words` are pointers to terminated strings that live in our memory, ended by null.
     unsafe { libc::execvp(words[0], words.as_ptr()) };
     let errno = last_errno();
-    say(&mut socket, [errno, 0, 0]);
+    let _ = socket.write_all(&bytes_of(errno, false));
     sys::exit_now(if errno == libc::ENOENT { 127 } else { 126 })
 }
