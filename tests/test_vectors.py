@@ -49,6 +49,11 @@ def test_records_and_their_ids() -> None:
     assert kinds > set(codec.KINDS), "one of each kind, and one that is not known"
 
 
+def test_notes() -> None:
+    for case in cases("notes"):
+        assert Entry(codec.decode(case["bytes"].encode()), {}).note == case["line"]
+
+
 def test_paths() -> None:
     for case in cases("paths"):
         raw = bytes.fromhex(case["hex"])

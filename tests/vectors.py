@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from posixpath import commonpath, dirname
+from posixpath import commonpath, dirname, relpath
 from typing import Any
 
 from blake3 import blake3
@@ -135,6 +135,58 @@ def made_up(count: int) -> list[dict[str, Any]]:
     ]
 
 
+def note(body: bytes) -> str:
+    """The line of notes on a job."""
+    job = json.loads(body)
+    command, ended = job["command"], job["exit"]
+    words = [quoted(word) for word in command["argv"]]
+    for redirect in command.get("redirects", []):
+        path = redirect["path"]
+        path = path if path.startswith("/") else relpath(path, command.get("cwd") or ".")
+        sign = "<" if redirect["fd"] == 0 else ">>" if redirect.get("append") else ">"
+        words.append(("2" if redirect["fd"] == 2 else "") + sign + " " + quoted(path))
+    line = escaped(" ".join(words))
+    if len(line) > 100:
+        line = line[:99] + "\u2026"
+    if "signal" in ended:
+        outcome = f"signal {ended['signal']}"
+    else:
+        outcome = {0: "ok", None: "end unknown"}.get(ended.get("code"), f"exit {ended.get('code')}")
+    made = [part["path"] for part in job.get("outputs", [])]
+    shards = job.get("output_shards", [])
+    named, more = (made[:3], len(made) - 3) if made else ([s["directory"] or "." for s in shards[:1]], 0)
+    if shards:
+        named, more = [named[0] + "/"], sum(shard["count"] for shard in shards)
+    outputs = ", ".join(map(escaped, named)) + (f" (+{more})" if more > 0 else "")
+    begin = f"{record_id(body)} {job.get('role', 'run')} {outcome} {lasted(job['duration_ns'])}  {line}"
+    return begin + (f" -> {outputs}" if outputs else "")
+
+
+def quoted(word: str) -> str:
+    """A word of a command."""
+    if re.fullmatch(r"[A-Za-z0-9_@%+=:,./~^-]+", word):
+        return word
+    return "'" + word.replace("'", "'\"'\"'") + "'"
+
+
+def escaped(text: str) -> str:
+    """Without what a terminal might obey."""
+    ranges = ((0, 0x1F), (0x7F, 0x9F), (0x200E, 0x200F), (0x2028, 0x202E), (0x2066, 0x2069), (0xD800, 0xDFFF))
+    odd = {c for c in text if any(low <= ord(c) <= high for low, high in ranges)}
+    return "".join(("\\n" if c == "\n" else f"\\x{ord(c):02x}") if c in odd else c for c in text)
+
+
+def lasted(nanoseconds: int) -> str:
+    """A duration."""
+    milliseconds, tenths = (nanoseconds + 500_000) // 10**6, (nanoseconds + 50_000_000) // 10**8
+    minutes, seconds = divmod(tenths // 10, 60)
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    if not minutes:
+        return f"{seconds}.{tenths % 10} s"
+    return f"{minutes} min {seconds:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
 def git_id(algorithm: str, kind: str, body: bytes) -> str:
     """The id of a git object."""
     return hashlib.new(algorithm, b"%s %d\0" % (kind.encode(), len(body)) + body).hexdigest()
@@ -184,6 +236,9 @@ def wrong(folder: Path) -> Iterable[str]:
         sizes = {digest: len(body) for digest, body in manifests.items()}
         if (shards, sizes) != (case["shards"], case["manifests"]):
             yield f"manifests: {case['files']} files"
+    for case in load("notes"):
+        if note(case["bytes"].encode()) != case["line"]:
+            yield f"note: {case['line']}"
     for case in load("commits"):
         if commit(case["object_format"], case) != case["id"]:
             yield f"commit: {case['what']}, {case['object_format']}"

@@ -47,15 +47,16 @@ def outcome(job: Job) -> str:
 
 
 def duration(nanoseconds: int) -> str:
-    """A duration for people: ``312 ms``, ``4.2 s``, ``3 min 12 s``, ``5 h 02 min``."""
-    seconds = nanoseconds / 1e9
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+    """A duration for people, as ``docs/format.md`` has it: ``312 ms``, ``4.2 s``, ``3 min 12 s``, ``5 h 02 min``."""
+    milliseconds, tenths = (nanoseconds + 500_000) // 1_000_000, (nanoseconds + 50_000_000) // 100_000_000
+    seconds = tenths // 10
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds}.{tenths % 10} s"
     if seconds < 3600:
-        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
@@ -89,7 +90,7 @@ def output_words(job: Job, most: int = 3) -> str:
     if not total:
         return ""
     names = [printable(f.path) for f in job.outputs[:most]] or [
-        printable(s.directory) + "/" for s in job.output_shards[:1]
+        printable(s.directory or ".") + "/" for s in job.output_shards[:1]
     ]
     more = total - min(len(job.outputs), most) if job.outputs else total
     return ", ".join(names) + (f" (+{more})" if more > 0 else "")
