@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -117,6 +118,29 @@ def test_one_pattern_shows_everybodys_notes_once(hub: Path, roar: Roar, repo: Re
     git(roar.folder, "remote", "add", "fork", str(fork))
     roar("sync", "fork")
     assert shown(roar.folder, git, *every) == sorted([*theirs, own])  # of two remotes that have the same
+
+
+def test_of_two_remotes_with_the_same_records_plain_git_shows_each_note_once(
+    hub: Path, roar: Roar, repo: Repository, git: Git
+) -> None:
+    head = git(roar.folder, "rev-parse", "HEAD")
+    made = [clone_with_note(hub, hub.parent / "a", git, head), job_on(repo, head)]
+    roar("init")
+    roar("sync")
+    shutil.copytree(hub, hub.parent / "mirror.git")
+    git(roar.folder, "remote", "add", "mirror", str(hub.parent / "mirror.git"))
+    assert "no notes.displayRef" in roar("init").stdout.decode()
+    roar("sync", "mirror")
+    git(roar.folder, "fetch", "-q", "--all")
+    assert len(git(roar.folder, "for-each-ref", "--format=%(refname)", "refs/roar-remote/*/notes/").split()) > 1
+    assert shown(roar.folder, git) == sorted(made)
+    git(roar.folder, "remote", "remove", "mirror")
+    roar("init")
+    assert shown(roar.folder, git) == sorted(made)
+    assert git(roar.folder, "config", "--get-all", "notes.displayRef").split() == [
+        "refs/roar/notes/*",
+        "refs/roar-remote/*/notes/*",
+    ]
 
 
 def test_notes_that_are_gone_leave_no_name_behind(hub: Path, roar: Roar, repo: Repository, git: Git) -> None:

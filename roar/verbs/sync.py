@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from roar.config.read import load
@@ -11,11 +11,13 @@ from roar.errors import UsageError
 from roar.git import locks, program, refs, settings, transport
 from roar.git.gclock import GcRunningError
 from roar.git.repository import Repository
-from roar.journal import JOBS, LOCAL_NOTES, NOTES, REMOTES, keep, noted, segments
+from roar.journal import JOBS, LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, keep, noted, segments
 from roar.journal.append import bring_in
 from roar.journal.writer import new_writer, writer_name
 from roar.verbs import folded
 
+_AS_FETCHED = ("refs/roar/notes/*", "refs/roar-remote/*/notes/*")
+"""Where notes lie."""
 _BEHIND = ("(fetch first)", "(non-fast-forward)")
 """How git ends its line on a ref that the remote has in another state; with LC_ALL=C, under which we call it."""
 
@@ -121,12 +123,8 @@ def unpushed(repo: Repository, remote: str) -> int:
 
 def init(repo: Repository) -> list[str]:
     """Let plain git show and fetch the records: git config and one symbolic ref. Gives what was changed."""
-    changed = []
     config = settings.values(repo)
-    for pattern in ("refs/roar/notes/*", "refs/roar-remote/*/notes/*"):
-        if pattern not in config.get("notes.displayref", []):
-            repo.ask("config", "--local", "--add", "notes.displayRef", pattern)
-            changed.append(f"notes.displayRef = {pattern}")
+    changed = _display_notes(repo, config.get("notes.displayref", []))
     own = own_notes(repo)
     if LOCAL_NOTES not in config.get("notes.rewriteref", []):  # git takes none outside refs/notes/
         repo.ask("config", "--local", "--add", "notes.rewriteRef", LOCAL_NOTES)
@@ -146,6 +144,21 @@ def init(repo: Repository) -> list[str]:
         for spec in wanted:
             repo.ask("config", "--local", "--add", f"remote.{remote}.fetch", spec)
         changed += [f"remote.{remote}.fetch = {spec}" for spec in wanted if spec not in there]
+    return changed
+
+
+def _display_notes(repo: Repository, known: Collection[str]) -> list[str]:
+    """Let plain `git log` show notes. Of several remotes that have the same ones it would show each once a remote."""
+    wanted = (f"{SPELLED_NOTES}*",) if len(transport.remotes(repo)) > 1 else _AS_FETCHED
+    changed = []
+    for pattern in {*_AS_FETCHED, f"{SPELLED_NOTES}*"}.intersection(known).difference(wanted):
+        program.call([*repo.args(), "config", "--local", "--unset-all", "--fixed-value", "notes.displayRef", pattern])
+        changed.append(f"no notes.displayRef = {pattern}")
+    for pattern in wanted:
+        if pattern not in known:
+            repo.ask("config", "--local", "--add", "notes.displayRef", pattern)
+            changed.append(f"notes.displayRef = {pattern}")
+    noted.spell(repo)
     return changed
 
 
