@@ -132,15 +132,11 @@ def test_of_two_remotes_with_the_same_records_plain_git_shows_each_note_once(
     assert "no notes.displayRef" in roar("init").stdout.decode()
     roar("sync", "mirror")
     git(roar.folder, "fetch", "-q", "--all")
-    assert len(git(roar.folder, "for-each-ref", "--format=%(refname)", "refs/roar-remote/*/notes/").split()) > 1
+    assert len(git(roar.folder, "for-each-ref", "--format=%(refname)", "refs/roar-remote/*/notes/*").split()) > 1
     assert shown(roar.folder, git) == sorted(made)
     git(roar.folder, "remote", "remove", "mirror")
     roar("init")
     assert shown(roar.folder, git) == sorted(made)
-    assert git(roar.folder, "config", "--get-all", "notes.displayRef").split() == [
-        "refs/roar/notes/*",
-        "refs/roar-remote/*/notes/*",
-    ]
 
 
 def test_notes_that_are_gone_leave_no_name_behind(hub: Path, roar: Roar, repo: Repository, git: Git) -> None:

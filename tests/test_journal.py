@@ -15,7 +15,7 @@ from roar.git import gclock, objects, refs
 from roar.git.objects import Reader
 from roar.git.repository import Repository, discover
 from roar.journal import manifests, read, spool
-from roar.journal.append import append, bring_in
+from roar.journal.append import append, bring_in, next_date
 from roar.journal.entry import Draft, Entry
 from roar.records import codec
 from roar.records.job import Code, Command, Environment, Exit, File, Job, Machine, Tracer
@@ -58,9 +58,28 @@ def test_a_record_comes_back_with_its_overlay(repo: Repository, tree: Path, git:
         assert reader.body(laid["//bytes/src/caf%E9 b.py"], "blob") == b"x = 1\n"
     assert git(tree, "fsck", "--strict") == ""
     assert git(tree, "status", "--porcelain") == ""
-    assert git(tree, "log", "-1", "--format=%an <%ae> %ct", tip) == "Ada Recorder <ada@example.org> " + git(
-        tree, "log", "-1", "--format=%ct"
-    )
+    assert git(tree, "log", "-1", "--format=%an <%ae>", tip) == "Ada Recorder <ada@example.org>"
+
+
+def test_committer_dates_ascend_and_are_never_later_than_the_code(
+    repo: Repository, tree: Path, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = int(git(tree, "log", "-1", "--format=%ct"))
+    for _ in range(3):
+        append(repo, draft(None))
+    assert dates(repo, git) == [code - 999_998, code - 999_999, code - 1_000_000]
+    monkeypatch.setattr("roar.journal.append.DATES_SECONDS", 999_997)
+    for _ in range(2):
+        append(repo, draft(None))
+    assert dates(repo, git)[:2] == [code - 999_996, code - 999_997]
+    assert next_date(code - 1, code) == next_date(code, code) == code
+    assert next_date(code + 7, code) == code + 7  # of a commit that was taken back
+    assert next_date(0, 0) == 0
+
+
+def dates(repo: Repository, git: Git) -> list[int]:
+    (tip,) = read.tips(repo).values()
+    return [int(line) for line in git(repo.git_dir, "log", "--format=%ct", tip).split()]
 
 
 def test_notes_are_shown_by_stock_git(repo: Repository, tree: Path, git: Git) -> None:

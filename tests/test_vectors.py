@@ -99,10 +99,10 @@ def test_commits(object_format: str, tmp_path: Path, git: Git, monkeypatch: pyte
 def repository(
     place: Path, object_format: str, committer: str, git: Git, monkeypatch: pytest.MonkeyPatch
 ) -> Repository:
-    """One whose commit has the committer's date, which that of a record follows."""
+    """One whose commit is later than the committer's date by what its first record is earlier."""
     git(place, "init", "-q", f"--object-format={object_format}")
     with monkeypatch.context() as patch:
-        patch.setenv("GIT_COMMITTER_DATE", " ".join(committer.split()[-2:]))
+        patch.setenv("GIT_COMMITTER_DATE", f"{int(committer.split()[-2]) + append.DATES_SECONDS} +0000")
         git(place, "commit", "-q", "--allow-empty", "-m", "first")
     repo = discover(str(place))
     repo.make_own_dir()

@@ -149,7 +149,9 @@ def init(repo: Repository) -> list[str]:
 
 def _display_notes(repo: Repository, known: Collection[str]) -> list[str]:
     """Let plain `git log` show notes. Of several remotes that have the same ones it would show each once a remote."""
-    wanted = (f"{SPELLED_NOTES}*",) if len(transport.remotes(repo)) > 1 else _AS_FETCHED
+    with_notes = [ref.removeprefix(REMOTES) for ref in refs.listing(repo, REMOTES) if "/notes/" in ref]
+    places = {ref.partition("/notes/")[0] for ref in with_notes}
+    wanted = (f"{SPELLED_NOTES}*",) if len(places.union(transport.remotes(repo))) > 1 else _AS_FETCHED
     changed = []
     for pattern in {*_AS_FETCHED, f"{SPELLED_NOTES}*"}.intersection(known).difference(wanted):
         program.call([*repo.args(), "config", "--local", "--unset-all", "--fixed-value", "notes.displayRef", pattern])
