@@ -33,8 +33,8 @@ def test_labels_on_a_job_a_session_and_an_artifact(repo: Repository, tree: Path,
     assert "Label: stage=final\n" in ask("log")
     assert [found["id"] for found in ask.json("log", "--label", "stage")["jobs"]] == [job]
     assert [found["labels"] for found in ask.json("log", "--label", "stage=final")["jobs"]] == [{"stage": "final"}]
-    assert "no recorded job is so" in ask("log", "--label", "stage=draft")
-    assert "no recorded job is so" in ask("log", "--label", "lr")
+    assert "no recorded job matches (next: roar log)" in ask("log", "--label", "stage=draft")
+    assert "no recorded job matches (next: roar log)" in ask("log", "--label", "lr")
 
 
 def test_wrong_words(repo: Repository, tree: Path, ask: Ask, git: Git) -> None:

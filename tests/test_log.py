@@ -276,7 +276,7 @@ def test_filters_by_time_command_author_and_outcome(repo: Repository, ask: Ask) 
     ask("pop", jobs[2])
     assert found(ask, "--failed", "--command", "python") == ["JOB3"]
     assert found(ask, "--failed", "--command", "python", "--all") == ["JOB3", "JOB2"]
-    assert ask("log", "--command", "nothing") == "\nno recorded job is so\n"
+    assert ask("log", "--command", "nothing") == "\nno recorded job matches (next: roar log)\n"
     assert ask("log", "--failed", "--oneline", "-n", "1").endswith(
         "1 older job (next: roar log -n 0)\n1 withdrawn job left out (next: roar log --all)\n"
     )

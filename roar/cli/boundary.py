@@ -11,6 +11,9 @@ from roar import log
 from roar.errors import EXIT_BUG, EXIT_FAILURE, EXIT_INTERRUPTED, RoarError
 from roar.log import debugging
 
+_LONGEST = 400
+"""Characters of an error, and of its next step; a longer one is cut in its middle."""
+
 
 def guarded(function: Callable[[], int]) -> int:
     """Call a function and give its exit code, or that of the error it ended with, after saying what it was."""
@@ -48,8 +51,15 @@ def say_error(error: RoarError) -> None:
         import traceback
 
         traceback.print_exception(error)
-    say(f"roar: {error.message}" + (f" (next: {error.hint})" if error.hint else ""))
+    say(f"roar: {_in_one_line(error.message)}" + (f" (next: {_in_one_line(error.hint)})" if error.hint else ""))
     log.error(error.message)
+
+
+def _in_one_line(text: str) -> str:
+    """What was typed may be part of it: of any length, with characters that a terminal obeys."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
 
 
 def say_bug(error: BaseException) -> None:

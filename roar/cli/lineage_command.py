@@ -111,7 +111,8 @@ def _export(target: Target, found: Ancestry, form: str, path: str) -> None:
         with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(line + "\n" for line in lines)
     except OSError as error:
-        raise RoarError(f"cannot write {printable(path)}: {error.strerror}") from error
+        hint = f"--{form} FILE, in a folder that is there"
+        raise RoarError(f"cannot write {printable(path)}: {error.strerror}", hint) from error
 
 
 def _lines(target: Target, found: Ancestry, style: Style, direction: Direction, cut: str) -> Iterator[str]:

@@ -62,7 +62,7 @@ def command(limit: int, *, everything: bool, oneline: bool, as_json: bool, **fil
         write_json({"total": found.total, "withdrawn": len(found.withdrawn), "jobs": jobs})
         return
     if not found.jobs and not found.withdrawn:
-        say("no recorded job is so" if wanted != Wanted() else present.no_jobs(saved_aside(repo)))
+        say("no recorded job matches (next: roar log)" if wanted != Wanted() else present.no_jobs(saved_aside(repo)))
         return
     style = present.style()
     for number, (identifier, job) in enumerate(found.jobs):

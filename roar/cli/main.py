@@ -125,7 +125,7 @@ def cli(context: click.Context, folder: str | None, *, debug: bool) -> None:
         try:
             os.chdir(folder)
         except OSError as error:
-            raise RoarError(f"cannot go to {folder}: {error.strerror}") from error
+            raise RoarError(f"cannot go to {folder}: {error.strerror}", "roar -C DIR, with a folder") from error
     if not _HELP.intersection(context.obj) and context.invoked_subcommand not in _READ_IT_THEMSELVES:
         from roar.cli import pager
         from roar.cli.configured import settings
@@ -171,5 +171,5 @@ def _call(words: list[str]) -> int:
 
 
 def _lower(message: str) -> str:
-    message = message.rstrip(".")
+    message = " ".join(message.split()).rstrip(".")
     return message[:1].lower() + message[1:]

@@ -44,7 +44,7 @@ def command(what: str | None, *, require_signed: bool, offline: bool, as_json: b
     broken, its signature is bad, or a log contradicts itself.
     """
     repo = discover()
-    wanted = _lineage(repo, what) if what else None
+    wanted = _lineage(repo, what) if what is not None else None
     with Counter("signatures checked") as counter:
         verdicts = verify(repo, counter.show, wanted)
     if wanted is not None and not verdicts:

@@ -40,7 +40,8 @@ def parsed(words: Iterable[str]) -> dict[str, str]:
 def checked(name: str) -> str:
     """A key or a collection's name. Raises ``UsageError`` for what cannot be one."""
     if not name or name != name.strip() or len(name) > 256 or printable(name) != name or "=" in name:
-        raise UsageError(f"'{printable(name)}' cannot be a name: no =, no control characters, at most 256")
+        rule = "a name has 1 to 256 characters, no = among them and none that cannot be shown"
+        raise UsageError(f"'{printable(name)}' cannot be a name", rule)
     return name
 
 
@@ -90,7 +91,7 @@ def collect(index: Index, repo: Repository, name: str, artifacts: list[str], *, 
 
 def members(index: Index, name: str) -> list[Member]:
     """The artifacts of a collection, by name. Raises ``NotFoundError`` when there is no such collection."""
-    found = index.collection(name)
+    found = index.collection(checked(name))
     if not found:
         raise NotFoundError(f"there is no collection {printable(name)}", "roar collection list")
     rows = []

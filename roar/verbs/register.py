@@ -21,6 +21,7 @@ from roar.glaas.address import Address
 from roar.journal import OWN, REMOTES, keep, noted, read
 from roar.journal.read import Broken, Stored
 from roar.lineage import upstream
+from roar.paths import from_fs
 from roar.records import codec
 from roar.records.job import Job
 from roar.records.model import Record
@@ -99,7 +100,7 @@ def subject(index: Index, text: str, targets: list[Target]) -> Subject:
     if not ends:
         raise RoarError(f"no recorded job made {printable(text)}: there is nothing to register", "roar log")
     jobs = upstream(index, ends).jobs
-    name = text if index.collection(text) else targets[0].id[:SHORT_HASH]
+    name = text if index.collection(from_fs(text)) else targets[0].id[:SHORT_HASH]
     one = targets[0] if len(targets) == 1 else None
     return Subject(printable(text), jobs, f"roar/{name}", index.load_job(max(ends)).code.commit, one)
 

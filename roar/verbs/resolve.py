@@ -74,7 +74,7 @@ def resolve_many(index: Index, repo: Repository, text: str, cwd: str) -> list[Ta
 
     Raises as ``resolve`` does, and ``AmbiguousError`` when a collection and something else have the name.
     """
-    members = [Target("artifact", content) for content in index.collection(text)] if text else []
+    members = [Target("artifact", content) for content in index.collection(from_fs(text))]
     try:
         found = resolve(index, repo, text, cwd)
     except NotFoundError:
