@@ -127,6 +127,16 @@ def test_by_hash_job_and_step(pipeline: Path, git: Git) -> None:
 
 
 @needs_tracer
+def test_the_files_of_a_collection(pipeline: Path, git: Git) -> None:
+    Roar(pipeline)("collection", "add", "release", "sorted.csv", "report/total.txt")
+    clone = shared(pipeline, git)
+    done = Roar(clone)("reproduce", "-y", "release").stdout.decode().split()
+    assert {"sorted.csv", "report/total.txt"} <= set(done)
+    assert set(done[::3]) == {"identical"}
+    assert b"several files" in Roar(clone)("reproduce", "release", "--html", "x", code=2).stderr
+
+
+@needs_tracer
 def test_the_plan_runs_nothing(pipeline: Path, git: Git, sealed: Path) -> None:
     clone = shared(pipeline, git)
     done = Roar(clone)("reproduce", "--plan", "report/total.txt").stdout.decode()

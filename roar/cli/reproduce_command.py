@@ -6,12 +6,12 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import click
 import orjson
 
-from roar.cli import present
+from roar.cli import boundary, present
 from roar.cli.complete import recorded
 from roar.cli.configured import settings
 from roar.cli.present import count
@@ -19,9 +19,10 @@ from roar.cli.reproduce_data import outcome_data, plan_data
 from roar.cli.reproduce_words import plan_lines, tell
 from roar.cli.say import Counter, Style, write_file
 from roar.cli.storing import Meter
-from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
+from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, NotFoundError, RoarError, UsageError
 from roar.export import sh, verdict_page
-from roar.git.repository import discover
+from roar.git.repository import Repository, discover
+from roar.paths import from_fs
 from roar.records.summary import command_line, printable
 from roar.verbs import reproduce
 from roar.verbs.by_content import Folder
@@ -32,6 +33,7 @@ from roar.verbs.planning import Part
 from roar.verbs.prepare import Wish, prepare
 from roar.verbs.rebuild_env import Mode
 from roar.verbs.reproduce import Outcome
+from roar.verbs.resolve import resolve_many
 from roar.verbs.runner import Audience, Manner
 from roar.verbs.vouched import unsigned
 
@@ -108,8 +110,9 @@ def command(  # noqa: PLR0913  one for each option
 ) -> int:
     """Run again what led to a file, in a place of its own, and compare what comes out.
 
-    X is a file's hash (four digits or more), a path, a job, or a step @N. Steps that lead to it and whose outputs are
-    here already, byte for byte, are not run without --force. Exit status: 0 identical, or equivalent by a comparison
+    X is a file's hash (four digits or more), a path, a job, a step @N, or a collection, of which one file after the
+    other is made again. Steps that lead to it and whose outputs are here already, byte for byte, are not run without
+    --force. Exit status: 0 identical, or equivalent by a comparison
     that is named; 3 something differs or is missing; 1 it could not be run.
     """
     repo = discover()
@@ -127,7 +130,9 @@ def command(  # noqa: PLR0913  one for each option
 
     with Counter("files looked at") as counter:
         places = Places(_given(given), _folder(search, counter), fetch or _can_ask(yes=yes))
-        made = prepare(repo, Wish(name, os.getcwd(), places, _mode(mode), part), say)
+        made = _prepared(repo, Wish(name, os.getcwd(), places, _mode(mode), part), say)
+    if isinstance(made, list):
+        return _each(made)
     manner = Manner(tuple(map(rule, rules)), places, times, at_once, keep, sandboxed)
     if require_signed:
         with Counter("signatures checked") as counter:
@@ -160,6 +165,45 @@ def command(  # noqa: PLR0913  one for each option
     if html:
         write_file(html, verdict_page.lines(made, outcome))
     return _end(name, outcome, times)
+
+
+def _prepared(repo: Repository, wish: Wish, say: Callable[[str], None]) -> Plan | list[str]:
+    """The plan, or the files of the collection that is meant."""
+    members = _members(repo, wish.text)
+    if members:
+        return members
+    try:
+        return prepare(repo, wish, say)
+    except NotFoundError:
+        members = _members(repo, wish.text)  # now that the records were fetched
+        if not members:
+            raise
+        return members
+
+
+def _members(repo: Repository, name: str) -> list[str]:
+    """The files of the collection that is called so; none when the name means something else."""
+    with present.opened_index(repo) as index:
+        if not index.collection(from_fs(name)):
+            return []
+        return [target.id for target in resolve_many(index, repo, name, os.getcwd())]
+
+
+def _each(members: list[str]) -> int:
+    """Reproduce one after the other, whatever became of those before, and give the worst exit status."""
+    context = click.get_current_context()
+    one_file = next((option for option in ("script_file", "pins", "html") if context.params[option]), None)
+    if one_file:
+        raise UsageError("a collection has several files, and one FILE is to be written", "roar collection show NAME")
+    statuses: list[int] = []
+    for content in members:
+        try:
+            statuses.append(int(context.invoke(command, **{**context.params, "name": content})))
+        except RoarError as error:
+            boundary.say_error(error)
+            statuses.append(error.exit_code)
+    failed = [status for status in statuses if status not in (EXIT_OK, EXIT_NO)]
+    return failed[0] if failed else max(statuses)
 
 
 def _end(name: str, outcome: Outcome, times: int) -> int:

@@ -9,6 +9,7 @@ the bytes that are there.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from typing import Literal, NamedTuple
@@ -30,6 +31,8 @@ SHORT_ID = 12
 """Characters of a record id that tell records apart unless two were written in the same millisecond."""
 SHORT_HASH = 12
 _MOST = 5
+_TELLING, _ALIKE, _MOST_COMPARED = 3, 0.75, 1000
+"""Letters that a misspelt name must begin with rightly, how much of it must be right, names that are looked at."""
 _STEP = re.compile(r"@(?P<build>[Bb]?)(?P<number>0*[1-9][0-9]*)")
 _MOST_DIGITS = 9
 _ALGORITHMS = {32: "md5", 64: "sha256", 128: "sha512"}
@@ -65,7 +68,7 @@ def resolve(index: Index, repo: Repository, text: str, cwd: str) -> Target:
         raise _ambiguous(index, text, found)
     other = _by_revision(index, repo, text) or _by_step_name(index, repo, text) or _by_session_name(index, text)
     if other is None:
-        raise _refusal(repo, text, cwd)
+        raise _refusal(index, repo, text, cwd)
     return other
 
 
@@ -226,7 +229,7 @@ def _by_session_name(index: Index, text: str) -> Target | None:
     return Target("session", session) if session else None
 
 
-def _refusal(repo: Repository, text: str, cwd: str) -> RoarError:
+def _refusal(index: Index, repo: Repository, text: str, cwd: str) -> RoarError:
     shown = printable(text)
     if os.path.isdir(os.path.join(cwd, text)):
         return NotFoundError(f"{shown} is a folder; lineage is kept of files", "name a file in it")
@@ -240,7 +243,17 @@ def _refusal(repo: Repository, text: str, cwd: str) -> RoarError:
         what = f"no job begins with {shown}"
     else:
         what = f"{shown} is no recorded job, file, step or commit"
+        near = _near(index, place(repo, text, cwd)[1])
+        if near is not None:
+            return NotFoundError(what, f"perhaps {printable(near)} is meant")
     return NotFoundError(what, "roar sync, if somebody else recorded it" if transport.remotes(repo) else "roar log")
+
+
+def _near(index: Index, path: str) -> str | None:
+    """A recorded path that is spelled almost so, if one has the first letters of its last name."""
+    start = path.rpartition("/")[2][:_TELLING]
+    known = index.paths_like(f"*{start}*") if len(start) == _TELLING and start.isalnum() else []
+    return next(iter(difflib.get_close_matches(path, known[:_MOST_COMPARED], 1, _ALIKE)), None)
 
 
 def _ambiguous(index: Index, text: str, found: list[Target]) -> AmbiguousError:
