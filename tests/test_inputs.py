@@ -170,3 +170,13 @@ def test_wrong_words(repo: Repository, ask: Ask, words: list[str], code: int, sa
     text = ask("inputs", *words, code=code)
     assert said in text
     assert text.count("\n") == 2
+
+
+def test_what_the_store_has_is_sourced(repo: Repository, tree: Path, git: Git, ask: Ask, tmp_path: Path) -> None:
+    (tree / "raw.csv").write_text("raw")
+    made = make.job(repo, "prepare", {"raw.csv": "raw"}, {"train.csv": "t"})
+    git(tree, "config", "roar.store.url", str(tmp_path / "store"))
+    assert ask("inputs", made, "--unsourced") == "\nraw.csv\n"
+    ask("put", "raw.csv")
+    assert ask("inputs", made, "--unsourced") == "\n"
+    assert ask.json("inputs", made)["inputs"][0]["origin"] == "store"

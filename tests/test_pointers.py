@@ -62,3 +62,27 @@ def test_dvc(roar: Roar, tree: Path) -> None:
     roar("run", "-q", "wc", "data.csv", "dir/sub/part.csv", "other.csv")
     found = {file.path: file.pointer and file.pointer.oid for file in last(tree).inputs}
     assert found == {"data.csv": f"md5:{digest}", "dir/sub/part.csv": f"md5:{digest}.dir", "other.csv": None}
+
+
+def test_dvc_stages(roar: Roar, tree: Path) -> None:
+    """What `dvc repro` writes: one lock for all stages, with paths from its own folder."""
+    (tree / ".dvc").mkdir()
+    (tree / "sub" / "images").mkdir(parents=True)
+    for name in ("sub/train.csv", "sub/images/1.png", "sub/raw.csv", "sub/strange: name.csv"):
+        (tree / name).write_bytes(DATA)
+    digest = hashlib.md5(DATA).hexdigest()
+    outs = "".join(
+        f"    - path: {path}\n      hash: md5\n      md5: {oid}\n      size: 3\n"
+        for path, oid in (("train.csv", digest), ("'strange: name.csv'", digest), ("./images", digest + ".dir"))
+    )
+    deps = f"    - path: raw.csv\n      hash: md5\n      md5: {digest}\n      size: 3\n"
+    lock = f"schema: '2.0'\nstages:\n  prepare:\n    cmd: python prepare.py\n    deps:\n{deps}    outs:\n{outs}"
+    (tree / "sub" / "dvc.lock").write_text(lock)
+    roar("run", "-q", "wc", "sub/train.csv", "sub/images/1.png", "sub/raw.csv", "sub/strange: name.csv")
+    found = {file.path: file.pointer and file.pointer.oid for file in last(tree).inputs}
+    assert found == {
+        "sub/train.csv": f"md5:{digest}",
+        "sub/images/1.png": f"md5:{digest}.dir",
+        "sub/raw.csv": None,
+        "sub/strange: name.csv": f"md5:{digest}",
+    }

@@ -39,8 +39,8 @@ _MARKS = {True: "yes", False: "no", None: "?"}
 def command(what: str, *, unsourced: bool, nul: bool, everything: bool, as_json: bool) -> None:
     """Show everything that went into X from outside of its lineage, and whether it can be made again.
 
-    An input is sourced when it is in git, kept with a record, or was declared by `roar run --input`; it is unsourced
-    when nothing that was tracked made it. X is what `roar show` takes.
+    An input is sourced when it is in git, kept with a record, in the store (if that is a folder), or was declared by
+    `roar run --input`; it is unsourced when nothing that was tracked made it. X is what `roar show` takes.
     """
     if nul and not unsourced:
         raise UsageError("-z goes with --unsourced", "roar inputs X --unsourced -z")
@@ -113,6 +113,8 @@ def _origin(item: Input) -> str:
         return f"in git at {present.short_hash(item.place)}" if item.place else "in git"
     if item.origin == "kept":
         return "kept with the record"
+    if item.origin == "store":
+        return "in the store"
     if item.origin == "declared":
         return "declared; nothing checks it"
     maker = f"made by withdrawn {present.short_id(item.place)}; " if item.place else ""

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from roar.cache.index import Index
+from roar.config.read import load
 from roar.errors import NotFoundError
 from roar.git.repository import Repository
 from roar.records.job import File, Job
 from roar.records.summary import printable
 from roar.stamps import Stamps
+from roar.store.folder import Folder
+from roar.store.place import opened
 from roar.verbs.ancestry import Ancestry, Product, ancestry
 from roar.verbs.inputs import Kind, Known, Places, Sources
 from roar.verbs.resolve import Target
 
-Origin = Literal["git", "kept", "declared", "unsourced"]
-"""``git``: tracked at a job's commit · ``kept``: beside a job's record · ``declared``: the user said so and
-nobody saw it · ``unsourced``: nothing that was tracked made it."""
+Origin = Literal["git", "kept", "store", "declared", "unsourced"]
+"""``git``: tracked at a job's commit · ``kept``: beside a job's record · ``store``: in the store, a
+folder · ``declared``: the user said so and nobody saw it · ``unsourced``: nothing that was tracked made it."""
 
 
 class Input(NamedTuple):
@@ -62,7 +65,7 @@ def went_in(index: Index, repo: Repository, target: Target) -> WentIn:
     known = Known(lambda content: [use.path for use in index.names(content)])
     sources = Sources(repo, Places(), known, memo)
     try:
-        inputs = _inputs(found, sources)
+        inputs = _inputs(found, sources, _store(repo))
     finally:
         sources.close()
         memo.close()
@@ -70,7 +73,14 @@ def went_in(index: Index, repo: Repository, target: Target) -> WentIn:
     return WentIn(found.jobs, inputs, between)
 
 
-def _inputs(found: Ancestry, sources: Sources) -> list[Input]:
+def _store(repo: Repository) -> Folder | None:
+    """The store, where asking it costs nothing. A question sends nothing anywhere."""
+    url = load(repo).settings.store.url
+    store = opened(url, repo.work_tree or repo.own_dir) if url else None
+    return store if isinstance(store, Folder) else None
+
+
+def _inputs(found: Ancestry, sources: Sources, store: Folder | None) -> list[Input]:
     """The unsourced ones first, then by path."""
     seen: dict[tuple[str, str | None, Origin, str | None], Input] = {}
     for item in found.lineage.external:
@@ -80,6 +90,8 @@ def _inputs(found: Ancestry, sources: Sources) -> list[Input]:
         if item.code:
             kept = item.path in job.code.kept
             origin, place = ("kept", None) if kept else ("git", job.code.commit_of(item.path))
+        elif store is not None and item.hash and store.has(item.hash, item.size):
+            origin = "store"
         key = (item.path, item.hash, origin, place)
         if key not in seen:
             known = Input(item.path, item.hash, item.size, origin, [], place)
