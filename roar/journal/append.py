@@ -147,9 +147,9 @@ def next_date(last: int, code: int) -> int:
     """The committer date, in seconds, of the record after one of the date ``last``, on code of the date ``code``.
 
     No later than the code's: many unpushed records would otherwise stand before every branch in the walk by date that
-    each `git fetch` makes, and earlier than other recent code, for the same reason when the newest is not pushed (30,627
-    haves for 30,000 records on one commit became 16). And each later than the one before as long as that goes: git walks
-    all commits with the date of the newest, to see what it has (for those records, 390 ms of CPU became 13 ms).
+    each `git fetch` makes; and earlier than other recent code, for the same reason when the newest is not pushed. (Of
+    30,000 records on one commit 30,627 haves became 16.) And each later than the one before as long as that goes: git
+    walks all commits with the date of the newest, to see what it has (390 ms of CPU became 13 ms).
     """
     return max(last, min(last + 1, code), code - DATES_SECONDS)
 
