@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import vectors
 from conftest import ROOT, Git
+from pydantic import BaseModel
 
 from roar import paths
 from roar.git import refs
@@ -16,8 +19,8 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository, discover
 from roar.journal import NOTES, append, manifests, segments
 from roar.journal.entry import Entry
-from roar.records import codec
-from roar.records.job import File
+from roar.records import codec, job
+from roar.records.job import File, Job
 from roar.records.model import Part
 
 FOLDER = ROOT / "docs" / "vectors"
@@ -52,6 +55,30 @@ def test_records_and_their_ids() -> None:
 def test_notes() -> None:
     for case in cases("notes"):
         assert Entry(codec.decode(case["bytes"].encode()), {}).note == case["line"]
+
+
+def test_required_fields_are_those_of_the_description() -> None:
+    text = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+    table = text.partition("| part | required |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = [[re.findall(r"`([^`]+)`", cell) for cell in line.strip("| ").split(" | ")] for line in table.splitlines()]
+    said = sorted(tuple(sorted(fields)) for parts, fields in rows for _ in parts or ["file or shard"])
+    models = {name: model for name, model in parts_of(Job) if name not in ("Exit", "Code")} | codec.KINDS
+    required = {
+        name: tuple(sorted(field for field, info in model.model_fields.items() if info.is_required()))
+        for name, model in models.items()
+    }
+    assert required.pop("Package") == required.pop("CondaPackage") == ("name", "version")
+    required |= dict.fromkeys((".read", ".installed", ".conda"), ("name", "version"))
+    del required["Job"]
+    assert said == sorted(required.values())
+
+
+def parts_of(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """A model and all that its fields are made of."""
+    yield model.__name__, model
+    for field in model.model_fields.values():
+        for inner in re.findall(r"roar\.records\.job\.(\w+)", repr(field.annotation)):
+            yield from parts_of(getattr(job, inner))
 
 
 def test_paths() -> None:
