@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from roar.errors import RoarError
 from roar.paths import below, from_fs, fs, is_safe_relative
 from roar.records.summary import printable
-from roar.verbs.interpreters import clean_environment
+from roar.verbs.interpreters import Interpreter, clean_environment
 from roar.verbs.lockfiles import normal
 from roar.verbs.recipe import Recipe
 
@@ -40,11 +40,11 @@ def fill(
     elif uv:
         interpreter = f"--python={recipe.interpreter.path}"
         _run([uv, "venv", "--quiet", "--no-project", interpreter, place], place, progress)
-    else:
-        _run([recipe.interpreter.path, "-m", "venv", place], place, progress)
-    install = [f"{place}/bin/python", "-m", "pip", "--no-input", "--disable-pip-version-check", "install", "--no-deps"]
     if uv:
         install = [uv, "pip", "install", "--compile-bytecode", f"--python={place}/bin/python", "--no-deps"]
+    else:
+        pip = [f"{place}/bin/python", "-m", "pip"] if recipe.conda else _with_pip(recipe.interpreter, place, progress)
+        install = [*pip, "--no-input", "--disable-pip-version-check", "install", "--no-deps"]
     _install(install, recipe, recipe.required, place, progress)
     for name in recipe.projects:
         where = [_inside(tops[0], name)] if name.startswith("./") else ["-e", _project(tops, name)]
@@ -55,6 +55,20 @@ def fill(
         count = f"{len(recipe.others)} package{'s' * (len(recipe.others) != 1)}"
         return [f"{count} that the job did not read are left out: {error.message}"], list(recipe.others)
     return [], []
+
+
+def _with_pip(interpreter: Interpreter, place: str, progress: Progress) -> list[str]:
+    """Make a virtual environment; gives the words that call a pip for it: the interpreter's own, if that can work for
+    another one (since 22.3), because to unpack one takes longer than many packages do.
+    """
+    own = [interpreter.path, "-m", "pip", f"--python={place}/bin/python"]
+    _run([interpreter.path, "-m", "venv", "--without-pip", place], place, progress)
+    try:
+        _run([*own, "--version"], place, progress)
+    except RoarError:
+        _run([interpreter.path, "-m", "venv", "--clear", place], place, progress)
+        return [f"{place}/bin/python", "-m", "pip"]
+    return own
 
 
 def _conda(recipe: Recipe, place: str, progress: Progress) -> None:
