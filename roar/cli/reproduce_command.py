@@ -145,7 +145,7 @@ def command(  # noqa: PLR0913  one for each option
     if made.stops:
         raise RoarError(*_first_stop(made))
     if script_file:
-        write_file(script_file, sh.script(made, repo))
+        write_file(script_file, list(sh.script(made, repo)))  # whole, or not at all
     if pins:
         write_file(pins, sh.requirements(made))
     if only_plan or script_file or pins:

@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Iterator
 
 from roar.errors import RoarError, UsageError
-from roar.export.steps import WORK, command, quoted, status
+from roar.export.steps import WORK, check_alone, command, quoted, status
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.paths import fs, is_outside, is_safe_relative
@@ -59,7 +59,10 @@ git fetch -q origin '+refs/roar-keep/*:refs/roar-keep/*' || : # commits that no 
 
 
 def script(made: Plan, repo: Repository) -> Iterator[str]:
-    """The script for a plan whose steps are apart, in pieces. Raises ``GitError`` when the overlay cannot be read."""
+    """The script for a plan whose steps are apart, in pieces. Raises ``GitError`` when the overlay cannot be read,
+    ``RoarError`` when other repositories are needed.
+    """
+    check_alone(made)
     remote = next((step.job.code.remote for step in reversed(made.steps) if step.job.code.remote), None)
     place = remote if remote and _URL.fullmatch(remote) else repo.work_tree or repo.git_dir
     name = re.sub(r"[^\w./-]", "_", made.asked.name)

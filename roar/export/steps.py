@@ -8,7 +8,8 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import roar
 from roar.errors import RoarError
@@ -33,13 +34,14 @@ def quoted(word: str) -> str:
     return text.removeprefix("''").removesuffix("''")
 
 
-def command(job: Job, tools: list[translate.Tools]) -> list[str]:
+def command(job: Job, tools: list[translate.Tools], places: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """The recorded command as commands of a POSIX shell, to be run one after the other in a subshell.
 
-    Raises ``RoarError`` for what no shell can say.
+    ``places`` has the folders that stand for others outside of the work tree. Raises ``RoarError`` for what no shell
+    can say.
     """
     recorded = job.command
-    words = translate.words(recorded, TOP, tools)
+    words = translate.words(recorded, TOP, tools, places)
     if words[0].startswith("-") or "=" in words[0]:
         raise RoarError(f"no shell can start a program with the name {printable(words[0])}", "roar reproduce")
     lines = []
@@ -49,7 +51,7 @@ def command(job: Job, tools: list[translate.Tools]) -> list[str]:
     if job.environment.umask is not None:
         lines.append(f"umask {job.environment.umask & 0o777:03o}")
     variables = translate.believed(job.environment.variables)
-    modules = translate.modules(job, TOP)
+    modules = translate.modules(job, TOP, places)
     if modules:
         variables["PYTHONPATH"] = ":".join(modules)
     built = [tool for tool in tools if tool.folder]
@@ -167,6 +169,10 @@ def check(made: Plan, *, inputs: bool) -> None:
         if stop.file is None or inputs:
             what = f"{printable(stop.file.path)} is missing: {stop.reason}" if stop.file else stop.reason
             raise RoarError(f"@{stop.step}: {what}", stop.hint)
+
+
+def check_alone(made: Plan) -> None:
+    """Raise ``RoarError`` for a plan that needs other repositories."""
     for step in made.steps:
         if step.neighbours:
             said = f"@{step.number} read files of other repositories, which an exported pipeline does not check out"

@@ -194,7 +194,7 @@ def _addresses(lineage: Iterable[Chosen]) -> Callable[[File], str | None]:
     return address
 
 
-def _locked(repo: Repository, step: Step) -> Hashes:
+def hashes_at(repo: Repository, step: Step) -> Hashes:
     """The hashes in the lock files that a step's commit has, with those of its overlay over them."""
     with Reader(repo) as reader:
         laid = {entry.path: blob for entry, blob in step.lay}
@@ -216,7 +216,7 @@ def _with_environments(made: Plan, mode: Mode, repo: Repository) -> Plan:
         needs_hashes = mode == "rebuild" and any(python.read for python in step.job.environment.pythons)
         key = (step.job.code.commit, tuple(blob for _, blob in step.lay))
         if needs_hashes and key not in known:
-            known[key] = _locked(repo, step)
+            known[key] = hashes_at(repo, step)
         try:
             found = rebuild_env.planned(step.job, mode, repo.work_tree, known.get(key, {}))
             step = step._replace(environments=tuple(found))  # noqa: PLW2901
