@@ -56,7 +56,11 @@ class Gate:
         self._question, question = os.pipe()
         answer, self._answer = os.pipe()
         self.fds = (question, answer)
-        self.environment = {"ROAR_ASK": str(question), "ROAR_ANSWER": str(answer)}
+        self.environment = {
+            "ROAR_ASK": str(question),
+            "ROAR_ANSWER": str(answer),
+            "ROAR_QUEUE": storage.queue_place(project),
+        }
         self._accepted: dict[str, str] = {}
         self._thread: threading.Thread | None = None
 
@@ -72,7 +76,7 @@ class Gate:
         return self._thread is not None and self._thread.is_alive()
 
     def close(self) -> bool:
-        """When git has ended: what came in is put on the queue of the index. True when something came in."""
+        """When git has ended: what was let in and yet did not come in is noted. True when something was let in."""
         if self._thread is None:
             for fd in (*self.fds, self._question, self._answer):
                 os.close(fd)
@@ -80,7 +84,6 @@ class Gate:
         self._thread.join()
         if not self._accepted:
             return False
-        self._storage.queue(self._project)
         here = refs.listing(self._storage.repo(self._project), receive.OURS)
         lost = [ref for ref, oid in self._accepted.items() if here.get(ref) != oid]
         if lost:  # somebody else's push of the same ref was faster, or the pusher left at the last moment

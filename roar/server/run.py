@@ -101,7 +101,7 @@ class _Server(uvicorn.Server):
 
 
 class _Timed(H11Protocol):
-    """uvicorn's protocol, with a limit to the time until the head of the first request is there."""
+    """uvicorn's protocol, with a limit to the time until the head of a request is there."""
 
     head_seconds = 20
     _waiting: asyncio.TimerHandle | None = None
@@ -116,10 +116,14 @@ class _Timed(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        before = self.cycle
         super().data_received(data)
-        if self._waiting and self.cycle is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        if self.cycle is not before:  # a head is there
+            if self._waiting:
+                self._waiting.cancel()
+                self._waiting = None
+        elif self._waiting is None and before.response_complete:  # another one has begun
+            self._waiting = self.loop.call_later(self.head_seconds, self._give_up)
 
     def _give_up(self) -> None:
         if self.transport is not None and not self.transport.is_closing():

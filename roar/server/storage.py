@@ -76,6 +76,12 @@ done <"/dev/fd/$ROAR_ANSWER"
 exit 1
 """
 """pre-receive of every project, see ``gate``."""
+NOTED = """\
+#!/bin/sh
+# What came in is put on the queue of the index, even if the server has died meanwhile.
+: >"${ROAR_QUEUE:-/dev/null}"
+"""
+"""post-receive of every project."""
 
 
 def check_name(name: str) -> str:
@@ -201,10 +207,13 @@ class Storage:
 
     # ---- what the index has yet to learn
 
+    def queue_place(self, project: str) -> str:
+        """The file that says that a project has something new to index."""
+        return self.place("queue", check_name(project).replace("/", _SLASH))
+
     def queue(self, project: str) -> None:
         """Note that a project has something new to index."""
-        slug = check_name(project).replace("/", _SLASH)
-        os.close(os.open(self.place("queue", slug), os.O_WRONLY | os.O_CREAT | OPEN, 0o600))
+        os.close(os.open(self.queue_place(project), os.O_WRONLY | os.O_CREAT | OPEN, 0o600))
 
     def queued(self) -> list[str]:
         """The projects that have something new to index."""
@@ -213,7 +222,7 @@ class Storage:
     def unqueue(self, project: str) -> None:
         """Take a project off the queue, before it is indexed: what comes in meanwhile puts it there again."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.place("queue", check_name(project).replace("/", _SLASH)))
+            os.unlink(self.queue_place(project))
 
     # ---- keys
 
@@ -253,6 +262,7 @@ def _furnish(path: str, config: str) -> None:
     if config is CONFIG:
         os.makedirs(os.path.join(path, "hooks"), exist_ok=True)
         _put(os.path.join(path, "hooks", "pre-receive"), HOOK, 0o700)
+        _put(os.path.join(path, "hooks", "post-receive"), NOTED, 0o700)
 
 
 def _put(path: str, text: str, mode: int) -> None:

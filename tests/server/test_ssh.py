@@ -121,6 +121,19 @@ def test_who_may_not_may_not(
     assert "Permission denied" in refused(project)
 
 
+def test_a_key_that_was_removed_opens_nothing(
+    glaas: Glaas, sshd: Sshd, project: str, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = project.replace("/", "-")
+    key = glaas.user(user, tmp_path)
+    glaas.people.grant(project, user, "read", by="tests")
+    monkeypatch.setenv("GIT_SSH_COMMAND", sshd.command(key))
+    words = ["git", "ls-remote", sshd.url(project)]
+    assert os.getuid() or subprocess.run(words, cwd=tree, capture_output=True).returncode == 0
+    glaas.people.remove_key(user, glaas.people.users()[user].keys[0].fingerprint, by="tests")
+    assert b"Permission denied" in subprocess.run(words, cwd=tree, capture_output=True).stderr
+
+
 def test_there_is_no_shell(glaas: Glaas, sshd: Sshd, project: str) -> None:
     def asked(*words: str) -> str:
         ssh = [*sshd.command(glaas.key).split(), "-p", str(sshd.port), "127.0.0.1", *words]
