@@ -130,6 +130,8 @@ class Gate:
         foreign = [ref for _, _, ref in pushed if not ref.startswith(receive.OURS)]
         if foreign:
             return [f"{ref}: this server keeps records alone (next: push {receive.OURS}*)" for ref in foreign[:20]]
+        if quarantine and (count := usage.packed(quarantine)) > self._limits.objects:
+            return [f"it brings {count} objects, more than {self._limits.objects} (next: push less at once)"]
         size = usage.used(repo) + (usage.measure(quarantine) if quarantine else 0)
         if size > settings.quota_bytes:
             return [

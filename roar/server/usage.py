@@ -1,8 +1,12 @@
-"""How many bytes the objects of a project take, for its quota: measured now and then, added to in between."""
+"""How many bytes the objects of a project take, for its quota: measured now and then, added to in between.
+
+And how many objects a push has, before any of them is read.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import time
 
@@ -40,4 +44,17 @@ def measure(folder: str) -> int:
                 else:
                     with contextlib.suppress(FileNotFoundError):
                         total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def packed(quarantine: str) -> int:
+    """How many objects are in the packs of a push: the last number of each index's table (gitformat-pack(5)).
+
+    Small pushes are unpacked, and have none.
+    """
+    total = 0
+    for path in glob.glob(os.path.join(glob.escape(quarantine), "pack", "*.idx")):
+        with open(path, "rb") as file:
+            file.seek(8 + 255 * 4)
+            total += int.from_bytes(file.read(4), "big")
     return total
