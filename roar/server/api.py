@@ -187,7 +187,7 @@ def health() -> answers.Health:
     return answers.Health(status="ok")
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def metrics(request: Request) -> Response:
     """Numbers for Prometheus about the server as a whole: for users, and from its own machine."""
     here = site(request)
