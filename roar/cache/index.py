@@ -493,6 +493,13 @@ class Index:
             yield some
             row = some[-1][0]
 
+    def packages_read(self, jobs: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
+        """The packages that each job read files of, by name and version. Raises ``GitError``."""
+        asked = "SELECT id, blob, start, length FROM records WHERE kind = 'job' AND id IN :ids"
+        found = self._rows(asked, ids=list(jobs))
+        read_again = read.bodies(self._reader, [tuple(row[1:]) for row in found])
+        return {row[0]: codec.packages_read(body) for row, body in zip(found, read_again, strict=True)}
+
     # The database
 
     def _rows(self, statement: str, **values: Any) -> list[Any]:

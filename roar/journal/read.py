@@ -202,11 +202,16 @@ def _folder(body: bytes, beside: set[bytes]) -> str | None:
 
 def records(reader: Reader, decoder: codec.Decoder, places: Sequence[tuple[str, int, int]]) -> Iterator[Record]:
     """Records read again from where they were found: blob, start and length. Raises ``GitError`` or ``RecordError``."""
+    yield from map(decoder.decode, bodies(reader, places))
+
+
+def bodies(reader: Reader, places: Sequence[tuple[str, int, int]]) -> Iterator[bytes]:
+    """The bytes of records from where they were found: blob, start and length. Raises ``GitError``."""
     for first in range(0, len(places), _AT_ONCE):
         some = places[first : first + _AT_ONCE]
         blobs = list(dict.fromkeys(blob for blob, _, _ in some))  # a segment holds many
-        bodies = dict(zip(blobs, reader.bodies(blobs, "blob"), strict=True))
-        yield from (decoder.decode(bodies[blob][start : start + length]) for blob, start, length in some)
+        whole = dict(zip(blobs, reader.bodies(blobs, "blob"), strict=True))
+        yield from (whole[blob][start : start + length] for blob, start, length in some)
 
 
 def tree_beside(place: str) -> str:

@@ -16,7 +16,6 @@ from roar.cache.database import Connection, Database, value
 from roar.cache.filling import insert
 from roar.cache.index import Extent, Index
 from roar.hashing import digest_bytes
-from roar.records.job import Job, Package
 
 T = TypeVar("T")
 
@@ -160,8 +159,7 @@ def _bring_in(connection: Connection, project: str, index: Index) -> None:
         insert(connection, "contents", [(content, row) for _, content in some])
     lists = _Lists(connection)
     for some in index.after("records", records.last, AT_ONCE):
-        jobs = index.load_jobs(identifier for _, identifier, kind, _ in some if kind == "job")
-        known = lists.rows(jobs)
+        known = lists.rows(index.packages_read(identifier for _, identifier, kind, _ in some if kind == "job"))
         insert(connection, "holdings", [(i, row, kind, original, known.get(i)) for _, i, kind, original in some])
     connection.execute(
         "UPDATE projects SET records = ?, record = ?, record_id = ?, hashes = ?, hash = ?, hash_text = ? WHERE row = ?",
@@ -193,9 +191,8 @@ class _Lists:
         self._connection = connection
         self._rows: dict[str, int] = {}
 
-    def rows(self, jobs: Mapping[str, Job]) -> dict[str, int]:
+    def rows(self, read: Mapping[str, list[tuple[str, str]]]) -> dict[str, int]:
         """The row of the list of each job that read any, made where there is none."""
-        read = {i: sorted({(p.name, p.version) for p in _packages(job)}) for i, job in jobs.items()}
         names = {i: digest_bytes(repr(packages).encode()) for i, packages in read.items() if packages}
         self._look_up({name: read[i] for i, name in names.items() if name not in self._rows})
         return {i: self._rows[name] for i, name in names.items()}
@@ -218,10 +215,6 @@ class _Lists:
             row = (value(self._connection, "SELECT max(row) FROM packages") or 0) + 1
             insert(self._connection, "packages", [(row, name, version)])
         return int(row)
-
-
-def _packages(job: Job) -> list[Package]:
-    return [package for python in job.environment.pythons for package in python.read]
 
 
 class _File(Database):

@@ -234,11 +234,7 @@ class Union(Index):
         name, equals, version = text.partition("==")
         if self._library.directory is not None:
             return self._library.directory.with_package(name, version if equals else None, self.projects)
-        jobs = self.load_jobs(self.jobs())
-        read = {
-            i: {(p.name, p.version) for python in job.environment.pythons for p in python.read}
-            for i, job in jobs.items()
-        }
+        read = _merged(index.packages_read(index.jobs()) for index in self._all())
         return {i for i, found in read.items() if any(n == name and v in (version or v,) for n, v in found)}
 
     def paths_like(self, glob: str) -> list[str]:
