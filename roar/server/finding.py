@@ -112,9 +112,9 @@ def earlier_runs(union: Union, shown: JobShown) -> list[str]:
     """The runs of a job's step before it, the latest first."""
     if not shown.job.session:
         return []
-    mine = next((run.key for run in union.steps(shown.job.session) if run.job == shown.id), None)
-    runs = [run.job for run in union.steps(shown.job.session) if run.key == mine and run.job < shown.id]
-    return runs[:-6:-1]
+    runs = union.steps(shown.job.session)
+    mine = next((run.key for run in runs if run.job == shown.id), None)
+    return [run.job for run in runs if run.key == mine and run.job < shown.id][:-6:-1]
 
 
 def versions_beside(union: Union, shown: ArtifactShown) -> list[tuple[str, str]]:

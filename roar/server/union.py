@@ -6,8 +6,8 @@ every project in sight that has it says so: nobody takes back what others keep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
 from roar.cache.index import MOST_CANDIDATES, Index, Step
 from roar.cache.search import Wanted
@@ -67,6 +67,8 @@ class Union(Index):
         self._taken: dict[str, Index] = {}
         self._holders: dict[str, list[str]] = {}
         self._knowers: dict[str, list[str]] = {}
+        self._answers: dict[str, dict[str, Any]] = {}
+        """What was asked of each name before: a page asks for the same from several sides."""
 
     def __enter__(self) -> Union:
         return self
@@ -138,6 +140,18 @@ class Union(Index):
         for project, names in shares.items():
             yield self.index(project), names
 
+    def _recalled(
+        self, what: str, names: Iterable[str], ask: Callable[[Sequence[str]], Mapping[str, T]]
+    ) -> dict[str, T]:
+        """What is known of each name, in their order; those that were not asked for before are asked for now."""
+        memory = self._answers.setdefault(what, {})
+        asked = list(dict.fromkeys(names))
+        new = [name for name in asked if name not in memory]
+        if new:
+            found = ask(new)
+            memory.update((name, found.get(name)) for name in new)
+        return {name: memory[name] for name in asked if memory[name] is not None}
+
     def _all(self) -> Iterator[Index]:
         return map(self.index, self.projects)
 
@@ -168,9 +182,11 @@ class Union(Index):
 
     def load_jobs(self, identifiers: Iterable[str]) -> dict[str, Job]:
         """The jobs with these ids, in this order; unknown ones are absent."""
-        wanted = list(dict.fromkeys(identifiers))
-        found = _merged(index.load_jobs(ids) for index, ids in self._shares(self.holders(wanted), one=True))
-        return {identifier: found[identifier] for identifier in wanted if identifier in found}
+
+        def ask(new: Sequence[str]) -> dict[str, Job]:
+            return _merged(index.load_jobs(ids) for index, ids in self._shares(self.holders(new), one=True))
+
+        return self._recalled("jobs", identifiers, ask)
 
     def kind_of(self, identifier: str) -> Literal["job", "session"]:
         """What kind of record has this id. Raises ``NotFoundError``."""
@@ -321,24 +337,37 @@ class Union(Index):
 
     def spans(self, jobs: Iterable[str]) -> dict[str, Span]:
         """When each job ran."""
-        return _merged(index.spans(ids) for index, ids in self._shares(self.holders(jobs), one=True))
+
+        def ask(new: Sequence[str]) -> dict[str, Span]:
+            return _merged(index.spans(ids) for index, ids in self._shares(self.holders(new), one=True))
+
+        return self._recalled("spans", jobs, ask)
 
     def uses(self, jobs: Iterable[str]) -> dict[str, tuple[list[Use], list[Use]]]:
         """The inputs and the outputs of each job that has any, by path."""
-        return _merged(index.uses(ids) for index, ids in self._shares(self.holders(jobs), one=True))
+
+        def ask(new: Sequence[str]) -> dict[str, tuple[list[Use], list[Use]]]:
+            return _merged(index.uses(ids) for index, ids in self._shares(self.holders(new), one=True))
+
+        return self._recalled("uses", jobs, ask)
 
     def made(self, hashes: Iterable[str]) -> dict[str, list[Made]]:
         """Who wrote each content, in order of start."""
-        found = _lists(index.made(some) for index, some in self._shares(self.knowers(hashes)))
-        return {
-            content: sorted(set(makers), key=lambda m: (m.started_ns, m.job, m.path))
-            for content, makers in found.items()
-        }
+
+        def ask(new: Sequence[str]) -> dict[str, list[Made]]:
+            found = _lists(index.made(some) for index, some in self._shares(self.knowers(new)))
+            return {content: sorted(set(makers), key=_by_start) for content, makers in found.items()}
+
+        return self._recalled("made", hashes, ask)
 
     def read_by(self, hashes: Iterable[str]) -> dict[str, list[str]]:
         """The jobs that read each content."""
-        found = _lists(index.read_by(some) for index, some in self._shares(self.knowers(hashes)))
-        return {content: list(dict.fromkeys(readers)) for content, readers in found.items()}
+
+        def ask(new: Sequence[str]) -> dict[str, list[str]]:
+            found = _lists(index.read_by(some) for index, some in self._shares(self.knowers(new)))
+            return {content: list(dict.fromkeys(readers)) for content, readers in found.items()}
+
+        return self._recalled("read_by", hashes, ask)
 
     # What is said of records and artifacts
 
@@ -388,6 +417,10 @@ def _merged(parts: Iterable[dict[str, T]]) -> dict[str, T]:
     for part in parts:
         found |= part
     return found
+
+
+def _by_start(made: Made) -> tuple[int, str, str]:
+    return made.started_ns, made.job, made.path
 
 
 K = TypeVar("K", str, "tuple[str, str]")
