@@ -36,7 +36,7 @@ def lines(found: Ancestry, graph: Graph, heading: str) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{escape(heading)}</title>\n<style>{style}</style>\n</head>\n<body>"
     yield f"<h1>{escape(heading)}</h1>"
-    yield f'<p class="lead">{len(found.jobs)} jobs, {len(found.products)} files</p>'
+    yield f'<p class="lead">{_count(len(found.jobs), "job")}, {_count(len(found.products), "file")}</p>'
     yield '<p id="controls" hidden><input id="search" type="search" placeholder="Search files, hashes, commands"'
     yield 'aria-label="Search"> <span id="found" class="dim" role="status"></span></p>'
     yield from _files(found)
@@ -53,6 +53,8 @@ def lines(found: Ancestry, graph: Graph, heading: str) -> Iterator[str]:
     yield f"<script>{script}</script>\n</body>\n</html>"
 
 
+_MOST_READERS = 6
+"""Of one file, in the table: data that all jobs read would push all else aside."""
 _ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
@@ -60,13 +62,20 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
 def _files(found: Ancestry) -> Iterator[str]:
-    yield '<h2>Files</h2>\n<div class="scroll"><table id="files"><thead><tr><th>File</th><th>Hash</th><th>Bytes</th>'
+    yield '<h2>Files</h2>\n<div class="scroll"><table id="files"><thead><tr><th>File</th><th>Hash</th>'
+    yield '<th class="size">Bytes</th>'
     yield "<th>Made by</th><th>Read by</th></tr></thead><tbody>"
     for product in reversed(found.products):
         use = product.use
         maker = _button(product.made_by, found) if product.made_by else "no recorded job"
-        readers = " ".join(_button(job, found) for job in product.used_by)
+        readers = " ".join(_button(job, found) for job in product.used_by[:_MOST_READERS])
+        more = len(product.used_by) - _MOST_READERS
+        readers += f' <span class="dim">and {more} more</span>' if more > 0 else ""
         taken = " (withdrawn)" if use.hash in found.withdrawn else ""
         yield (
             f'<tr><td class="path">{escape(printable(use.path))}{taken}</td>'
