@@ -19,7 +19,7 @@ from roar.cli.main import main
 from roar.hashing import digest_file
 
 pytestmark = needs_tracer
-SERVERS = ("serve", "ui", "auth")
+SERVERS = ("serve", "ui", "auth", "lookup")
 """Of these commands the examples name servers; `tests/server` starts them."""
 ELSEWHERE = ("s3://bucket/prefix", "hf://", "pip install", "https://roar.example.org")
 """What examples name that is not here."""

@@ -26,6 +26,7 @@ TABLE = {
         "dag": "Show the steps of the session and their state",
         "diff": "Show what differs between two jobs or two versions of a file",
         "ui": "Show it all as pages in a browser, on this machine alone",
+        "lookup": "Ask servers where a file came from",
         "why": "Say why a file is what it is, or differs from an earlier version",
         "session": "Begin, list, show, choose and close sessions",
         "status": "Say what is out of date and why, and what is not shared",

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import click
 import orjson
@@ -16,13 +16,12 @@ from roar.cli.complete import recorded
 from roar.cli.configured import settings
 from roar.cli.present import count
 from roar.cli.reproduce_data import outcome_data, plan_data
+from roar.cli.reproduce_from import prepared
 from roar.cli.reproduce_words import plan_lines, tell
 from roar.cli.say import Counter, Style, write_file
 from roar.cli.storing import Meter
-from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, NotFoundError, RoarError, UsageError
+from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
 from roar.export import sh, verdict_page
-from roar.git.repository import Repository, discover
-from roar.paths import from_fs
 from roar.records.summary import command_line, printable
 from roar.verbs import reproduce
 from roar.verbs.by_content import Folder
@@ -30,10 +29,9 @@ from roar.verbs.equivalence import rule
 from roar.verbs.inputs import Places
 from roar.verbs.plan import Plan, Step
 from roar.verbs.planning import Part
-from roar.verbs.prepare import Wish, prepare
+from roar.verbs.prepare import Wish
 from roar.verbs.rebuild_env import Mode
 from roar.verbs.reproduce import Outcome
-from roar.verbs.resolve import resolve_many
 from roar.verbs.runner import Audience, Manner
 from roar.verbs.vouched import unsigned
 
@@ -112,10 +110,10 @@ def command(  # noqa: PLR0913  one for each option
 
     X is a file's hash (four digits or more), a path, a job, a step @N, or a collection, of which one file after the
     other is made again. Steps that lead to it and whose outputs are here already, byte for byte, are not run without
-    --force. Exit status: 0 identical, or equivalent by a comparison
+    --force. Servers (roar lookup) are asked for a hash that is not recorded here; what their records name is fetched
+    after a yes. Exit status: 0 identical, or equivalent by a comparison
     that is named; 3 something differs or is missing; 1 it could not be run.
     """
-    repo = discover()
     style = Style.of(2, settings().output.color)
     part = Part(
         _number(first) if first else None,
@@ -130,7 +128,7 @@ def command(  # noqa: PLR0913  one for each option
 
     with Counter("files looked at") as counter:
         places = Places(_given(given), _folder(search, counter), fetch or _can_ask(yes=yes))
-        made = _prepared(repo, Wish(name, os.getcwd(), places, _mode(mode), part), say)
+        repo, made = prepared(Wish(name, os.getcwd(), places, _mode(mode), part), say, yes=yes)
     if isinstance(made, list):
         return _each(made)
     manner = Manner(tuple(map(rule, rules)), places, times, at_once, keep, sandboxed)
@@ -165,28 +163,6 @@ def command(  # noqa: PLR0913  one for each option
     if html:
         write_file(html, verdict_page.lines(made, outcome))
     return _end(name, outcome, times)
-
-
-def _prepared(repo: Repository, wish: Wish, say: Callable[[str], None]) -> Plan | list[str]:
-    """The plan, or the files of the collection that is meant."""
-    members = _members(repo, wish.text)
-    if members:
-        return members
-    try:
-        return prepare(repo, wish, say)
-    except NotFoundError:
-        members = _members(repo, wish.text)  # now that the records were fetched
-        if not members:
-            raise
-        return members
-
-
-def _members(repo: Repository, name: str) -> list[str]:
-    """The files of the collection that is called so; none when the name means something else."""
-    with present.opened_index(repo) as index:
-        if not index.collection(from_fs(name)):
-            return []
-        return [target.id for target in resolve_many(index, repo, name, os.getcwd())]
 
 
 def _each(members: list[str]) -> int:

@@ -47,9 +47,14 @@ def parse(url: str) -> Address:
         raise UsageError(f"{shown} is plain HTTP to another machine, where anybody on the way reads along", _HINT)
     origin = f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")
     project = parts.path.strip("/").removesuffix(".git")
-    if project and not _PROJECT.fullmatch(project):
-        raise UsageError(f"{shown} names no project", f"{origin}/team/project.git")
-    return Address(origin, project)
+    return Address(origin, check_project(project) if project else "")
+
+
+def check_project(name: str) -> str:
+    """The name of a project, when it is one. Raises ``UsageError``."""
+    if not _PROJECT.fullmatch(name) or ".." in name:
+        raise UsageError(f"{printable(name)} is no name of a project", "one or two parts, as in team/model")
+    return name
 
 
 _HINT = "https://HOST, or http://127.0.0.1:PORT for a server on this machine"
