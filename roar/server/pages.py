@@ -349,5 +349,5 @@ def error_page(request: Request, status: int, message: str) -> Response:
 def login(request: Request) -> Response:
     """Have the browser ask for a name and a token, which it sends from then on."""
     if not site(request).local and site(request).user(request) is None:
-        raise Denied(401, "a name, and as password a token", "roar auth login, then roar auth token")
+        raise Denied(401, "your name, and a token as password", "echo url=ADDRESS | git credential fill shows one")
     return RedirectResponse("/", 303, HEADERS)
