@@ -48,6 +48,8 @@ MOST_JOBS = 200
 """Jobs of a lineage on one page, in each direction."""
 MOST_DRAWN = 40
 """Nodes of the drawing, before any of them is opened."""
+MOST_BESIDE = 10
+"""Neighbours of one node that are drawn, before it is opened."""
 MOST_ROWS = 200
 """Rows of a table of files."""
 RECENT = 20
@@ -292,7 +294,8 @@ def _around(union: Union, target: Target, opened: set[str], page: str) -> Around
     both = ancestry(union, target, direction="both", most=MOST_JOBS)
     folded = graph(both, target)
     whole = graph(both, target, {node.key for node in folded.nodes if _short(node.key) in opened})
-    near = neighbourhood(whole, MOST_DRAWN, [node.key for node in whole.nodes if _short(node.key) in opened])
+    shown = [node.key for node in whole.nodes if _short(node.key) in opened]
+    near = neighbourhood(whole, MOST_DRAWN, shown, MOST_BESIDE)
     drawn = with_stubs(near, whole)
 
     def link(node: Node) -> str | None:

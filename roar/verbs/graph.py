@@ -77,9 +77,12 @@ def _file_nodes(
         yield Node(together, "files", tuple(folded))
 
 
-def neighbourhood(whole: Graph, most: int, opened: Collection[str] = ()) -> Graph:
-    """At most so many nodes, those nearest to what was asked about; and whatever is right beside those ``opened``."""
-    if len(whole.nodes) <= most:
+def neighbourhood(whole: Graph, most: int, opened: Collection[str] = (), beside_each: int | None = None) -> Graph:
+    """At most so many nodes, those nearest to what was asked about; and whatever is right beside those ``opened``.
+
+    With ``beside_each`` at most so many neighbours of each lead on: what half of all jobs read does not fill it.
+    """
+    if not whole.nodes or (len(whole.nodes) <= most and beside_each is None):
         return whole
     beside: dict[str, list[str]] = {}
     for start, end in whole.edges:
@@ -88,7 +91,7 @@ def neighbourhood(whole: Graph, most: int, opened: Collection[str] = ()) -> Grap
     waiting = deque(sorted(whole.focus) or [whole.nodes[-1].key])
     near: dict[str, None] = dict.fromkeys(waiting)
     while waiting and len(near) < most:
-        for other in beside.get(waiting.popleft(), ()):
+        for other in beside.get(waiting.popleft(), [])[:beside_each]:
             if other not in near and len(near) < most:
                 near[other] = None
                 waiting.append(other)
