@@ -175,6 +175,7 @@ def project_list(people: People, *, as_json: bool) -> None:
 @click.option("--visibility", type=_VISIBILITY, help="For anybody, every user, or by role.")
 @click.option("--signers", type=click.Choice(["required", "optional"]), help="Whether records must be signed.")
 @click.option("--secrets", type=click.Choice(["refused", "allowed"]), help="What to do about what looks like a secret.")
+@click.option("--rewrites", type=click.Choice(["refused", "allowed"]), help="Whether refs may go back, for a purge.")
 @click.option("--quota", "quota_bytes", metavar="BYTES", type=click.IntRange(0), help="Most bytes of its repository.")
 @_JSON
 @click.pass_obj

@@ -84,10 +84,11 @@ class Gate:
         self._thread.join()
         if not self._accepted:
             return False
-        here = refs.listing(self._storage.repo(self._project), receive.OURS)
-        lost = [ref for ref, oid in self._accepted.items() if here.get(ref) != oid]
+        repo = self._storage.repo(self._project)
+        here = {ref: refs.read(repo, ref) or "" for ref in self._accepted}
+        lost = {ref: oid for ref, oid in here.items() if oid != self._accepted[ref]}
         if lost:  # somebody else's push of the same ref was faster, or the pusher left at the last moment
-            self._note("not-done", {ref: here.get(ref, "") for ref in lost})
+            self._note("not-done", lost)
         return True
 
     def _serve(self) -> None:
@@ -141,6 +142,7 @@ class Gate:
         rules = Rules(
             latest_ms=time.time_ns() // 1_000_000 + AHEAD_MS,
             secrets=None if settings.secrets == "allowed" else BUILT_IN,
+            rewrites=settings.rewrites == "allowed",
             most_objects=self._limits.objects,
             deadline=time.monotonic() + self._limits.check_seconds,
         )
@@ -201,7 +203,8 @@ def finish(storage: Storage, project: str) -> None:
     repo = storage.repo(project)
     try:
         log.extend(repo, storage.root)
-        repo.ask("gc", "--auto", "--quiet")
+        if usage.wants_packing(repo):
+            repo.ask("gc", "--auto", "--quiet")
         storage.sweep(project)
     except (RoarError, OSError):
         logger.exception("after a push to %s", project)

@@ -106,6 +106,8 @@ class Project(_Plain):
     """``required``: every new record must be signed, or covered by a later one of its chain that is."""
     secrets: Literal["refused", "allowed"] = "refused"
     """What looks like a secret in a record or an overlay: refuse the push, or do not look."""
+    rewrites: Literal["refused", "allowed"] = "refused"
+    """Refs may be deleted and rewritten: for as long as a leaked secret is purged."""
 
 
 class Invitation(_Plain):

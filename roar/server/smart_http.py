@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import resource
@@ -19,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from roar.git import program
 from roar.server import access
 from roar.server.gate import Gate, Pusher
 from roar.server.limits import Limits
@@ -103,8 +105,7 @@ class _Git:
     async def start(self, variables: dict[str, str]) -> None:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
-            "git",
-            "http-backend",
+            _backend(),
             stdin=pipe,
             stdout=pipe,
             stderr=None if log.isEnabledFor(logging.DEBUG) else asyncio.subprocess.DEVNULL,
@@ -199,6 +200,12 @@ class _Git:
 
     def _left(self) -> float:
         return max(0.0, self._deadline - asyncio.get_running_loop().time())
+
+
+@functools.cache
+def _backend() -> str:
+    """The program itself: `git http-backend` is one process more for each request."""
+    return os.path.join(os.fsdecode(program.ask(["--exec-path"])).strip(), "git-http-backend")
 
 
 def _service(request: Request, rest: str) -> str | None:

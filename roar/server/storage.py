@@ -52,6 +52,7 @@ CONFIG = """\
 \tallowFilter = true
 [gc]
 \tauto = 6000
+\tautoPackLimit = 50
 \tautoDetach = false
 """
 """Of every project's repository. What comes in is checked, written to the disk before it is confirmed, and seen by

@@ -14,6 +14,8 @@ from roar.git.repository import Repository
 
 _SECONDS = 60.0
 """How long a measure is believed; other processes write, too."""
+LOOSE, PACKS = 6000, 50
+"""So many objects and packs of their own make a repository worth packing: gc.auto, gc.autoPackLimit (git-gc(1))."""
 _known: dict[str, tuple[int, float]] = {}
 
 
@@ -58,3 +60,12 @@ def packed(quarantine: str) -> int:
             file.seek(8 + 255 * 4)
             total += int.from_bytes(file.read(4), "big")
     return total
+
+
+def wants_packing(repo: Repository) -> bool:
+    """Whether `git gc --auto` would find that there are too many loose objects or packs: it looks no closer either."""
+    try:
+        loose = len(os.listdir(os.path.join(repo.objects_dir, "17")))
+    except FileNotFoundError:
+        loose = 0
+    return loose * 256 > LOOSE or len(glob.glob(os.path.join(glob.escape(repo.objects_dir), "pack", "*.idx"))) > PACKS

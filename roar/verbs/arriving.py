@@ -20,6 +20,8 @@ class Rules(NamedTuple):
     """No record's clock may be later than that."""
     secrets: Redact | None = None
     """Nothing may look like a secret by these rules; None: it is not looked at."""
+    rewrites: bool | None = None
+    """Refs may be deleted and rewritten; None: as the repository's configuration says (``roar.receive.rewrites``)."""
     most_objects: int = 1_000_000
     deadline: float | None = None
     """By ``time.monotonic``: when looking must be done."""

@@ -60,11 +60,12 @@ def problems(repo: Repository, lines: Iterable[str], rules: Rules | None = None,
     ours = [update for words in parsed if (update := Update(*words)).ref.startswith(OURS)]
     if not ours:
         return []
-    allow = load(repo).settings.receive.rewrites
+    rules = rules or Rules()
+    allow = load(repo).settings.receive.rewrites if rules.rewrites is None else rules.rewrites
     found: list[str] = []
     known = list(refs.listing(repo, OURS).values())
     tips = [update.new for update in ours if update.new != repo.zero]
-    with Arrived(repo, tips, known, rules or Rules()) as arrived:
+    with Arrived(repo, tips, known, rules) as arrived:
         for update in ours:
             found += (f"{update.ref}: {text}" for text in _judged(repo, arrived, update, rewrites=allow))
         found += (text for texts in arrived.problems.values() for text in texts)

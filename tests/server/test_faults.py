@@ -47,19 +47,20 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glaas]:
     server.stop()
 
 
-def children(pid: int) -> list[str]:
-    """The programs that run below a process."""
-    found = []
+def serves_git(pid: int) -> bool:
+    """True while a git runs below a process."""
     for place in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            found += [Path(f"/proc/{child}/comm").read_text().strip() for child in place.read_text().split()]
-    return found
+            for child in place.read_text().split():
+                if Path(f"/proc/{child}/comm").read_text().startswith("git"):
+                    return True
+    return False
 
 
 def is_clean(server: Glaas, project: str = PROJECT) -> bool:
     """No git runs, and no quarantine is left."""
     left = list(Path(server.storage.path(project), "objects").glob("tmp_objdir-*"))
-    return "git" not in children(server.pid) and not left
+    return not serves_git(server.pid) and not left
 
 
 def head(server: Glaas, project: str, length: int | None) -> bytes:
@@ -193,7 +194,7 @@ def test_a_push_that_is_killed_half_way(glaas: Glaas, project: str, repo: Reposi
         with connected(glaas) as wire:
             wire.sendall(head(glaas, project, len(body)) + body[:part])
             if part < len(body):
-                until(lambda: "git" in children(glaas.pid))
+                until(lambda: serves_git(glaas.pid))
         if part == len(body):  # all is there: it comes in, whether or not somebody hears of it
             until(lambda: refs.listing(glaas.storage.repo(project), "refs/roar/").get(REF) == oid)
         until(lambda: is_clean(glaas, project))
@@ -212,7 +213,7 @@ def test_a_server_that_is_killed(tmp_path: Path, repo: Repository, tree: Path, g
     body = pack_request(tree, repo, oid, REF[:-1] + "0")
     with connected(server) as wire:
         wire.sendall(head(server, PROJECT, len(body)) + body[: len(body) // 2])
-        until(lambda: "git" in children(server.pid))
+        until(lambda: serves_git(server.pid))
         server.stop(signal.SIGKILL)
     there = Path(server.storage.path(PROJECT))
     (there / "objects" / "tmp_objdir-incoming-left").mkdir()

@@ -271,6 +271,21 @@ def test_settings_of_a_project(
     push(tree, url, f"{oid}:{REF}", code=0)
 
 
+def test_a_purge_is_let_through_while_it_is_allowed(glaas: Glaas, project: str, repo: Repository, tree: Path) -> None:
+    for n in range(2):
+        make.job(repo, f"python {n}.py")
+    (ref,) = refs.listing(repo, "refs/roar/jobs/")
+    url = glaas.remote(project)
+    push(tree, url, ref, code=0)
+    glaas.people.set_project(project, by="tests", rewrites="allowed")
+    push(tree, url, f"+{ref}~1:{ref}", code=0)
+    push(tree, url, f":{ref}", code=0)
+    assert not refs.listing(glaas.storage.repo(project), "refs/roar/jobs/")
+    push(tree, url, ref, code=0)
+    glaas.people.set_project(project, by="tests", rewrites="refused")
+    assert "may not be deleted" in told(push(tree, url, f":{ref}"))[0]
+
+
 # ---- signatures
 
 
