@@ -116,14 +116,10 @@ def test_an_archive_that_is_still_there(say: Path, roar: Roar, git: Git, package
     assert verdicts(Roar(clone)("reproduce", "-y", "--json", "said")) == {"said": "identical"}
 
 
-@pytest.mark.parametrize("lock", ["uv.lock", "requirements.txt"])
-def test_hashes_of_the_lock_file_hold(say: Path, roar: Roar, git: Git, package: Path, lock: str) -> None:
+def test_hashes_of_the_lock_file_hold(say: Path, roar: Roar, git: Git, package: Path) -> None:
     digest = hashlib.sha256((package / WHEEL).read_bytes()).hexdigest()
-    texts = {
-        "uv.lock": f'[[package]]\nname = "shout-tiny"\nversion = "1.0"\nwheels = [{{ hash = "sha256:{digest}" }}]\n',
-        "requirements.txt": f"shout-tiny==1.0 --hash=sha256:{digest}\n",
-    }
-    (say / lock).write_text(texts[lock])
+    lock = f'[[package]]\nname = "shout-tiny"\nversion = "1.0"\nwheels = [{{ hash = "sha256:{digest}" }}]\n'
+    (say / "uv.lock").write_text(lock)
     commit(say, git)
     pip(say, "shout-tiny==1.0")
     roar("run", "-q", ".venv/bin/python", "say.py")

@@ -24,9 +24,9 @@ from roar.records.job import OverlayFile, Python, SystemPackage
 from roar.records.summary import printable
 from roar.verbs import translate
 from roar.verbs.interpreters import Interpreter
+from roar.verbs.lockfiles import Locks
 from roar.verbs.neighbours import Neighbour
 from roar.verbs.plan import Plan, Step
-from roar.verbs.prepare import hashes_at
 from roar.verbs.recipe import Recipe, recipe
 
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+)?")
@@ -117,14 +117,14 @@ def _python(made: Plan, repo: Repository) -> tuple[Python | None, Recipe | None]
     found: dict[tuple[str, str], Python] = {}
     versions: dict[str, str] = {}
     required, projects, hashes, conda = set[str](), set[str](), dict[str, tuple[str, ...]](), dict[str, None]()
-    for step in made.steps:
-        for python in step.job.environment.pythons:
+    with Locks(repo) as locks:
+        for step, python in ((each, python) for each in made.steps for python in each.job.environment.pythons):
             found[python.implementation.lower(), python.version] = python
             for package in python.read:
                 if versions.setdefault(package.name, package.version) != package.version:
                     both = printable(f"{package.name} {versions[package.name]} and {package.version}")
                     raise RoarError(f"the steps read {both}, which one image cannot hold", "roar export dockerfile @N")
-            known = hashes_at(repo, step) if python.read else {}
+            known = locks.at(step.job.code.commit, step.lay) if python.read else {}
             one = recipe(python, Interpreter("python", python.implementation, python.version), known)
             required, projects = required | {*one.required}, projects | {*one.projects}
             hashes |= dict(one.hashes)

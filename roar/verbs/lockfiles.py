@@ -10,6 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from roar.git.objects import Reader
+from roar.git.repository import Repository
+from roar.records.job import OverlayFile
+
 NAMES = ("uv.lock", "poetry.lock", "pylock.toml", "requirements.txt", "requirements.lock", "requirements-dev.txt")
 """At the top of the work tree."""
 _TABLE = re.compile(r"^\[\[packages?\]\]\s*$", re.MULTILINE)
@@ -19,6 +23,34 @@ _PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?\s*===?\s*([^\s;\\]+)
 
 Hashes = dict[tuple[str, str], tuple[str, ...]]
 """SHA-256 of the archives of each package that may be installed, by its name (PEP 503) and version."""
+
+
+class Locks:
+    """The lock files of a repository's commits, each read once."""
+
+    def __init__(self, repo: Repository) -> None:
+        self._reader = Reader(repo)
+        self._known: dict[object, Hashes] = {}
+
+    def __enter__(self) -> Locks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+    def at(self, commit: str | None, lay: Iterable[tuple[OverlayFile, str]]) -> Hashes:
+        """The hashes at a commit with an overlay over it. Raises ``GitError``."""
+        laid = {entry.path: blob for entry, blob in lay if entry.path in NAMES}
+        key = commit, *sorted(laid.items())
+        if key not in self._known:
+
+            def read(name: str) -> bytes | None:
+                place = laid.get(name, f"{commit}:{name}" if commit else "")
+                found = self._reader.get(place) if place else None
+                return found[2] if found and found[0] == "blob" else None
+
+            self._known[key] = locked(read)
+        return self._known[key]
 
 
 def locked(read: Callable[[str], bytes | None]) -> Hashes:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from roar.cache.index import Index, open_index
 from roar.errors import GitError, NotFoundError, RoarError, UsageError
 from roar.git import refs, transport
-from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import REMOTES
 from roar.lineage import upstream
@@ -24,7 +23,7 @@ from roar.stamps import Stamps
 from roar.verbs import rebuild_env, resume
 from roar.verbs.inputs import Known, Places, Sources
 from roar.verbs.installing import Progress
-from roar.verbs.lockfiles import Hashes, locked
+from roar.verbs.lockfiles import Locks
 from roar.verbs.plan import Asked, Chosen, Plan, Step, Stop
 from roar.verbs.planning import ALL, Part, plan
 from roar.verbs.rebuild_env import Mode
@@ -194,38 +193,25 @@ def _addresses(lineage: Iterable[Chosen]) -> Callable[[File], str | None]:
     return address
 
 
-def hashes_at(repo: Repository, step: Step) -> Hashes:
-    """The hashes in the lock files that a step's commit has, with those of its overlay over them."""
-    with Reader(repo) as reader:
-        laid = {entry.path: blob for entry, blob in step.lay}
-
-        def read(name: str) -> bytes | None:
-            commit = step.job.code.commit
-            place = laid.get(name, f"{commit}:{name}" if commit else "")
-            found = reader.get(place) if place else None
-            return found[2] if found and found[0] == "blob" else None
-
-        return locked(read)
-
-
 def _with_environments(made: Plan, mode: Mode, repo: Repository) -> Plan:
     """The plan with the environment that each step gets, and with a stop where one cannot be had."""
     steps, stops = [], list(made.stops)
-    known: dict[object, Hashes] = {}
-    for step in made.steps:
-        needs_hashes = mode == "rebuild" and any(python.read for python in step.job.environment.pythons)
-        key = (step.job.code.commit, tuple(blob for _, blob in step.lay))
-        if needs_hashes and key not in known:
-            known[key] = hashes_at(repo, step)
-        try:
-            found = rebuild_env.planned(step.job, mode, repo.work_tree, known.get(key, {}))
-            step = step._replace(environments=tuple(found))  # noqa: PLW2901
-        except RoarError as error:
-            stops.append(Stop(step.number, error.message, error.hint))
-        stops += [
-            Stop(step.number, f"it would write over {printable(file.path)}, outside of the repository", "move it away")
-            for file in step.outputs
-            if is_outside(file.path) and os.path.lexists(fs(file.path))
-        ]
-        steps.append(step)
+    with Locks(repo) as locks:
+        for step in made.steps:
+            needs_hashes = mode == "rebuild" and any(python.read for python in step.job.environment.pythons)
+            try:
+                hashes = locks.at(step.job.code.commit, step.lay) if needs_hashes else {}
+                found = rebuild_env.planned(step.job, mode, repo.work_tree, hashes)
+                step = step._replace(environments=tuple(found))  # noqa: PLW2901
+            except RoarError as error:
+                stops.append(Stop(step.number, error.message, error.hint))
+            stops += _in_the_way(step)
+            steps.append(step)
     return made._replace(steps=steps, stops=stops)
+
+
+def _in_the_way(step: Step) -> list[Stop]:
+    """A stop for each file outside of the repository that it would write over."""
+    there = [file for file in step.outputs if is_outside(file.path) and os.path.lexists(fs(file.path))]
+    said = "it would write over {}, outside of the repository"
+    return [Stop(step.number, said.format(printable(file.path)), "move it away") for file in there]

@@ -25,25 +25,20 @@ from roar.records.ids import clock_of
 from roar.records.job import (
     Code,
     Command,
-    Endpoint,
     Environment,
-    Exit,
     Hint,
     Incomplete,
     Job,
     LeftOut,
     Machine,
     Metrics,
-    Process,
-    Program,
     Redirect,
-    Tracer,
 )
 from roar.records.summary import UNLISTED_ADDRESSES, UNLISTED_CODE, UNLISTED_LOOKUPS, UNLISTED_PACKAGES
 from roar.stamps import Stamps
 from roar.trace.report import Report
 from roar.trace.scope import Scope
-from roar.verbs import metrics, overlay, pointers, sessions, tracked
+from roar.verbs import course, metrics, overlay, pointers, sessions, tracked
 from roar.verbs.kept import Overlay
 from roar.verbs.met import Met, as_file, with_digests
 from roar.verbs.observe import Observed, relative_to, vain_lookups
@@ -153,7 +148,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     try:
         read = (fs(f["path"]) for f in report.files if f.get("read"))
         devices = [f["path"] for f in report.files if f.get("type") == "device"]
-        blind = _gaps(report)
+        blind = course.gaps(report)
         programs = [(fs(a), fs(p)) for a, p in report.programs]
         pythons, package_folders = python.describe_pythons(programs, read, root, stamps)
         home = os.path.realpath(os.path.expanduser("~"))
@@ -192,7 +187,7 @@ def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, byte
     except Exception as error:  # noqa: BLE001  whatever a result file holds, it may not cost the record
         gaps.append(Incomplete(reason="metrics-unread", detail=f"numbers in result files: {type(error).__name__}"))
     fields, beside = _files(_as_recorded(inputs, run), _as_recorded(seen.outputs, run))
-    fields |= _history(report, run.began_ns, wanted.redact)
+    fields |= course.history(report, run.began_ns, wanted.redact)
     fields |= {
         "role": run.role,
         "command": command,
@@ -323,64 +318,3 @@ def _recorded_path(path: str, run: Run) -> str:
         if inside is not None:
             return from_fs(os.path.join(recorded, inside).rstrip("/"))
     return path
-
-
-def _history(report: Report, began_ns: int, rules: Redact) -> dict[str, Any]:
-    """What happened when: times, end, processes, network. ``began_ns`` is for a tracer that died too early to say."""
-    start, end = report.start, report.end
-    began = start.get("time_ns", began_ns)
-    return {
-        "started_ns": began,
-        "duration_ns": max(0, end.get("root_end_ns", end.get("time_ns", began)) - began),
-        "exit": Exit(code=end.get("exit_code"), signal=end.get("signal")),
-        "processes": [_process(line, rules) for line in report.processes],
-        "process_count": report.process_count,
-        "cpu_ns": end.get("user_ns", 0) + end.get("system_ns", 0),
-        "peak_bytes": end.get("peak_bytes", 0),
-        "temporaries": end.get("temporaries", 0),
-        "network": [
-            Endpoint(family=c["family"], address=c["address"], port=c.get("port") or 0)
-            for c in report.connects
-            if c["family"] != "unix"
-        ],
-        "tracer": Tracer(version=str(start.get("tracer", "unknown")), mechanism=str(start.get("mechanism", "unknown"))),
-    }
-
-
-def _process(line: dict[str, Any], rules: Redact) -> Process:
-    began = line.get("start_ns", 0)
-    return Process(
-        pid=line["pid"],
-        parent=line.get("parent", 0),
-        programs=[
-            Program(path=p["path"], argv=redact.redact_argv(p.get("argv", []), rules)[0])
-            for p in line.get("programs", [])
-        ],
-        exit=Exit(code=line.get("exit_code"), signal=line.get("signal")),
-        started_ns=began,
-        duration_ns=max(0, line.get("end_ns", began) - began),
-        cpu_ns=line.get("user_ns", 0) + line.get("system_ns", 0),
-        peak_bytes=line.get("peak_bytes", 0),
-    )
-
-
-def _gaps(report: Report) -> list[Incomplete]:
-    """What the tracer itself does not know."""
-    gaps = [
-        Incomplete(reason=str(b.get("reason")), detail=str(b.get("detail", "")), count=int(b.get("count", 1)))
-        for b in report.blind
-    ]
-    if not report.end:
-        gaps.append(
-            Incomplete(reason="tracer-died", detail="the tracer ended before the command; what came after is not known")
-        )
-    if report.unreadable:
-        gaps.append(
-            Incomplete(reason="lost-events", detail="lines of the report could not be read", count=report.unreadable)
-        )
-    if report.end and report.started and not report.files:
-        gaps.append(Incomplete(reason="nothing-seen", detail="the tracer saw no file at all"))
-    dropped = report.end.get("failed_dropped", 0)
-    if dropped:
-        gaps.append(Incomplete(reason="lookups-dropped", detail="failed look-ups beyond the limit", count=dropped))
-    return gaps
