@@ -34,8 +34,6 @@ class Case:
     """Internet addresses and ports."""
     status: int = 0
     root: bool = False
-    only: str = ""
-    """The one mechanism that can."""
     machine: str = ""
     """The one machine that has what the program calls."""
     shares_blocks: bool = False
@@ -222,7 +220,7 @@ EFFECTS = [
          given={"in": "1", "d@": "in"},
          failed=(("none", "ENOENT"), ("in/x", "ENOTDIR"), ("d", "ELOOP"), ("none/out", "ENOENT"))),
     Case("refused", c='int main(){ chmod("in",0); must(setuid(65534),"setuid"); if(open("in",O_RDONLY)>=0) return 1; }',
-         failed=(("in", "EACCES"),), root=True, only="ptrace"),
+         failed=(("in", "EACCES"),), root=True),
     Case("fifo", sh="mkfifo p; cat p > out & echo x > p; wait", writes=("p", "out")),
     Case("read_by_mapping", c='int main(){ int f=must(open("in",O_RDONLY),"in"); mmap(0,4,PROT_READ,MAP_PRIVATE,f,0); }', reads=("in",)),
     Case("written_then_read_back", sh="echo new > in; cat in", writes=("in",)),

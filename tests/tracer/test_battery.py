@@ -53,8 +53,6 @@ def test_battery(
 ) -> None:
     if case.root and os.geteuid() != 0:
         pytest.skip("needs root")
-    if case.only and case.only != mechanism:
-        pytest.skip(f"a limit of {mechanism}, see docs/tracer.md")
     command = command_of(case, compiled)
     if case.shares_blocks:
         sharing_blocks(tmp_path)

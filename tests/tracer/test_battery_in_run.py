@@ -59,8 +59,6 @@ def test_battery_in_run(
 ) -> None:
     if case.root and os.geteuid() != 0:
         pytest.skip("needs root")
-    if case.only and case.only != mechanism:
-        pytest.skip(f"a limit of {mechanism}, see docs/tracer.md")
     command = command_of(case, compiled)
     work = tree / "work"
     if case.shares_blocks:

@@ -35,6 +35,7 @@ mod registers;
 mod report;
 mod restart;
 mod results;
+mod rights;
 mod run;
 mod seccomp;
 mod selftest;

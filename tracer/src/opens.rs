@@ -7,12 +7,19 @@ use crate::lookup::may_read;
 use crate::memory;
 use crate::names::{Found, Known};
 use crate::observer::{Observer, Who};
+use crate::rights::may_read_as;
 use crate::stat::Kind;
 use crate::tree::View;
 
 /// The flags of an i386 or x86_64 open are the same; aarch64 has others but only one table.
 fn has(flags: u32, bit: i32) -> bool {
     flags & bit as u32 != 0
+}
+
+/// In doubt it is.
+fn is_readable(who: Who, path: &[u8]) -> bool {
+    let by_them = if who.other_rights { may_read_as(who.tid, path) } else { None };
+    by_them.unwrap_or_else(|| who.other_rights || may_read(path))
 }
 
 impl Observer {
@@ -147,7 +154,7 @@ impl Observer {
         match found {
             None => self.blinds.add("path_unreadable", &name),
             Some(found) if found.stat.kind() == Kind::Socket => self.look_failed(&name, libc::ENXIO),
-            Some(found) if !who.other_rights && who.view == View::Same && !may_read(&found.path) => {
+            Some(found) if who.view == View::Same && !is_readable(who, &found.path) => {
                 self.look_failed(&name, libc::EACCES)
             }
             Some(found) => self.opened_to_read(&name, &found, false),
