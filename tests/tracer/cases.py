@@ -158,7 +158,7 @@ OPENS = [
     Case(
         "pivoted_root",
         c="""int main(){ must(unshare(CLONE_NEWNS),"unshare"); must(mount("none","/",0,MS_REC|MS_PRIVATE,0),"private"); must(mount("jail","jail",0,MS_BIND,0),"bind");
-             must(syscall(SYS_pivot_root,"jail","jail/old"),"pivot"); must(chdir("/"),"/"); take("/in"); put("/out","x"); }""",
+             if(syscall(SYS_pivot_root,"jail","jail/old")) return 98; must(chdir("/"),"/"); take("/in"); put("/out","x"); }""",
         given={"jail/in": "r", "jail/old/": ""}, reads=("jail/in",), writes=("jail/out",), root=True,
     ),
     Case("user_namespace", c="""int main(){ if(unshare(CLONE_NEWUSER|CLONE_NEWNS)) return 98; take("in"); put("out","x"); }""", reads=("in",), writes=("out",)),
@@ -368,7 +368,7 @@ PROGRAMS = [
              if(!WIFSTOPPED(s)||WSTOPSIG(s)!=SIGSTOP) return 1; kill(c,SIGCONT); must(waitpid(c,&s,WCONTINUED),"w"); if(!WIFCONTINUED(s)) return 2; return finish(c); }""",
          reads=("in",), status=8),
     Case("threads_stopped_and_continued", c="""static void*t(void*x){ for(int i=0;i<200;i++){ take("in"); usleep(1000); } return 0; }
-             int main(){ pid_t c=fork(); if(!c){ pthread_t p[3]; for(int i=0;i<3;i++) pthread_create(p+i,0,t,0); for(int i=0;i<3;i++) pthread_join(p[i],0); return 8; }
+             int main(){ pid_t c=fork(); setpgid(c,c); if(!c){ pthread_t p[3]; for(int i=0;i<3;i++) pthread_create(p+i,0,t,0); for(int i=0;i<3;i++) pthread_join(p[i],0); return 8; }
              for(int i=0;i<5;i++){ int s; usleep(20000); kill(c,i&1?SIGTSTP:SIGSTOP); must(waitpid(c,&s,WUNTRACED),"w"); if(!WIFSTOPPED(s)) return 1;
              kill(c,SIGCONT); must(waitpid(c,&s,WCONTINUED),"w"); if(!WIFCONTINUED(s)) return 2; } return finish(c); }""", reads=("in",), status=8, processes=2),
     Case("child_signals", c="""static volatile int n; static void h(int s,siginfo_t*i,void*u){ if(i->si_code==CLD_EXITED&&i->si_status==5) n++; }
@@ -396,3 +396,18 @@ SENDER = """static void h(int s, siginfo_t *i, void *c) { printf("%d\\n", i->si_
 int main() { struct sigaction a = {.sa_sigaction = h, .sa_flags = SA_SIGINFO}; sigaction(SIGTERM, &a, 0);
 puts("ready"); fflush(stdout); for (;;) pause(); }"""
 """Says who sent it SIGTERM."""
+
+CONTAINER = """int main(int n,char**a){ int refused[]={SYS_pidfd_getfd,SYS_process_madvise,SYS_kcmp,SYS_mount,SYS_umount2,SYS_unshare,
+    SYS_setns,SYS_bpf,SYS_perf_event_open,SYS_open_by_handle_at,SYS_keyctl,SYS_userfaultfd,425,SYS_clone3};
+    struct sock_filter f[64]={BPF_STMT(BPF_LD|BPF_W|BPF_ABS,0)}; int c=1; for(int i=0;i<14;i++){
+    f[c++]=(struct sock_filter)BPF_JUMP(BPF_JMP|BPF_JEQ|BPF_K,refused[i],0,1);
+    f[c++]=(struct sock_filter)BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ERRNO|(refused[i]==SYS_clone3?ENOSYS:EPERM)); }
+    f[c++]=(struct sock_filter)BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ALLOW); struct sock_fprog p={c,f};
+    must(prctl(PR_SET_SECCOMP,2,&p),"filter"); must(setgid(65534),"gid"); must(setuid(65534),"uid"); execv(a[1],a+1); return 99; }"""
+"""Becomes a program without rights, under what Docker's default profile refuses those who lack them."""
+
+CLOSED = 'int main(){ prctl(PR_SET_DUMPABLE,0,0,0,0); open("x",0); }'
+"""Nobody may look into it."""
+
+OTHERS = [SENDER, CONTAINER, CLOSED]
+"""Programs of other tests."""

@@ -11,7 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cases import ALL, SENDER
+from cases import ALL, OTHERS
 
 HERE = Path(__file__).resolve().parent
 
@@ -34,8 +34,9 @@ def main() -> None:
     folder, compiler = Path(sys.argv[1]), sys.argv[2]
     machine = subprocess.check_output([compiler, "-dumpmachine"], text=True).partition("-")[0]
     wanted = [(case.c, case.flags) for case in ALL if case.c and case.machine in ("", machine)]
+    wanted += [(text, ()) for text in OTHERS]
     with ThreadPoolExecutor() as pool:
-        said = list(pool.map(lambda given: compile_program(compiler, folder, *given), [*wanted, (SENDER, ())]))
+        said = list(pool.map(lambda given: compile_program(compiler, folder, *given), wanted))
     if any(said):
         sys.exit("".join(said))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cases import CLOSED, CONTAINER
 from conftest import Traced
 from tracing import trace
 
@@ -186,7 +187,7 @@ def test_an_ordinary_user(tracer: Path, mechanism: str, compiled: Callable[..., 
         work = top / "work"
         work.mkdir()
         shutil.copy(tracer, top / "tracer")
-        shutil.copy(compiled('int main(){ prctl(PR_SET_DUMPABLE,0,0,0,0); open("x",0); }'), top / "closed")
+        shutil.copy(compiled(CLOSED), top / "closed")
         (work / "in").write_text("content")
         (work / "in").chmod(0)
         shutil.copy("/bin/true", work / "set")
@@ -204,16 +205,6 @@ def test_an_ordinary_user(tracer: Path, mechanism: str, compiled: Callable[..., 
     blind = {line["reason"]: line["detail"] for line in report.of_kind("blind")}
     assert set(blind) == {"no_new_privs", "path_unreadable"}
     assert blind["no_new_privs"] == str(work / "set")
-
-
-CONTAINER = """int main(int n,char**a){ int refused[]={SYS_pidfd_getfd,SYS_process_madvise,SYS_kcmp,SYS_mount,SYS_umount2,SYS_unshare,
-    SYS_setns,SYS_bpf,SYS_perf_event_open,SYS_open_by_handle_at,SYS_keyctl,SYS_userfaultfd,425,SYS_clone3};
-    struct sock_filter f[64]={BPF_STMT(BPF_LD|BPF_W|BPF_ABS,0)}; int c=1; for(int i=0;i<14;i++){
-    f[c++]=(struct sock_filter)BPF_JUMP(BPF_JMP|BPF_JEQ|BPF_K,refused[i],0,1);
-    f[c++]=(struct sock_filter)BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ERRNO|(refused[i]==SYS_clone3?ENOSYS:EPERM)); }
-    f[c++]=(struct sock_filter)BPF_STMT(BPF_RET|BPF_K,SECCOMP_RET_ALLOW); struct sock_fprog p={c,f};
-    must(prctl(PR_SET_SECCOMP,2,&p),"filter"); must(setgid(65534),"gid"); must(setuid(65534),"uid"); execv(a[1],a+1); return 99; }"""
-"""Becomes a program without rights, under what Docker's default profile refuses those who lack them."""
 
 
 def test_a_default_container(tracer: Path, mechanism: str, compiled: Callable[..., Path]) -> None:

@@ -67,8 +67,11 @@ def test_death_by_a_forwarded_signal(words: Words) -> None:
 
 
 def test_who_is_left_behind_can_be_ended(words: Words, tmp_path: Path) -> None:
-    command = subprocess.Popen(words("sh", "-c", "setsid sleep 30 & sleep 0.1; exit 3"))
-    time.sleep(0.6)
+    command = subprocess.Popen(words("sh", "-c", "setsid sleep 30 & echo; exit 3"), stdout=subprocess.PIPE)
+    assert command.stdout is not None
+    command.stdout.readline()
+    while Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text():
+        time.sleep(0.02)
     command.send_signal(signal.SIGINT)
     assert command.wait(timeout=10) == 3
     assert b'"outlived_ns"' in (tmp_path / "r").read_bytes().splitlines()[-2]
