@@ -127,9 +127,11 @@ class State(NamedTuple):
     users: dict[str, User]
     projects: dict[str, Project]
     invitations: dict[str, Invitation]
+    holders: dict[str, tuple[User, Key]]
+    """Whose key has a fingerprint."""
 
 
-_EMPTY = State("", {}, {}, {}, {})
+_EMPTY = State("", {}, {}, {}, {}, {})
 M = TypeVar("M", bound=_Plain)
 
 
@@ -176,11 +178,9 @@ class People:
 
     def user_of_key(self, fingerprint: str) -> User | None:
         """Who may log in with the key of this fingerprint."""
-        now = time.time_ns()
-        for user in self.users().values():
-            if not user.disabled and any(k.fingerprint == fingerprint and k.is_alive(now) for k in user.keys):
-                return user
-        return None
+        user, key = self.state().holders.get(fingerprint, (None, None))
+        alive = user and key and not user.disabled and key.is_alive(time.time_ns())
+        return user if alive else None
 
     def keys_of(self, user: str) -> tuple[Key, ...]:
         """The keys by which a user may log in now."""
@@ -394,13 +394,10 @@ def _load(repo: Repository, tip: str) -> State:
     with objects.Reader(repo) as reader:
         blobs = {path: oid for path, (_, oid) in reader.files(reader.commit(tip).tree).items()}
         bodies = {path.decode(): reader.body(oid, "blob") for path, oid in blobs.items()}
-    return State(
-        tip,
-        blobs,
-        _all(bodies, "users", User),
-        _all(bodies, "projects", Project),
-        _all(bodies, "invitations", Invitation),
-    )
+    users = _all(bodies, "users", User)
+    holders = {key.fingerprint: (user, key) for user in users.values() for key in user.keys}
+    projects, invitations = _all(bodies, "projects", Project), _all(bodies, "invitations", Invitation)
+    return State(tip, blobs, users, projects, invitations, holders)
 
 
 def _all(bodies: Mapping[str, bytes], folder: str, kind: type[M]) -> dict[str, M]:
@@ -426,9 +423,9 @@ def _check_user(name: str) -> str:
 
 
 def _check_new(state: State, key: Key) -> None:
-    for user in state.users.values():
-        if any(key.fingerprint == other.fingerprint for other in user.keys):
-            raise RoarError(f"the key {key.fingerprint} is known already: it is {user.name}'s", "make one of its own")
+    if key.fingerprint in state.holders:
+        user, _ = state.holders[key.fingerprint]
+        raise RoarError(f"the key {key.fingerprint} is known already: it is {user.name}'s", "make one of its own")
 
 
 def _user(state: State, name: str) -> User:

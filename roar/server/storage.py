@@ -50,6 +50,10 @@ CONFIG = """\
 \tgetanyfile = false
 [uploadpack]
 \tallowFilter = true
+[uploadpackfilter]
+\tallow = false
+[uploadpackfilter "blob:none"]
+\tallow = true
 [gc]
 \tauto = 6000
 \tautoPackLimit = 50

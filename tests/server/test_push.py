@@ -8,6 +8,7 @@ from pathlib import Path
 
 import make
 import pytest
+from conftest import Roar
 
 from roar.git.repository import Repository
 from server.serving import Glaas
@@ -58,3 +59,20 @@ def test_who_may_not_may_not(
         glaas.people.grant(project, user, "read", by="tests")
     assert words in push(tree, glaas.remote(project, glaas.token(user, scope) if user else ""), code=128)
     assert not list(Path(glaas.storage.path(project), "refs").rglob("*/*/*"))
+
+
+def test_a_remote_like_any_other(glaas: Glaas, project: str, roar: Roar, repo: Repository, git: Git) -> None:
+    """`roar remote check`, `roar sync`, a partial clone: nothing of them knows that it talks to a server of lineage."""
+    git(roar.folder, "remote", "add", "glaas", glaas.remote(project))
+    roar("init")
+    make.job(repo, "python a.py", code={"commit": git(roar.folder, "rev-parse", "HEAD")})
+    assert b"refs/roar" in roar("remote", "check", "glaas").stdout
+    assert b"pushed 2 refs" in roar("sync", "glaas").stdout
+    assert "refs/roar/check/" not in git(roar.folder, "ls-remote", "glaas")
+    git(roar.folder, "init", "-q", "partial")
+    partial = roar.folder / "partial"
+    git(partial, "remote", "add", "origin", glaas.remote(project))
+    for what, taken in (("tree:0", False), ("sparse:oid=main", False), ("blob:none", True)):
+        words = ["fetch", "-q", f"--filter={what}", "origin", "refs/roar/*:refs/roar-remote/origin/*"]
+        done = subprocess.run(["git", *words], cwd=partial, capture_output=True, check=False)
+        assert (done.returncode == 0) == taken, done.stderr
