@@ -142,6 +142,38 @@ def test_arrays(tmp_path: Path) -> None:
         compared(tmp_path, "a.npy", pickled, pickled + b" ")
 
 
+def test_tensors(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+
+    def saved(*, metadata: Any = None, bf16: bool = False, **tensors: Any) -> bytes:
+        header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+        data = b""
+        for name, values in tensors.items():
+            array = numpy.array(values, dtype="<f4")
+            raw = (array.view("<u4") >> 16).astype("<u2").tobytes() if bf16 else array.tobytes()
+            at = [len(data), len(data) + len(raw)]
+            header[name] = {"dtype": "BF16" if bf16 else "F32", "shape": list(array.shape), "data_offsets": at}
+            data += raw
+        text = json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + data
+
+    name = "model.safetensors"
+    one = saved(w=[[1, 2], [3, 4]], b=[0.5])
+    assert compared(tmp_path, name, one, saved(b=[0.5], w=[[1, 2], [3, 4]])) is None, "in another order"
+    assert compared(tmp_path, name, one, saved(w=[[1, 2], [3, 4.5]], b=[0.5])) == "w: [1, 1] is 4.5, recorded 4.0"
+    assert compared(tmp_path, name, one, saved(w=[[1, 2], [3, 4.5]], b=[0.5]), 0.2) is None
+    assert compared(tmp_path, name, one, saved(w=[[1, 2], [3, 4]])) == "b is gone"
+    assert compared(tmp_path, name, one, saved(w=[1, 2, 3, 4], b=[0.5])) == "w is F32[4], recorded F32[2, 2]"
+    assert compared(tmp_path, name, saved(metadata={"a": "1"}, b=[1]), saved(metadata={"a": "2"}, b=[1])) == (
+        '__metadata__.a is "2", recorded "1"'
+    )
+    half = saved(b=[1.5], bf16=True), saved(b=[2.5], bf16=True)
+    assert compared(tmp_path, name, *half) == "b: [0] is 2.5, recorded 1.5"
+    for wrong in (b"", b"x" * 9, (1 << 60).to_bytes(8, "little") + b"{}", one[:-1]):
+        with pytest.raises(IncomparableError, match="not compared as safetensors: "):
+            compared(tmp_path, name, wrong, one)
+
+
 def test_pictures(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
 

@@ -14,6 +14,7 @@ from typing import Any
 from roar.records.summary import printable
 from roar.verbs.images import differing_pixels
 from roar.verbs.likeness import MOST_PARSED, MOST_UNPACKED, IncomparableError, differing
+from roar.verbs.safetensors import Tensors
 
 
 def _package(name: str, path: str) -> Any:
@@ -47,6 +48,23 @@ def npz(recorded: str, found: str, tolerance: float) -> str | None:
             if where:
                 return f"{printable(name)}: {where}"
     return None
+
+
+def safetensors(recorded: str, found: str, tolerance: float) -> str | None:
+    """Two files of named tensors: names, types, shapes, values, and what is said of them."""
+    numpy = _package("numpy", "the tensors")
+    one, other = Tensors(recorded, numpy), Tensors(found, numpy)
+    if one.names() != other.names():
+        name = min({*one.names()} ^ {*other.names()})
+        return f"{printable(name)} is {'gone' if name in one.names() else 'new'}"
+    for name in one.names():
+        if one.kind(name) != other.kind(name):
+            a, b = ("{}{}".format(*side.kind(name)) for side in (one, other))
+            return printable(f"{name} is {b}, recorded {a}")
+        where = _arrays(one.array(name), other.array(name), tolerance)
+        if where:
+            return f"{printable(name)}: {where}"
+    return differing(one.metadata, other.metadata, 0, "__metadata__")
 
 
 def _arrays(one: Any, other: Any, tolerance: float) -> str | None:

@@ -101,6 +101,7 @@ _COMPARISONS: dict[str, Callable[[str, str, float], str | None]] = {
     "gzip": likeness.gzips,
     "npy": arrays.npy,
     "npz": arrays.npz,
+    "safetensors": arrays.safetensors,
     "image": arrays.pictures,
     "parquet": arrays.parquet_tables,
 }
@@ -118,10 +119,11 @@ _WORDS = {
     "gzip": "gzip, without its header",
     "npy": "npy, numbers within {}",
     "npz": "npz, numbers within {}",
+    "safetensors": "safetensors, numbers within {}",
     "image": "image by pixels, numbers within {}",
     "parquet": "parquet, numbers within {}",
 }
-_WITH_NUMBERS = ("json", "jsonl", "csv", "npy", "npz", "image", "parquet")
+_WITH_NUMBERS = ("json", "jsonl", "csv", "npy", "npz", "safetensors", "image", "parquet")
 _ENDINGS = {
     **dict.fromkeys((".json", ".geojson", ".ipynb"), "json"),
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
@@ -131,6 +133,7 @@ _ENDINGS = {
     ".gz": "gzip",
     ".npy": "npy",
     ".npz": "npz",
+    ".safetensors": "safetensors",
     ".parquet": "parquet",
     **dict.fromkeys(IMAGES, "image"),
 }
