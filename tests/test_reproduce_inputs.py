@@ -201,6 +201,39 @@ def test_what_is_missing_is_listed_with_whether_it_can_be_made(tree: Path, roar:
     assert "         no recorded job made it" in said
 
 
+def test_files_outside_of_the_repository_get_a_private_place(tree: Path, roar: Roar, git: Git) -> None:
+    far = tree.parent / "far"
+    far.mkdir()
+    (far / "data.csv").write_text(DATA)
+    (tree / "hidden.sh").write_text(f"cat {far}/data.csv > by-itself\n")
+    commit(tree, git)
+    roar("run", "-q", "sort", f"{far}/data.csv", f"--output={far}/sorted.csv")
+    roar("run", "-q", "sh", "-c", f"head -n 1 {far}/sorted.csv > first; cat {far}/data.csv >> first")
+    roar("run", "-q", "sh", "hidden.sh")
+    first = (tree / "first").read_text()
+    clone = shared(tree, git)
+    far.rename(tree.parent / "kept")
+    content = make.digest(DATA)
+    assert f"missing  {far}/data.csv" in Roar(clone)("reproduce", "-y", "first", code=1).stderr.decode()
+    given = f"{content}={tree.parent}/kept/data.csv"
+    for words in ([], ["-j", "2"], ["--sandbox"] if shutil.which("bwrap") else []):
+        done = Roar(clone)("reproduce", "-y", "--force", "first", "--input", given, *words)
+        assert (
+            f"    moved   2 outside of the repository, into a private place:\n            {far}/"
+            in done.stderr.decode()
+        )
+        assert done.stdout.decode().splitlines() == [
+            f"identical  {far}/sorted.csv  {make.digest('a,1' + chr(10) + 'b,2' + chr(10))[:12]}",
+            f"identical  first  {make.digest(first)[:12]}",
+        ]
+        assert not far.exists()
+    (again, *_) = reproductions(clone)
+    assert [file.path for file in again.outputs] == [f"{far}/sorted.csv"], "the record names what stands for it"
+    # a program that finds it by itself cannot be told
+    said = Roar(clone)("reproduce", "-y", "by-itself", "--input", given, code=1).stderr.decode()
+    assert f"missing  {far}/data.csv  {content}" in said
+
+
 def test_two_at_once_of_the_same(sorted_data: Path, git: Git) -> None:
     roar = Roar(sorted_data)
     roar("run", "-q", "sh", "-c", f"if [ -e {sorted_data.parent}/wait ]; then sleep 60; fi; cp sorted.csv last.csv")

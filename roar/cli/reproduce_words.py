@@ -74,6 +74,9 @@ def _step_lines(made: Plan, step: Step, style: Style) -> list[str]:
     text += [f"    {style.dim('python')}  {_python(env)}" for env in step.environments]
     text += _some(step.needs, "in", lambda need: _need(need, style), style)
     text += _some(step.outputs, "out", lambda file: _output(made, step, file, style), style)
+    if step.moved:
+        text.append(f"    {style.dim('moved')}   {len(step.moved)} outside of the repository, into a private place:")
+        text += [f"            {printable(path)}" for path in step.moved[:_MOST]]
     if step.elsewhere:
         text.append(f"    {style.dim('also')}    {len(step.elsewhere)} outside of the repository, not compared:")
         text += [f"            {printable(file.path)}" for file in step.elsewhere[:_MOST]]

@@ -100,6 +100,9 @@ def _files(step: Step, reader: Reader) -> Iterator[str]:
 
 def _input(need: Need) -> Iterator[str]:
     file, source = need
+    if is_outside(file.path) and source.kind in ("git", "given") and not file.asked:
+        said = f"{printable(file.path)} lies outside of the repository, and is not there"
+        raise RoarError(said, "put it there, or reproduce it without a script")
     path = quoted(fs(file.path))
     if source.kind == "step" and not is_outside(file.path):
         yield f'put "$made/{source.step}/"{quoted(fs(source.place))} {path}'

@@ -44,10 +44,12 @@ FETCHED = ("store", "pointer", "address")
 
 
 class Known(NamedTuple):
-    """What records know of contents: the paths at which a hash was seen, and an address that may have a file."""
+    """What records know: of contents the paths at which a hash was seen, and an address that may have a file."""
 
     paths: Callable[[str], list[str]] = lambda _: []
     address: Callable[[File], str | None] = lambda _: None
+    movable: frozenset[str] = frozenset()
+    """Files outside of the repository that may as well lie elsewhere."""
 
 
 class Source(NamedTuple):
@@ -88,6 +90,7 @@ class Sources:
         self._repo = repo
         self._places = places
         self._known = known
+        self.movable = known.movable
         self._stamps = stamps
         self._made = made
         self._settings = load(repo).settings
@@ -224,7 +227,8 @@ class Sources:
         if found == content:
             return Source("in place", fs(file.path))
         note = "it has other content here" if found else ""
-        if file.asked and is_safe_relative(file.asked):  # a link led to it: a copy in the link's place does as well
+        linked = file.asked and is_safe_relative(file.asked)  # a copy in the place of the link does as well
+        if linked or file.path in self.movable:
             return self._given_file(content) or self._elsewhere(file, content, note)
         return Source("missing", note=note)
 

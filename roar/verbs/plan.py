@@ -75,6 +75,8 @@ class Step(NamedTuple):
     neighbours: tuple[Neighbour, ...] = ()
     """Submodules and other repositories."""
     environments: tuple[Planned, ...] = ()
+    moved: tuple[str, ...] = ()
+    """Files outside of the repository that get a private place (``verbs.outside``)."""
     without_commit: bool = False
     """True when its commit is not here, and nothing that it read has to come from there."""
 

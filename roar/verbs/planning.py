@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from roar.errors import UsageError
 from roar.paths import is_outside
 from roar.records.job import File
+from roar.verbs import outside
 from roar.verbs.inputs import FETCHED, Source, Sources
 from roar.verbs.lacks import damaged, missing, no_commit
 from roar.verbs.neighbours import Neighbour, joined_below, neighbours
@@ -69,6 +70,7 @@ def plan(
         lay = step.lay + [item for neighbour in step.neighbours for item in neighbour.lay]
         stops += found + missing(n, step.needs, last_seen) + damaged(n, lay, sources)
         steps.append(step)
+    steps = outside.arranged(steps, sources.movable)
     return Plan(asked, _arranged(asked, steps, apart=part.apart), stops, selected.left_out(), part.apart)
 
 

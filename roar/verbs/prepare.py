@@ -20,7 +20,7 @@ from roar.paths import fs, is_outside
 from roar.records.job import File, Job
 from roar.records.summary import command_line, printable
 from roar.stamps import Stamps
-from roar.verbs import rebuild_env, resume
+from roar.verbs import outside, rebuild_env, resume
 from roar.verbs.inputs import Known, Places, Sources
 from roar.verbs.installing import Progress
 from roar.verbs.lockfiles import Locks
@@ -90,7 +90,7 @@ def _prepare(repo: Repository, wish: Wish) -> Plan:
         seen = functools.cache(lambda content: last_seen(index, content))
         kept = resume.folder(repo, asked, wish.mode)
         made_in = None if wish.part.force else kept
-        known = Known(paths, _addresses(chosen))
+        known = Known(paths, _addresses(chosen), outside.movable(chosen))
         sources = Sources(repo, wish.places, known, stamps, made_in)
         try:
             made = plan(asked, chosen, sources, seen, wish.part)
@@ -212,6 +212,7 @@ def _with_environments(made: Plan, mode: Mode, repo: Repository) -> Plan:
 
 def _in_the_way(step: Step) -> list[Stop]:
     """A stop for each file outside of the repository that it would write over."""
-    there = [file for file in step.outputs if is_outside(file.path) and os.path.lexists(fs(file.path))]
+    written = [file for file in step.outputs if is_outside(file.path) and file.path not in step.moved]
+    there = [file for file in written if os.path.lexists(fs(file.path))]
     said = "it would write over {}, outside of the repository"
     return [Stop(step.number, said.format(printable(file.path)), "move it away") for file in there]

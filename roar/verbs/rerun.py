@@ -23,6 +23,7 @@ from roar.trace import report as reports
 from roar.trace.start import open_report, tracer_path, tracer_words
 from roar.verbs import sandbox, translate
 from roar.verbs.confined import Confined
+from roar.verbs.outside import below_root
 from roar.verbs.plan import Need, Step
 from roar.verbs.record import Run, record
 from roar.verbs.surroundings import Surroundings, lay_over
@@ -73,10 +74,15 @@ class Stage:
         outputs = {file.path for file in step.outputs if not is_outside(file.path)}
         for path in outputs - read:  # what lies there already must not pass for what the step is going to write
             area.files.remove(path)
+        for path in step.moved:
+            if path not in read:
+                area.outside.remove(below_root(path))
         with Reader(self._repo) as reader:
             for need in step.needs:
                 if need.source.kind == "repository":
                     self.around.check(need.file, need.source.place)
+                elif need.file.path in step.moved:
+                    _put_outside(need, area, reader)
                 else:
                     _put(need, area, reader)
         _make_folders(step, area)
@@ -113,6 +119,22 @@ def _put(need: Need, area: Workspace, reader: Reader) -> None:
         area.files.link(asked, os.fsencode(target))
 
 
+def _put_outside(need: Need, area: Workspace, reader: Reader) -> None:
+    """Make sure that an input from outside of the repository is in its private place."""
+    (file, source), path = need, below_root(need.file.path)
+    if source.kind == "git":
+        area.outside.write(path, reader.body(source.place, "blob"), file.mode)
+    elif source.kind in ("given", "in place"):
+        area.outside.copy(path, source.place, file.mode, file.hash)
+
+
+def place_of(path: str, step: Step, area: Workspace) -> str:
+    """Where a file of a step lies now: an absolute name. Raises ``RoarError`` when it would lead out."""
+    if not is_outside(path):
+        return area.files.name(path)
+    return area.outside.name(below_root(path)) if path in step.moved else fs(path)
+
+
 def _make_folders(step: Step, area: Workspace) -> None:
     """The folders that git does not keep: where the step runs, and where it writes unless it looked for them first."""
     area.files.folder(step.job.command.cwd)
@@ -120,12 +142,14 @@ def _make_folders(step: Step, area: Workspace) -> None:
         folder = file.path.rpartition("/")[0] if not file.path.startswith("//") else ""
         if folder and not is_outside(file.path) and folder not in step.job.not_found:
             area.files.folder(folder)
+    for path in step.moved:
+        area.outside.folder(below_root(path).rpartition("/")[0])
 
 
 def set_aside(step: Step, area: Workspace) -> None:
     """Keep what a later step needs and something else will lie on by then."""
     for place in step.set_aside:
-        path = fs(place) if is_outside(place) else area.files.name(place)
+        path = place_of(place, step, area)
         with contextlib.suppress(FileNotFoundError):  # not made: that is the verdict's matter
             _again(area.spare, _spare(step.number, place), path)
 
@@ -160,7 +184,8 @@ class Running:
         *,
         sandboxed: bool,
     ) -> None:
-        """``places`` has the folders that stand for recorded ones outside of the work tree."""
+        """``places`` has the folders that stand for recorded ones outside of the work tree; files are added to them."""
+        places = {**places, **{fs(path): place_of(path, step, area) for path in step.moved}}
         command = step.job.command
         self.step = step
         self.area = area
@@ -174,7 +199,7 @@ class Running:
         umask = step.job.environment.umask
         tracer, self._report = tracer_path(), open_report()
         words = [tracer, "--report-fd", str(self._report), *tracer_words(self._configuration.settings.tracer), "--"]
-        around = sandbox.words(area.folder, self._cwd) if sandboxed else []
+        around = sandbox.words(area.folder, self._cwd, area.outside.top) if sandboxed else []
         if sandboxed:
             self._environ["TMPDIR"] = sandbox.temporary(area.folder)
         try:

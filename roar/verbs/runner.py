@@ -10,7 +10,7 @@ from typing import NamedTuple
 from roar.errors import RoarError
 from roar.git.repository import Repository
 from roar.hashing import digest_file
-from roar.paths import fs, is_outside
+from roar.paths import is_outside
 from roar.records.job import File
 from roar.records.summary import printable
 from roar.store.copying import Tell
@@ -194,12 +194,12 @@ class Runner:
         asked = self._plan.is_asked(step, file)
         if file.hash is None:
             return Verdict(step.number, file, "unknown", None, asked)
-        found = _digest_outside(fs(file.path)) if is_outside(file.path) else area.files.digest(file.path)
+        place = rerun.place_of(file.path, step, area)
+        found = _digest_outside(place) if is_outside(file.path) else area.files.digest(file.path)
         state: State = "missing" if found is None else "identical" if found == file.hash else "differs"
         verdict = Verdict(step.number, file, state, found, asked)
         if state != "differs":
             return verdict
-        place = fs(file.path) if is_outside(file.path) else area.files.name(file.path)
         return self._looked_at(step, verdict, place)
 
     def _looked_at(self, step: Step, verdict: Verdict, place: str) -> Verdict:

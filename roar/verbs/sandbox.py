@@ -14,8 +14,11 @@ from roar.git.program import last_line
 _DEVICES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/dri", "/dev/kfd")
 
 
-def words(folder: str, cwd: str) -> list[str]:
-    """What stands in front of a command that may write below ``folder`` alone. Raises ``RoarError`` without bwrap."""
+def words(folder: str, cwd: str, *more: str) -> list[str]:
+    """What stands in front of a command that may write below ``folder``, and ``more``, alone.
+
+    Raises ``RoarError`` without bwrap.
+    """
     program = shutil.which("bwrap")
     if program is None:
         raise RoarError("--sandbox needs bubblewrap, and there is no bwrap on PATH", "install bubblewrap")
@@ -23,7 +26,8 @@ def words(folder: str, cwd: str) -> list[str]:
     return [
         *(program, "--die-with-parent", "--unshare-net", "--unshare-pid", "--unshare-ipc"),
         *("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *devices),
-        *("--bind", folder, folder, "--chdir", cwd, "--"),
+        *(word for place in (folder, *more) for word in ("--bind", place, place)),
+        *("--chdir", cwd, "--"),
     ]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -56,12 +56,22 @@ class Tools(NamedTuple):
 def words(command: Command, top: str, tools: list[Tools], places: Mapping[str, str] = _NOWHERE) -> list[str]:
     """The command's words, with the work area ``top`` for the recorded work tree.
 
-    ``places`` has the folders that stand for others, outside of the work tree.
+    ``places`` has what stands for other folders and files, outside of the work tree.
     """
     moved = dict(places)
     if command.root and len(command.root) > 1:
         moved[fs(command.root)] = top
     return [_word(fs(word), command, moved, tools) for word in command.argv]
+
+
+def names(command: Command, path: str) -> bool:
+    """True when a word of the command holds this absolute path (an ``os`` path), by itself or after other text."""
+    return any(path in fs(word) and _in_words([path]).search(fs(word)) for word in command.argv)
+
+
+def _in_words(paths: Iterable[str]) -> re.Pattern[str]:
+    """Finds these paths in words, the longest first, and not as a part of other paths."""
+    return re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, sorted(paths, key=len, reverse=True)))})(?![\w.-])")
 
 
 def _word(word: str, command: Command, moved: Mapping[str, str], tools: list[Tools]) -> str:
@@ -73,8 +83,7 @@ def _word(word: str, command: Command, moved: Mapping[str, str], tools: list[Too
                 return found
     if not moved:
         return word
-    folders = "|".join(re.escape(folder) for folder in sorted(moved, key=len, reverse=True))
-    return re.sub(rf"(?<![\w./-])({folders})(?![\w.-])", lambda found: moved[found[1]], word)
+    return _in_words(moved).sub(lambda found: moved[found[1]], word)
 
 
 def _as_recorded(word: str, command: Command) -> str:

@@ -55,6 +55,10 @@ class Workspace:
         _make_git(repo, top, self._own_git)
         self.files = Confined(top)
         self.spare = Confined(spare)
+        private = os.path.join(spare, "outside")
+        os.makedirs(private, exist_ok=True)
+        self.outside = Confined(private)
+        """Stands for the root of the file system, for files that lie outside of the repository."""
         self.commit: str | None = None
         """The commit whose files are in the area, None before the first checkout."""
 
