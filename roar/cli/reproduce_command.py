@@ -21,7 +21,7 @@ from roar.cli.reproduce_words import plan_lines, tell
 from roar.cli.say import Counter, Style, write_file
 from roar.cli.storing import Meter
 from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
-from roar.export import sh, verdict_page
+from roar.export import sh, snakemake, verdict_page
 from roar.records.summary import command_line, printable
 from roar.verbs import reproduce
 from roar.verbs.by_content import Folder
@@ -75,6 +75,7 @@ Examples:
 @click.option(
     "-j", "at_once", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run so many steps side by side."
 )
+@click.option("--engine", type=click.Choice(["snakemake"]), help="Let this program run the steps, in one work area.")
 @click.option("--require-signed", is_flag=True, help="Run nothing unless all records are signed by who git trusts.")
 @click.option("--sandbox", "sandboxed", is_flag=True, help="No network, no writing outside of the work area (bwrap).")
 @click.option("--keep", is_flag=True, help="Keep the work area and say where it is.")
@@ -98,6 +99,7 @@ def command(  # noqa: PLR0913  one for each option
     only: tuple[str, ...],
     force: bool,
     at_once: int,
+    engine: str | None,
     require_signed: bool,
     sandboxed: bool,
     keep: bool,
@@ -111,16 +113,17 @@ def command(  # noqa: PLR0913  one for each option
     X is a file's hash (four digits or more), a path, a job, a step @N, or a collection, of which one file after the
     other is made again. Steps that lead to it and whose outputs are here already, byte for byte, are not run without
     --force. Servers (roar lookup) are asked for a hash that is not recorded here; what their records name is fetched
-    after a yes. Exit status: 0 identical, or equivalent by a comparison
-    that is named; 3 something differs or is missing; 1 it could not be run.
+    after a yes. Exit status: 0 identical, or equivalent by a comparison that is named; 3 something differs or is missing; 1 it could not be run.
     """
+    if engine and sandboxed:
+        raise UsageError("--engine runs the steps without --sandbox", "leave one of them out")
     style = Style.of(2, settings().output.color)
     part = Part(
         _number(first) if first else None,
         _number(last) if last else None,
         tuple(map(_number, only)),
         force or times > 1 or bool(script_file or pins),
-        at_once > 1 or bool(script_file),
+        (at_once > 1 and not engine) or bool(script_file),
     )
 
     def say(line: str) -> None:
@@ -131,7 +134,9 @@ def command(  # noqa: PLR0913  one for each option
         repo, made = prepared(Wish(name, os.getcwd(), places, _mode(mode), part), say, yes=yes)
     if isinstance(made, list):
         return _each(made)
-    manner = Manner(tuple(map(rule, rules)), places, times, at_once, keep, sandboxed)
+    manner = Manner(
+        tuple(map(rule, rules)), places, times, at_once, keep, sandboxed, snakemake.lines if engine else None
+    )
     if require_signed:
         with Counter("signatures checked") as counter:
             made = made._replace(stops=made.stops + unsigned(repo, made, counter.show))

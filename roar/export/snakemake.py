@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from roar.errors import RoarError
 from roar.export import steps
 from roar.export.rules import rules
 from roar.paths import fs
 from roar.records.summary import printable
-from roar.verbs.plan import Plan
+from roar.verbs.plan import Plan, Step
 
 
-def lines(made: Plan) -> Iterator[str]:
+def _command(step: Step) -> str:
+    return "top=$(pwd)\n" + steps.one_line(step.job)
+
+
+def lines(made: Plan, command_of: Callable[[Step], str] = _command) -> Iterator[str]:
     """The Snakefile, line by line. Raises ``RoarError`` for what Snakemake cannot express."""
     found = rules(made, "Snakemake", _check)
     yield from steps.head(made, "Run it in a clone: snakemake -s FILE --cores 1")
@@ -27,7 +31,7 @@ def lines(made: Plan) -> Iterator[str]:
             command = f"cp -p -- {shlex.quote(rule.inputs[0])} {shlex.quote(rule.outputs[0])}"
         else:
             yield from steps.about(rule.step)
-            command = "top=$(pwd)\n" + steps.one_line(rule.step.job)
+            command = command_of(rule.step)
         yield f"rule {rule.name}:"
         yield from _files("input", rule.inputs)
         yield from _files("output", rule.outputs)

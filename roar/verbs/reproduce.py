@@ -13,7 +13,8 @@ from roar.cache.index import open_index
 from roar.errors import RoarError
 from roar.git.repository import Repository
 from roar.trace.start import tracer_path
-from roar.verbs import rerun, resume, sandbox, workspace
+from roar.verbs import engine, rerun, resume, sandbox, workspace
+from roar.verbs.engine import EngineRunner
 from roar.verbs.fetched import fetched
 from roar.verbs.interrupts import interruptible
 from roar.verbs.plan import Plan
@@ -60,6 +61,8 @@ def reproduce(made: Plan, repo: Repository, audience: Audience, manner: Manner) 
     the outcome.
     """
     tracer_path()  # where there is none, nothing needs to be built
+    if manner.engine:
+        engine.check(made)
     with interruptible(), resume.alone(made), Recorded(repo, manner.places, audience.copied) as recorded:
         made = fetched(made, repo, audience.copied)
         session = Session(repo)
@@ -81,7 +84,7 @@ def _once(
     with workspace.opened(repo, keep=manner.keep) as area:
         if manner.sandboxed:
             sandbox.check(area.folder)
-        runner = Runner(made, area, audience, manner, shared)
+        runner = (EngineRunner if manner.engine else Runner)(made, area, audience, manner, shared)
         runner.build_shared()
         runner.run_all()
         remarks = list(dict.fromkeys(runner.remarks))

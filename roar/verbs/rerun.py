@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from stat import S_ISLNK
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from roar.config.read import load
 from roar.environment.system import changed
@@ -167,7 +167,71 @@ def _spare(step: int, place: str) -> str:
     return f"{step}-{digest_bytes(place.encode())[:32]}"
 
 
-class Running:
+def ended(process: subprocess.Popen[bytes]) -> None:
+    """End a session of processes: it is asked to first, then made to."""
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, name)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # who asks twice waits no longer
+            process.wait(_PATIENCE_SECONDS)
+            break
+
+
+class Ready:
+    """A step's command in the words of this machine, and what is recorded of it once it has run."""
+
+    def __init__(self, step: Step, area: Workspace, tools: list[translate.Tools], places: Mapping[str, str]) -> None:
+        """``places`` has the folders that stand for recorded ones outside of the work tree; files are added to them."""
+        places = {**places, **{fs(path): place_of(path, step, area) for path in step.moved}}
+        self.step = step
+        self.area = area
+        self.cwd = area.files.folder(step.job.command.cwd)
+        self.environ = translate.variables(step.job, area.top, tools, places)
+        self.environ["PWD"] = self.cwd
+        self._places = places
+        self._configuration = load(area.user)  # not what the recorded commit shares, which may be wrong by now
+        self._argv = translate.words(step.job.command, area.top, tools, places)
+        _link_environments(area, tools)
+
+    def traced(self, report: int) -> list[str]:
+        """The words of the command under the tracer, which reports to a descriptor. Raises ``RoarError``."""
+        how = tracer_words(self._configuration.settings.tracer)
+        return [tracer_path(), "--report-fd", str(report), *how, "--", *self._argv]
+
+    def recorded_from(self, report: BinaryIO, session: str) -> Ran:
+        """Record what it did. Raises ``RoarError`` when it never began or cannot be recorded."""
+        return self._recorded(session, reports.read(report))
+
+    def _recorded(self, session: str, report: reports.Report) -> Ran:
+        step = self.step
+        if not report.started:
+            why = report.end.get("error") or "it cannot be executed"
+            raise RoarError(f"@{step.number} could not be started: {printable(str(why))}")
+        ended = Exit(code=report.end.get("exit_code"), signal=report.end.get("signal"))
+        what = Run(
+            self.area.repository(),
+            self._argv,
+            self.cwd,
+            None,  # no branch: the area's HEAD is detached
+            None if step.without_commit else step.job.code.commit,
+            self.environ,
+            role=step.job.role,
+            session=session,
+            reproduces=step.identifier,
+            configuration=self._configuration,
+            command=step.job.command,  # as it was recorded: the words that ran hold places of this machine
+            places=tuple((here, recorded) for recorded, here in self._places.items()),
+        )
+        remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, self.environ)]
+        try:
+            recorded = record(what, report)
+            remarks += _other_versions(step.job, recorded.job)
+            return Ran(ended, recorded.id, recorded.job, remarks)
+        except SavedAsideError as error:
+            return Ran(ended, None, None, [*remarks, error.message])
+
+
+class Running(Ready):
     """A step's command under the tracer, its output to a descriptor.
 
     It gets a session of its own: no terminal, and no signal of it, reaches it. Raises ``RoarError`` or ``OSError`` when
@@ -184,30 +248,19 @@ class Running:
         *,
         sandboxed: bool,
     ) -> None:
-        """``places`` has the folders that stand for recorded ones outside of the work tree; files are added to them."""
-        places = {**places, **{fs(path): place_of(path, step, area) for path in step.moved}}
-        command = step.job.command
-        self.step = step
-        self.area = area
-        self._places = places
-        self._configuration = load(area.user)  # not what the recorded commit shares, which may be wrong by now
-        self._argv = translate.words(command, area.top, tools, places)
-        self._environ = translate.variables(step.job, area.top, tools, places)
-        self._cwd = area.files.folder(command.cwd)
-        _link_environments(area, tools)
-        self._environ["PWD"] = self._cwd
+        super().__init__(step, area, tools, places)
         umask = step.job.environment.umask
-        tracer, self._report = tracer_path(), open_report()
-        words = [tracer, "--report-fd", str(self._report), *tracer_words(self._configuration.settings.tracer), "--"]
-        around = sandbox.words(area.folder, self._cwd, area.outside.top) if sandboxed else []
-        if sandboxed:
-            self._environ["TMPDIR"] = sandbox.temporary(area.folder)
+        self._report = open_report()
         try:
-            with _streams(command, area, output) as streams:
+            words = self.traced(self._report)
+            if sandboxed:
+                words = [*sandbox.words(area.folder, self.cwd, area.outside.top), *words]
+                self.environ["TMPDIR"] = sandbox.temporary(area.folder)
+            with _streams(step.job.command, area, output) as streams:
                 self._process = subprocess.Popen(
-                    [*around, *words, *self._argv],
-                    cwd=self._cwd,
-                    env=self._environ,
+                    words,
+                    cwd=self.cwd,
+                    env=self.environ,
                     stdin=streams[0],
                     stdout=streams[1],
                     stderr=streams[2],
@@ -227,47 +280,14 @@ class Running:
 
     def stop(self) -> None:
         """End it: it is asked to first, then made to."""
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, name)
-            with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # who asks twice waits no longer
-                self._process.wait(_PATIENCE_SECONDS)
-                break
+        ended(self._process)
         os.close(self._report)
 
     def recorded(self, session: str) -> Ran:
-        """Record what it did, once it has ended. Raises ``RoarError`` when it never began or cannot be recorded."""
+        """Record what it did, once it has ended. Raises as ``recorded_from``."""
         with os.fdopen(self._report, "rb") as file:
             file.seek(0)
-            return self._recorded(session, reports.read(file))
-
-    def _recorded(self, session: str, report: reports.Report) -> Ran:
-        step = self.step
-        if not report.started:
-            why = report.end.get("error") or "it cannot be executed"
-            raise RoarError(f"@{step.number} could not be started: {printable(str(why))}")
-        ended = Exit(code=report.end.get("exit_code"), signal=report.end.get("signal"))
-        what = Run(
-            self.area.repository(),
-            self._argv,
-            self._cwd,
-            None,  # no branch: the area's HEAD is detached
-            None if step.without_commit else step.job.code.commit,
-            self._environ,
-            role=step.job.role,
-            session=session,
-            reproduces=step.identifier,
-            configuration=self._configuration,
-            command=step.job.command,  # as it was recorded: the words that ran hold places of this machine
-            places=tuple((here, recorded) for recorded, here in self._places.items()),
-        )
-        remarks = [f"not set as it was: {printable(item)}" for item in translate.not_believed(step.job, self._environ)]
-        try:
-            recorded = record(what, report)
-            remarks += _other_versions(step.job, recorded.job)
-            return Ran(ended, recorded.id, recorded.job, remarks)
-        except SavedAsideError as error:
-            return Ran(ended, None, None, [*remarks, error.message])
+            return self.recorded_from(file, session)
 
 
 def _other_versions(before: Job, after: Job) -> list[str]:

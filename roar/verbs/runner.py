@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from roar.errors import RoarError
@@ -54,6 +54,8 @@ class Manner(NamedTuple):
     at_once: int = 1
     keep: bool = False
     sandboxed: bool = False
+    engine: Callable[[Plan, Callable[[Step], str]], Iterable[str]] | None = None
+    """Writes the plan for another program, each step by a command of its own; None: roar runs the steps."""
 
 
 class Session:
@@ -154,13 +156,16 @@ class Runner:
 
     def _finish(self, running: rerun.Running) -> None:
         """Compare what a step has made."""
-        step, area = running.step, running.area
         self._running.remove(running)
         try:
             ran = running.recorded(self._session.identifier())
         except (RoarError, OSError) as error:
-            self._failed_to_run(step, error)
-            return
+            self._failed_to_run(running.step, error)
+        else:
+            self._compare(running, ran)
+
+    def _compare(self, ready: rerun.Ready, ran: rerun.Ran) -> None:
+        step, area = ready.step, ready.area
         self.ran[step.number] = ran
         self.remarks += [f"@{step.number}: {remark}" for remark in [*step.remarks, *ran.remarks]]
         if not rerun.same_end(ran.exit, step.job.exit):
