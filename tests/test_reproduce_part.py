@@ -219,14 +219,14 @@ def test_a_plan_over_a_thousand_jobs(tree: Path, roar: Roar) -> None:
     assert len(found["steps"]) > 400 and {stop["path"] for stop in found["stops"]} >= {"params.json"}
 
 
-WORDS = ("verdict", "part", "safely", "script", "neighbours", "inputs", "environment")
+WORDS = ("verdict", "part", "safely", "script", "neighbours", "inputs", "environment", "engine")
 
 
 def test_the_matrix_names_tests_that_are_there() -> None:
     text = (ROOT / "docs/reproduction.md").read_text().partition("## Matrix")[2]
-    files = {letter: f"reproduce_{word}" for letter, word in zip("VPSCNIE", WORDS, strict=True)}
+    files = {letter: f"reproduce_{word}" for letter, word in zip("VPSCNIEG", WORDS, strict=True)}
     files |= {"R": "reproduce", "L": "plan", "Y": "system_packages"}
-    named = re.findall(r"\b([RVPSCNIELY]) `(\w+)`", text)
+    named = re.findall(r"\b([RVPSCNIEGLY]) `(\w+)`", text)
     assert len(named) > 30
     for letter, name in named:
         assert f"def test_{name}(" in (ROOT / f"tests/test_{files[letter]}.py").read_text(), name
