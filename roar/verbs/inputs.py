@@ -68,11 +68,13 @@ class Places(NamedTuple):
     """Where the user lets inputs be looked for, beside the repository and its store.
 
     ``given`` maps a hash, or its beginning, to a path. ``addresses``: whether those that records declare may be asked.
+    ``all_of_git``: whether all blobs are looked at, which takes a second for a million.
     """
 
     given: Mapping[str, str] = {}
     search: Folder | None = None
     addresses: bool = False
+    all_of_git: bool = True
 
 
 class Sources:
@@ -182,7 +184,7 @@ class Sources:
 
     def _looked_for(self, file: File, content: str) -> Source:
         """Under any other name here; else where it can be fetched from."""
-        if blob := self._blobs.find(content, file.size):
+        if self._places.all_of_git and (blob := self._blobs.find(content, file.size)):
             return Source("git", blob)
         stored = self._stored(content)
         if stored is not None and stored.kind != "missing":

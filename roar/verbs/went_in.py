@@ -63,7 +63,7 @@ def went_in(index: Index, repo: Repository, target: Target) -> WentIn:
         raise NotFoundError(f"no recorded job made {printable(name)}", "roar run CMD, with the command that makes it")
     memo = Stamps(repo.own_dir)
     known = Known(lambda content: [use.path for use in index.names(content)])
-    sources = Sources(repo, Places(), known, memo)
+    sources = Sources(repo, Places(all_of_git=False), known, memo)
     try:
         inputs = _inputs(found, sources, _store(repo))
     finally:
