@@ -32,7 +32,7 @@ from roar.verbs.planning import Part
 from roar.verbs.prepare import Wish
 from roar.verbs.rebuild_env import Mode
 from roar.verbs.reproduce import Outcome
-from roar.verbs.runner import Audience, Manner
+from roar.verbs.runner import Audience, Engine, Manner
 from roar.verbs.vouched import unsigned
 
 _EPILOG = """\b
@@ -113,10 +113,9 @@ def command(  # noqa: PLR0913  one for each option
     X is a file's hash (four digits or more), a path, a job, a step @N, or a collection, of which one file after the
     other is made again. Steps that lead to it and whose outputs are here already, byte for byte, are not run without
     --force. Servers (roar lookup) are asked for a hash that is not recorded here; what their records name is fetched
-    after a yes. Exit status: 0 identical, or equivalent by a comparison that is named; 3 something differs or is missing; 1 it could not be run.
+    after a yes. Exit status: 0 identical, or equivalent by a comparison that is named; 3 something differs or is
+    missing; 1 it could not be run.
     """
-    if engine and sandboxed:
-        raise UsageError("--engine runs the steps without --sandbox", "leave one of them out")
     style = Style.of(2, settings().output.color)
     part = Part(
         _number(first) if first else None,
@@ -134,9 +133,8 @@ def command(  # noqa: PLR0913  one for each option
         repo, made = prepared(Wish(name, os.getcwd(), places, _mode(mode), part), say, yes=yes)
     if isinstance(made, list):
         return _each(made)
-    manner = Manner(
-        tuple(map(rule, rules)), places, times, at_once, keep, sandboxed, snakemake.lines if engine else None
-    )
+    write = _engine(engine, sandboxed=sandboxed)
+    manner = Manner(tuple(map(rule, rules)), places, times, at_once, keep, sandboxed, write)
     if require_signed:
         with Counter("signatures checked") as counter:
             made = made._replace(stops=made.stops + unsigned(repo, made, counter.show))
@@ -208,6 +206,13 @@ def _number(step: str) -> int:
     if not re.fullmatch(r"@?[1-9][0-9]{0,8}", step):
         raise UsageError(f"{printable(step)} is no step of a plan, such as @2", "roar reproduce X --plan")
     return int(step.lstrip("@"))
+
+
+def _engine(name: str | None, *, sandboxed: bool) -> Engine | None:
+    """What writes the plan for another program."""
+    if name and sandboxed:
+        raise UsageError("--engine runs the steps without --sandbox", "leave one of them out")
+    return snakemake.lines if name else None
 
 
 def _folder(path: str | None, counter: Counter) -> Folder | None:

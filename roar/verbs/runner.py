@@ -30,6 +30,10 @@ _GLANCE_SECONDS = 0.02
 """How long one command is waited for when several run."""
 
 
+Engine = Callable[[Plan, Callable[[Step], str]], Iterable[str]]
+"""Writes a plan for another program, each step by a command of its own."""
+
+
 class Audience(NamedTuple):
     """Where the commands' output goes, and who is told what goes on."""
 
@@ -54,8 +58,8 @@ class Manner(NamedTuple):
     at_once: int = 1
     keep: bool = False
     sandboxed: bool = False
-    engine: Callable[[Plan, Callable[[Step], str]], Iterable[str]] | None = None
-    """Writes the plan for another program, each step by a command of its own; None: roar runs the steps."""
+    engine: Engine | None = None
+    """None: roar runs the steps."""
 
 
 class Session:
