@@ -7,6 +7,7 @@ or reading one whose server does not answer.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -43,7 +44,8 @@ class GivingUp:
         self._kept = False
         # Blocked signals wait for the thread, also those that are ignored.
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        threading.Thread(target=self._watch, daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # no thread is to be had: the record is made, however long that takes
+            threading.Thread(target=self._watch, daemon=True).start()
 
     def __enter__(self) -> None:
         self._keeping.acquire()

@@ -98,7 +98,10 @@ def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
     assert configured is not None  # read by who started it
     output = configured.settings.output
     giving_up = GivingUp(run, file.fileno(), configured.settings.tracer.record_limit)
-    report = reports.read(file)
+    try:
+        report = reports.read(file)
+    except OSError as error:
+        raise _aside(run, file, error, giving_up) from error
     if not report.started:
         return 0
     giving_up.asked_before = report.end.get("signal") == signal.SIGINT
@@ -112,9 +115,7 @@ def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
     except SavedAsideError:
         raise
     except Exception as error:
-        with giving_up:
-            file.seek(0)
-            raise save_report(run, file.read(), error) from error
+        raise _aside(run, file, error, giving_up) from error
     logging.getLogger(__name__).info("recorded %s: %s", identifier, subject(job))
     if manner.as_json:
         boundary.say(orjson.dumps({"id": identifier, **job.model_dump(mode="json", exclude_none=True)}).decode())
@@ -167,6 +168,12 @@ def _tidied(run: Run, wanted: Settings, copies: list[tuple[str, str]], identifie
         from roar.verbs import register
 
         register.in_background(run.repo)
+
+
+def _aside(run: Run, file: IO[bytes], error: Exception, giving_up: GivingUp) -> SavedAsideError:
+    with giving_up:
+        file.seek(0)
+        return save_report(run, file.read(), error)
 
 
 def _store(run: Run, url: str, identifier: str, job: Job, *, quiet: bool) -> None:
