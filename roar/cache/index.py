@@ -210,10 +210,12 @@ class Index:
         """How many jobs there are."""
         return int(self._first(f"SELECT count(*) FROM records r WHERE kind = 'job' AND {_LIVE}")[0])
 
-    def search(self, wanted: Wanted) -> list[tuple[str, bool]]:
-        """The jobs that are so, newest first, each with whether it was withdrawn."""
+    def search(self, wanted: Wanted, limit: int | None = None) -> list[tuple[str, bool]]:
+        """The jobs that are so, the newest or all, newest first, each with whether it was withdrawn."""
         conditions, values = search.where(wanted)
-        found = self._rows(f"SELECT id, withdrawn FROM records r WHERE {conditions} ORDER BY id DESC", **values)
+        rows = _EVERYTHING if limit is None or wanted.paths is not None or wanted.label is not None else limit
+        asked = f"SELECT id, withdrawn FROM records r WHERE {conditions} ORDER BY id DESC LIMIT :most"
+        found = self._rows(asked, most=rows, **values)
         if wanted.paths is not None:
             touching = f"SELECT DISTINCT r.id FROM {_PATHS} WHERE p.text IN :paths"
             touched = set(self._texts(touching, paths=wanted.paths))
@@ -221,7 +223,7 @@ class Index:
         if wanted.label is not None:
             labelled = self.labelled(*wanted.label)
             found = [row for row in found if row[0] in labelled]
-        return [(job, bool(withdrawn)) for job, withdrawn in found]
+        return [(job, bool(withdrawn)) for job, withdrawn in found[:limit]]
 
     def paths_beginning(self, prefix: str, most: int) -> list[str]:
         """The first recorded paths that begin so, in their order."""

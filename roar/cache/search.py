@@ -13,7 +13,8 @@ class Wanted(NamedTuple):
 
     The times are in nanoseconds since the epoch and those of the job's start, both included; ``command`` and
     ``author`` are parts of the text, whatever their case (of ASCII letters); ``code`` is a whole commit; ``paths`` are
-    recorded paths of which it read or wrote one; ``label`` is a key and a value (None: any).
+    recorded paths of which it read or wrote one; ``label`` is a key and a value (None: any); ``before`` is a newer
+    job; ``live`` ones were not withdrawn.
     """
 
     since_ns: int | None = None
@@ -24,6 +25,8 @@ class Wanted(NamedTuple):
     failed: bool = False
     paths: list[str] | None = None
     label: tuple[str, str | None] | None = None
+    before: str | None = None
+    live: bool = False
 
 
 _CONDITIONS = {
@@ -32,6 +35,7 @@ _CONDITIONS = {
     "command": "lower(r.command) LIKE lower(:command) ESCAPE '!'",
     "author": "lower(r.author) LIKE lower(:author) ESCAPE '!'",
     "code": "r.code = :code",
+    "before": "r.id < :before",
 }
 
 
@@ -39,6 +43,8 @@ def where(wanted: Wanted) -> tuple[str, dict[str, Any]]:
     """The condition on a row ``r`` of ``records``, without paths and label, and its values."""
     values = {name: value for name, value in wanted._asdict().items() if name in _CONDITIONS and value is not None}
     conditions = ["r.kind = 'job'", *(_CONDITIONS[name] for name in values)]
+    if wanted.live:
+        conditions.append("r.withdrawn = 0")
     if wanted.failed:
         conditions.append("r.ok = 0")
     for name in {"command", "author"}.intersection(values):

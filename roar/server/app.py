@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
@@ -17,6 +18,9 @@ from roar.server.edge import Edge
 from roar.server.people import People
 from roar.server.storage import Storage
 from roar.server.team import Team
+
+_ANSWERING = 8
+"""Threads that answer: more of them only take turns, and everybody waits for the slowest."""
 
 
 def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
@@ -29,6 +33,7 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         app.state.slots = asyncio.Semaphore(bounds.gits)
+        to_thread.current_default_thread_limiter().total_tokens = _ANSWERING
         with ThreadPoolExecutor(1, "afterwards") as pool:
             app.state.afterwards = lambda project: pool.submit(gate.finish, storage, project)
             for project in storage.projects():  # a server that was killed may have left this undone

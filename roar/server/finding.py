@@ -76,7 +76,7 @@ def at_path(union: Union, text: str) -> list[tuple[str, str]]:
 
 def with_command(union: Union, text: str) -> list[str]:
     """The newest jobs with a text in their command."""
-    return [job for job, withdrawn in union.search(Wanted(command=text)) if not withdrawn][:_MOST]
+    return [job for job, _ in union.search(Wanted(command=text, live=True), _MOST)]
 
 
 class JobsPage(NamedTuple):
@@ -93,11 +93,8 @@ def page_of_jobs(union: Union, before: str | None, most: int) -> JobsPage:
 
 def search(union: Union, wanted: Wanted, before: str | None, most: int, among: set[str] | None = None) -> JobsPage:
     """The newest jobs that are as wanted, or those of them that are older than one; ``among``: of these alone."""
-    if wanted == Wanted() and before is None and among is None:
-        jobs = union.jobs(limit=most + 1)
-    else:
-        found = (job for job, withdrawn in union.search(wanted) if not withdrawn and (before is None or job < before))
-        jobs = [job for job in found if among is None or job in among][: most + 1]
+    found = union.search(wanted._replace(before=before, live=True), most + 1 if among is None else None)
+    jobs = [job for job, _ in found if among is None or job in among][: most + 1]
     return JobsPage(jobs[:most], jobs[most - 1] if len(jobs) > most else None)
 
 

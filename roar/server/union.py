@@ -14,6 +14,7 @@ from roar.cache.search import Wanted
 from roar.errors import NotFoundError
 from roar.git.repository import Repository
 from roar.lineage import Made, Span, Use
+from roar.records.ids import LENGTH
 from roar.records.job import Command, File, Job
 from roar.records.model import Record
 
@@ -173,7 +174,7 @@ class Union(Index):
 
     def digests(self, content: str) -> dict[str, str]:
         """The digests of a content by other algorithms that jobs recorded."""
-        return _merged(index.digests(content) for index in self._all())
+        return _merged(index.digests(content) for index, _ in self._shares(self.knowers([content])))
 
     def contents_of_digest(self, text: str, algorithms: Iterable[str]) -> list[str]:
         """The contents of which this is the digest by one of the algorithms."""
@@ -208,12 +209,16 @@ class Union(Index):
 
     def find_ids(self, prefix: str) -> list[str]:
         """The ids of jobs and sessions that begin so, in their order."""
+        if len(prefix) == LENGTH:  # a whole one
+            return self._of(prefix).find_ids(prefix) if self.holders([prefix]) else []
         if self._library.directory is not None:
             return self._library.directory.ids_beginning(prefix, self.projects, MOST_CANDIDATES) if prefix else []
         return sorted({i for index in self._all() for i in index.find_ids(prefix)})[:MOST_CANDIDATES]
 
     def find_hashes(self, prefix: str) -> list[str]:
         """The hashes of artifacts that begin so, in their order."""
+        if len(prefix) == _DIGITS:
+            return list(self.knowers([prefix]))
         if self._library.directory is not None:
             return self._library.directory.hashes_beginning(prefix, self.projects, MOST_CANDIDATES) if prefix else []
         return sorted({h for index in self._all() for h in index.find_hashes(prefix)})[:MOST_CANDIDATES]
@@ -237,13 +242,13 @@ class Union(Index):
         """How many jobs there are, those of several projects counted in each."""
         return sum(index.count_jobs() for index in self._all())
 
-    def search(self, wanted: Wanted) -> list[tuple[str, bool]]:
-        """The jobs that are so, newest first, each with whether it was withdrawn."""
+    def search(self, wanted: Wanted, limit: int | None = None) -> list[tuple[str, bool]]:
+        """The jobs that are so, the newest or all, newest first, each with whether it was withdrawn."""
         found: dict[str, bool] = {}
         for index in self._all():
-            for job, withdrawn in index.search(wanted):
+            for job, withdrawn in index.search(wanted, limit):
                 found[job] = withdrawn and found.get(job, True)
-        return sorted(found.items(), reverse=True)
+        return sorted(found.items(), reverse=True)[:limit]
 
     def with_package(self, text: str) -> set[str]:
         """The jobs that read a file of a package, given as ``NAME`` or ``NAME==VERSION``."""

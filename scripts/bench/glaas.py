@@ -186,7 +186,9 @@ def readers(server: Server, contents: list[str], jobs: list[str], seconds: float
         subprocess.run(["git", "init", "-q", here], check=True)
         repo = discover(here)
         while time.monotonic() < end:
-            append(repo, functools.partial(job, {**job_fields(len(pushes), 1), "started_ns": time.time_ns()}))
+            append(
+                repo, functools.partial(job, {**job_fields(len(pushes), 1), "started_ns": time.time_ns(), "code": {}})
+            )
             began = time.perf_counter()
             git(here, "push", "-q", server.remote("bench/pushed"), "refs/roar/*")
             pushes.append((time.perf_counter() - began) * 1000)
