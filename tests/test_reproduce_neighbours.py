@@ -102,6 +102,25 @@ def test_the_overlay_of_another_repository_beside_ours(tree: Path, roar: Roar, g
     assert [o.path for job in reproductions(clone) for o in job.code.repositories] == [str(library)] * 3
 
 
+def test_a_clone_with_the_name_of_the_other(tree: Path, roar: Roar, git: Git, tmp_path: Path) -> None:
+    library = repository(tmp_path / "clone", git, {"tool.py": "TEXT = '1'\n"})
+    (tree / "use.py").write_text("import tool\nopen('used', 'w').write(tool.TEXT)\n")
+    commit(tree, git)
+    roar("run", "-q", ME, "use.py", PYTHONPATH=f"{ROOT}:{library}")
+    library.rename(tmp_path / "moved away too")
+    clone = shared(tree, git)
+    assert clone == library
+    assert verdicts(Roar(clone)("reproduce", "-y", "--json", "--env", "current", "used")) == {"used": "identical"}
+
+
+def test_credentials_stay_here(tree: Path, roar: Roar, git: Git, tmp_path: Path) -> None:
+    library = repository(tmp_path / "library", git, {"data.txt": "d\n"})
+    git(library, "remote", "set-url", "origin", "https://me:secret-token@example.org/library.git")
+    roar("run", "-q", "sh", "-c", f"cat {library}/data.txt > copy")
+    assert last(tree).code.repositories[0].remote == "https://example.org/library.git"
+    assert b"secret-token" not in roar("show", "--json", "@1").stdout
+
+
 def test_a_repository_that_cannot_be_reached(tree: Path, roar: Roar, git: Git, tmp_path: Path) -> None:
     library = repository(tmp_path / "library", git, {"data.txt": "d\n"})
     roar("run", "-q", "sh", "-c", f"cat {library}/data.txt > copy")

@@ -72,6 +72,7 @@ def not_here(python: Python) -> RoarError:
     return RoarError(printable(said), "--env current, or install it (with uv on PATH it is obtained)")
 
 
+@functools.lru_cache(maxsize=64)
 def can_be_obtained(wanted: Interpreter) -> bool:
     """True when uv knows where to download this version from. Nothing is downloaded."""
     asked = _request(wanted)
@@ -79,8 +80,23 @@ def can_be_obtained(wanted: Interpreter) -> bool:
 
 
 def obtain(wanted: Interpreter, progress: Callable[[str], None]) -> Interpreter:
-    """Download a version through uv, which keeps it. Raises ``RoarError`` with uv's reason."""
-    progress(f"obtaining {wanted.words} through uv")
+    """Download a version through uv, which keeps it. Raises ``RoarError`` with uv's reason. It is tried once."""
+    if wanted not in _tried:
+        progress(f"obtaining {wanted.words} through uv")
+        try:
+            _tried[wanted] = _obtain(wanted)
+        except RoarError as error:
+            _tried[wanted] = error
+    found = _tried[wanted]
+    if isinstance(found, RoarError):
+        raise found
+    return found
+
+
+_tried: dict[Interpreter, Interpreter | RoarError] = {}
+
+
+def _obtain(wanted: Interpreter) -> Interpreter:
     asked = _request(wanted)
     done = _uv("install", "--no-bin", asked)
     found = _uv("find", "--no-project", "--managed-python", asked).stdout.split("\n")[0] if not done.returncode else ""

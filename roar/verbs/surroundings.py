@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from roar.errors import RoarError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
-from roar.paths import fs, is_outside
+from roar.paths import below, fs, is_outside
 from roar.records.job import File, OverlayFile
 from roar.records.summary import printable
 from roar.verbs.confined import Confined
@@ -50,12 +50,13 @@ class Surroundings:
 
     def _new(self, wanted: Neighbour) -> Workspace:
         holder = self._area.files if wanted.inside else Confined(self._area.folder)
-        folder, name = os.path.split(holder.folder(wanted.place))
-        if not wanted.inside and os.path.join(folder, name) == self._area.top:
-            raise RoarError(f"the repository {wanted.words} lies where the work area is")
+        place = wanted.place
+        if not wanted.inside and below(os.path.join(self._area.folder, fs(place)), self._area.top) is not None:
+            place = f".repositories/{wanted.commit}"  # our own work tree has another name than where it was recorded
+        folder, name = os.path.split(holder.folder(place))
         own_git = None
         if wanted.submodule:
-            own_git = os.path.join(self._area.top, ".git", "modules", *fs(wanted.place).split("/"))
+            own_git = os.path.join(self._area.top, ".git", "modules", *fs(place).split("/"))
             os.makedirs(os.path.dirname(own_git), exist_ok=True)
         area = Workspace(self._brought[wanted.commit], folder, name, self._area.spare.top, own_git)
         if wanted.remote:
