@@ -12,11 +12,20 @@ import pytest
 from server.cluster import Cluster, cluster
 from server.serving import Glaas
 
+ENGINE = os.environ.get("ROAR_TEST_DATABASE", "sqlite")
+
 
 @pytest.fixture(scope="module")
-def glaas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glaas]:
+def engine(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The options that name the database of a server; with ROAR_TEST_DATABASE=postgres it is not SQLite."""
+    return ("--database", request.getfixturevalue("postgres").database()) if ENGINE == "postgres" else ()
+
+
+@pytest.fixture(scope="module")
+def glaas(tmp_path_factory: pytest.TempPathFactory, engine: tuple[str, ...]) -> Iterator[Glaas]:
     """A running server, one a module."""
-    server = Glaas(tmp_path_factory.mktemp("glaas"))
+    server = Glaas(tmp_path_factory.mktemp("glaas"), *engine)
+    server.migrate()
     server.start()
     yield server
     server.stop()

@@ -85,6 +85,12 @@ class Glaas:
         assert " at http://127.0.0.1:" in line, self.log.read_text()
         self.port = int(line.rpartition(":")[2])
 
+    def migrate(self) -> None:
+        """Make the tables of its database."""
+        words = [sys.executable, "-m", "roar", "serve", "--data", str(self.data), *self.words, "--migrate"]
+        if "--database" in self.words:
+            subprocess.run(words, cwd=self.home, env=self.env, check=True, capture_output=True)
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End the server by a signal."""
         if self._process is not None:

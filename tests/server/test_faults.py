@@ -24,6 +24,7 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository, discover
 from roar.server.people import People
 from roar.server.storage import Storage
+from server.cluster import Cluster
 from server.crafted import REF, commit, files_of, push, told
 from server.serving import PROJECT, ROOT, Glaas, until
 
@@ -31,10 +32,11 @@ Git = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glaas]:
+def tight(tmp_path_factory: pytest.TempPathFactory, engine: tuple[str, ...]) -> Iterator[Glaas]:
     """A server with small limits."""
     server = Glaas(
         tmp_path_factory.mktemp("tight"),
+        *engine,
         ROAR_SERVE_HEAD_SECONDS="1",
         ROAR_SERVE_IDLE_SECONDS="1",
         ROAR_SERVE_PUSH_SECONDS="3",
@@ -42,6 +44,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glaas]:
         ROAR_SERVE_OBJECTS="500",
         ROAR_SERVE_GITS="4",
     )
+    server.migrate()
     server.start()
     yield server
     server.stop()
@@ -226,6 +229,32 @@ def test_a_server_that_is_killed(tmp_path: Path, repo: Repository, tree: Path, g
         assert not list(there.glob("objects/tmp_objdir-*"))
         push(tree, server.remote(), f"{oid}:{REF[:-1]}0", code=0)
         assert git(there, "fsck", "--strict", "--no-dangling") == ""
+    finally:
+        server.stop()
+
+
+def test_pushes_land_while_the_database_is_down(
+    tmp_path: Path, postgres: Cluster, repo: Repository, tree: Path
+) -> None:
+    server = Glaas(tmp_path, "--database", postgres.database())
+    server.migrate()
+    server.start()
+
+    def is_known(job: str) -> bool:
+        return bool(server.api(f"jobs/{job}", server.token())[0] == 200)
+
+    try:
+        first = make.job(repo, "python a.py")
+        push(tree, server.remote(), "refs/roar/*", code=0)
+        until(lambda: is_known(first))
+        postgres.stop()
+        try:
+            second = make.job(repo, "python b.py")
+            push(tree, server.remote(), "refs/roar/*", code=0)
+            assert server.api(f"jobs/{first}", server.token())[0] == 503
+        finally:
+            postgres.start()
+        until(lambda: is_known(second))
     finally:
         server.stop()
 
