@@ -42,11 +42,11 @@ def names(repo: Repository, tree: Path) -> dict[str, str]:
     return {session: "SESSION", **{job: name for name, job in jobs.items()}, str(code["commit"]): "COMMIT"}
 
 
-def seen(tree: Path, names: dict[str, str], *words: str) -> str:
+def seen(tree: Path, names: dict[str, str], *words: str, columns: int = COLUMNS) -> str:
     """What the terminal shows, with colours and ids by their names."""
-    text = on_a_terminal(tree, *words, columns=COLUMNS, TZ="UTC")
+    text = on_a_terminal(tree, *words, columns=columns, TZ="UTC")
     plain = re.sub(r"\x1b\[\d*m", "", text)
-    assert max(map(len, plain.splitlines())) <= COLUMNS, plain
+    assert max(map(len, plain.splitlines())) <= columns, plain
     for value, name in names.items():
         text = text.replace(value, name).replace(value[:12], name)
     text = re.sub(r"\x1b\[(\d+)m", lambda m: PAINTS[m[1]], text)
@@ -167,5 +167,105 @@ Sourced: none
                            roar reproduce model.pkl)
     <red:no > records shared     there is no remote (next: git
                            remote add origin URL)
+"""
+    )
+
+
+def test_lineage(tree: Path, names: dict[str, str]) -> None:
+    assert (
+        seen(tree, names, "lineage", "model.pkl")
+        == """
+<bold:Lineage of model.pkl 83d9dab06011>
+
+*  <yellow:TRAIN>  <green:ok>  42.0 s  python train.py -> metrics.jso…
+*  <yellow:PREPARE>  <green:ok>  42.0 s  python prepare.py -> train.csv
+
+<dim:FILE          HASH          SIZE  MADE BY>
+raw.csv       <cyan:b2dea48d667b>  1 B   <yellow:no recorded job>
+train.csv     <cyan:053866142323>  1 B   <yellow:PREPARE>
+metrics.json  <cyan:6e46dd10defc>  2 B   <yellow:TRAIN>
+model.pkl     <cyan:83d9dab06011>  1 B   <yellow:TRAIN>
+"""
+    )
+
+
+def test_diff(tree: Path, names: dict[str, str]) -> None:
+    ids = {name: job for job, name in names.items()}
+    assert (
+        seen(tree, names, "diff", ids["FAILED"], ids["TRAIN"], columns=64)
+        == """
+<yellow:- job FAILED>  2025-01-01 12:02:00 +0000  <red:exit 1> in 42.0 s
+    python train.py
+<yellow:+ job TRAIN>  2025-01-01 12:03:00 +0000  <green:ok> in 42.0 s
+    python train.py
+
+<bold:Outputs>
+    added      <green:6e46dd10defc>  metrics.json
+    added      <green:83d9dab06011>  model.pkl
+
+<bold:Metrics>
+    metrics.json  accuracy  <red:none>  ->  <green:0.93>
+    metrics.json  loss      <red:none>  ->  <green:0.2>
+
+<red:Nothing that was recorded differs but the outputs: the command>
+<red:is not deterministic, or depends on something unseen.>
+"""
+    )
+
+
+def test_why(tree: Path, names: dict[str, str]) -> None:
+    assert (
+        seen(tree, names, "why", "model.pkl")
+        == """
+<bold:model.pkl> <cyan:83d9dab06011>
+    written 2025-01-01 12:03:00 +0000 by job <yellow:TRAIN>
+    python train.py
+
+No job wrote anything else there before: it is what this
+command made of its inputs
+(next: roar lineage 83d9dab06011)
+"""
+    )
+
+
+def test_session(tree: Path, names: dict[str, str]) -> None:
+    ids = {name: job for job, name in names.items()}
+    assert (
+        seen(tree, names, "session", "show", ids["SESSION"])
+        == """
+<yellow:session SESSION>
+    work, begun by Ada Recorder <ada@example.org>
+
+<bold:4 jobs>
+    <yellow:TRAIN>  <green:ok>  42.0 s  python train.py -> metrics.js…
+    <yellow:FAILED>  <red:exit 1>  42.0 s  python train.py
+    <yellow:PREPARE>  <green:ok>  42.0 s  python prepare.py -> train.csv
+    <yellow:BUILD>  <green:ok>  42.0 s  make -C native… -> native/tool
+"""
+    )
+
+
+def test_labels_and_collections(tree: Path, names: dict[str, str]) -> None:
+    seen(tree, names, "collection", "add", "v1", make.digest("m"))
+    seen(tree, names, "label", "@2", "stage=candidate")
+    assert (
+        seen(tree, names, "collection", "show", "v1")
+        == """
+<dim:FILE       HASH          SIZE  MADE BY>
+model.pkl  83d9dab06011  1 B   TRAIN
+"""
+    )
+    assert (
+        seen(tree, names, "log", "-n", "1")
+        == """
+<yellow:job TRAIN>  <green:ok>  42.0 s
+Date:  2025-01-01 12:03:00 +0000
+Label: stage=candidate
+Code:  COMMIT (main)
+
+    python train.py
+    -> <cyan:6e46dd10defc>  metrics.json
+    -> <cyan:83d9dab06011>  model.pkl
+    metrics.json: accuracy 0.93, loss 0.2
 """
     )

@@ -134,3 +134,13 @@ def test_io_uring_may_be_denied(roar: Roar, git: Git, tmp_path: Path) -> None:
     done = roar("run", "--json", "python3", "-c", code)
     assert done.stdout == b"38\n"  # ENOSYS
     assert "io_uring" not in [gap["reason"] for gap in json.loads(done.stderr).get("incomplete", [])]
+
+
+def test_what_the_overlay_shall_include_is_kept(roar: Roar, git: Git) -> None:
+    git(roar.folder, "config", "roar.overlay.include", "weights/*.bin")
+    (roar.folder / "weights").mkdir()
+    for name in ("weights/a.bin", "other.bin"):
+        (roar.folder / name).write_bytes(b"\0\1")
+    record(roar, "cat", "weights/a.bin", "other.bin")
+    shown = json.loads(roar("show", "@1", "--json").stdout)["record"]
+    assert [file["path"] for file in shown["code"]["overlay"]] == ["weights/a.bin"]

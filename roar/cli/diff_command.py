@@ -109,10 +109,8 @@ def _lines(found: Comparison, style: Style, most: int) -> Iterator[str]:
             yield from ["", *lines]
     yield ""
     if not found.causes and found.outputs:
-        yield style.red(
-            "Nothing that was recorded differs but the outputs: the command is not deterministic, or depends on"
-            " something unseen."
-        )
+        text = "Nothing that was recorded differs but the outputs: the command is not deterministic, or depends on"
+        yield from map(style.red, present.folded("", f"{text} something unseen."))
     elif not found.causes:
         yield "Nothing differs."
     if found.same_outputs:

@@ -98,10 +98,11 @@ def _lines(found: Why, jobs: dict[str, Job], style: Style) -> Iterator[str]:
     job = jobs[found.job]
     yield f"{style.bold(printable(found.path))} {style.cyan(present.short_hash(found.hash))}"
     yield f"    written {present.when(job.started_ns)} by job {style.yellow(present.short_id(found.job))}"
-    yield f"    {command_line(job.command)}"
+    yield from present.folded("    ", command_line(job.command))
     if found.before is None or found.comparison is None:
         yield ""
-        yield "No job wrote anything else there before: it is what this command made of its inputs"
+        text = "No job wrote anything else there before: it is what this command made of its inputs"
+        yield from present.folded("", text)
         yield f"(next: roar lineage {present.short_hash(found.hash)})"
         return
     content, earlier = found.before

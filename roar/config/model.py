@@ -84,8 +84,10 @@ class Output(NamedTuple):
     ] = True
     track_repository_files: Annotated[
         bool,
-        Help("List inputs that are as the commit has them, one by one. When false they are counted: git knows them.",
-             shared=True),
+        Help(
+            "List inputs that are as the commit has them. When false, they are only counted; no lineage leads there.",
+            shared=True,
+        ),
     ] = True  # fmt: skip
     pager: Annotated[
         bool, Help("Show long answers in git's pager (GIT_PAGER, core.pager), when standard output is a terminal.")
@@ -200,6 +202,9 @@ class Overlay(NamedTuple):
         Size, Help("An untracked file that looks like code or configuration is kept up to this size.")
     ] = 256 << 10
     max_total_size: Annotated[Size, Help("All files kept with one record together.")] = 64 << 20
+    include: Annotated[
+        Globs, Help("Untracked files to keep, too, whatever they are, up to the size of a changed one.")
+    ] = ()
     exclude: Annotated[Globs, Help("Files never to keep. The record says that they are lacking.", shared=True)] = ()
 
 

@@ -30,6 +30,7 @@ class Overlay:
         self.limits, self._rules = wanted
         self._root = root
         self._exclude = Globs(self.limits.exclude, root)
+        self._include = Globs(self.limits.include, root)
         self.entries: list[OverlayFile] = []
         self.tree: dict[bytes, bytes] = {}
         self.blobs: dict[str, str] = {}
@@ -51,6 +52,10 @@ class Overlay:
             )
             for why, paths in self._lacking.items()
         ]
+
+    def is_wanted(self, path: str) -> bool:
+        """Whether the user said to keep this untracked file, whatever it is."""
+        return self._include.match(os.path.join(self._root, fs(path)))
 
     def add(self, path: str, state: str, data: bytes, mode: int) -> None:
         """Keep a file, unless it looks like a secret or there is too much already."""

@@ -159,22 +159,27 @@ def _elsewhere(overlay: Overlay, root: str, other: Other, files: list[Met], aske
 
 def _untracked(repo: Repository, overlay: Overlay, files: list[Met], asked_for: set[str]) -> None:
     """Keep what is code or configuration; of code, say what is not kept. Programs in machine code are data."""
-    telling = [f for f in files if f.path in asked_for or _is_code(f.path) or _is_configuration(f.path)]
+    wanted = {f.path for f in files if overlay.is_wanted(f.path)} if overlay.limits.include else set[str]()
+    telling = [
+        f for f in files if f.path in asked_for or f.path in wanted or _is_code(f.path) or _is_configuration(f.path)
+    ]
     ignored = worktree.ignored(repo, [fs(f.path) for f in telling])
     for file in telling:
-        data = _bytes(repo, file.path) if file.size <= overlay.limits.max_untracked_size else None
+        asked = file.path in wanted
+        limit = overlay.limits.max_modified_size if asked else overlay.limits.max_untracked_size
+        data = _bytes(repo, file.path) if file.size <= limit else None
         reason = None
-        if data is not None and b"\0" in data:
+        if data is not None and b"\0" in data and not asked:
             continue
-        if fs(file.path) in ignored:
+        if fs(file.path) in ignored and not asked:
             reason = "ignored by git"
         elif data is None:
-            reason = f"not in the commit, and larger than {size_words(overlay.limits.max_untracked_size)}"
+            reason = f"not in the commit, and larger than {size_words(limit)}"
         elif digest_bytes(data) != file.hash:
             reason = "changed after the run"
         if reason is None and data is not None:
             overlay.add(file.path, "untracked", data, file.mode)
-        elif reason and (_is_code(file.path) or (file.path in asked_for and data is not None)):
+        elif reason and (asked or _is_code(file.path) or (file.path in asked_for and data is not None)):
             overlay.lacks(file.path, reason)
 
 
