@@ -24,6 +24,8 @@ from roar.cache.index import open_index
 from roar.errors import RoarError
 from roar.git.repository import Repository
 from roar.records import codec
+from roar.records.job import Command
+from roar.records.summary import command_line
 from roar.verbs.inputs import Places
 from roar.verbs.planning import Part
 from roar.verbs.prepare import Wish, prepare
@@ -189,6 +191,13 @@ def with_environment(repo: Repository, identifier: str, tree: Path) -> None:
         for env in step.environments:
             for line in (*env.recipe.required, *env.recipe.others) if env.recipe else ():
                 assert not line.startswith("-") and "\n" not in line and "ext::" not in line and "file:" not in line
+
+
+def test_a_command_line_of_odd_parts() -> None:
+    command = Command.model_validate(
+        {"argv": ["a\n"], "cwd": "/x", "redirects": [{"fd": 1, "path": ""}, {"fd": 2, "path": "../.."}]}
+    )
+    assert command_line(command).startswith("'a\\n' >")
 
 
 @needs_tracer

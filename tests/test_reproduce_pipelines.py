@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Git, Roar, needs_tracer
-from test_reproduce import ME, commit, package, reproductions, shared, state, verdicts  # noqa: F401  a fixture
+from test_reproduce import ME, commit, reproductions, shared, state, verdicts
 
 pytestmark = needs_tracer
 
@@ -58,15 +58,18 @@ def test_a_compiled_step_is_built_first(tree: Path, roar: Roar, git: Git) -> Non
         '#include <stdio.h>\nint main(void) { int n; while (scanf("%d", &n) == 1) printf("%d\\n", n * n); return 0; }\n'
     )
     (tree / "numbers.sh").write_text("seq 5 > numbers\n")
-    (tree / ".gitignore").write_text("square\nnumbers\n")
+    (tree / ".gitignore").write_text("square\nnumbers\nsquares\nmask\n")
     commit(tree, git)
     roar("run", "-q", "sh", "numbers.sh")
     roar("build", "-q", "cc", "-O2", "-o", "square", "square.c")
-    roar("run", "-q", "sh", "-c", "umask 027; ./square < numbers > squares")
+    (tree / "make.sh").write_text("umask > mask; ./square < numbers > squares\n")
+    commit(tree, git)
+    subprocess.run(["sh", "-c", f"umask 027; exec {sys.executable} -m roar run -q sh make.sh"], cwd=tree, check=True)
+    assert (tree / "mask").read_text() == "0027\n"
     clone = shared(tree, git)
     done = Roar(clone)("reproduce", "-y", "--json", "squares")
     assert [step["command"][0] for step in json.loads(done.stdout)["steps"]] == ["cc", "sh", "sh"]
-    assert verdicts(done)["squares"] == "identical"
+    assert verdicts(done)["squares"] == verdicts(done)["mask"] == "identical"
 
 
 def test_data_only_in_the_store(tree: Path, roar: Roar, git: Git) -> None:
@@ -96,7 +99,7 @@ def test_a_step_that_is_random_on_purpose(tree: Path, roar: Roar, git: Git) -> N
     assert len(reproductions(clone)) == 2
 
 
-def test_another_version_of_a_package(tree: Path, roar: Roar, git: Git, package: Path) -> None:  # noqa: F811
+def test_another_version_of_a_package(tree: Path, roar: Roar, git: Git, package: Path) -> None:
     own = tree / ".venv/bin/python"
     subprocess.run([sys.executable, "-m", "venv", tree / ".venv"], check=True)
     subprocess.run([own, "-m", "pip", "install", "-q", "shout-tiny==1.0"], check=True)

@@ -36,6 +36,8 @@ class Origin(Protocol):
 
     name: str
     """For people, without credentials."""
+    keeps: bool
+    """True for a store, whose objects have the hash that they lie under or are damaged."""
 
     def place(self, content: str) -> str:
         """Where these bytes lie there, for people."""

@@ -44,10 +44,7 @@ def fetch(origin: Origin, content: str, target: str, tell: Tell, *, force: bool 
             found = _fill(origin, content, part, tell, anew=True)
         if found != content:
             os.unlink(part)
-            raise DamagedError(
-                f"{origin.place(content)} is damaged: its bytes do not have the hash {content}",
-                "roar put X --force, where the file is whole",
-            )
+            raise _wrong(origin, content, found)
         _into_place(part, target, content, force=force)
     return True
 
@@ -63,6 +60,15 @@ def fetch_unknown(origin: Origin, target: str, tell: Tell, *, force: bool = Fals
         content = _fill(origin, "", part, tell, anew=True)
         _into_place(part, target, content, force=force)
     return content
+
+
+def _wrong(origin: Origin, content: str, found: str) -> DamagedError:
+    place = origin.place(content)
+    if origin.keeps:
+        said = f"{place} is damaged: its bytes do not have the hash {content}"
+        return DamagedError(said, "roar put X --force, where the file is whole")
+    said = f"{place} holds another file: its bytes have the hash {found[:12]}, not {content[:12]}"
+    return DamagedError(said, "roar get URL --to PATH takes it as it is")
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ _ABANDONED_SECONDS = 7 * 86_400.0
 class Folder:
     """The store below ``top`` (an absolute path). The folder is made by the first ``put``."""
 
+    keeps = True
+
     def __init__(self, top: str) -> None:
         self.name = top
         self._swept = False

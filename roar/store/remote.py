@@ -49,6 +49,8 @@ def scheme(text: str) -> str:
 class Address:
     """Bytes at one address, whatever their hash is."""
 
+    keeps = False
+
     def __init__(self, url: str) -> None:
         """Nothing is connected to yet. Raises ``UsageError`` for an address of no known kind."""
         self.scheme = scheme(url)
@@ -145,6 +147,8 @@ class Address:
 
 class Remote(Address):
     """The store below an address."""
+
+    keeps = True
 
     def __init__(self, url: str, *, write: bool = False) -> None:
         """Raises ``UsageError`` for an address of no known kind, or that cannot be written to although it is to be."""

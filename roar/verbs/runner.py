@@ -22,6 +22,7 @@ from roar.verbs.interrupts import held
 from roar.verbs.neighbours import bring_all
 from roar.verbs.plan import Plan, Step
 from roar.verbs.recorded_bytes import Recorded
+from roar.verbs.stage import Stage, place_of, set_aside
 from roar.verbs.translate import Tools
 from roar.verbs.verdict import State, Verdict, by_metrics, judged
 from roar.verbs.workspace import Workspace
@@ -93,7 +94,7 @@ class Runner:
         self._manner = manner
         self._session, self._recorded = shared
         self._brought: dict[str, Repository] = {}
-        self._stage = rerun.Stage(area, area.user, self._brought)
+        self._stage = Stage(area, area.user, self._brought)
         self._waiting = list(made.steps)
         self._running: list[rerun.Running] = []
 
@@ -149,7 +150,7 @@ class Runner:
         try:
             if self._plan.apart:
                 area = self._area.another(f".step-{step.number}")
-                stage = rerun.Stage(area, area.user, self._brought)
+                stage = Stage(area, area.user, self._brought)
             stage.lay_out(step)
             tools = self._tools(step, area, stage)
             places, output, sandboxed = stage.around.places, self._audience.output, self._manner.sandboxed
@@ -177,7 +178,7 @@ class Runner:
             self.stopped.add(step.number)
         verdicts = [self._verdict(step, file, area) for file in step.outputs]
         self.verdicts += verdicts
-        rerun.set_aside(step, area)
+        set_aside(step, area)
         if self._plan.made_in and step.number not in self.failed and (self._waiting or self._running):
             with contextlib.suppress(OSError):  # it would only have saved time
                 resume.keep(self._plan.made_in, verdicts, area.files)
@@ -193,7 +194,7 @@ class Runner:
         asked = self._plan.is_asked
         self.verdicts += [Verdict(step.number, file, "not run", None, asked(step, file)) for file in step.outputs]
 
-    def _tools(self, step: Step, area: Workspace, stage: rerun.Stage) -> list[Tools]:
+    def _tools(self, step: Step, area: Workspace, stage: Stage) -> list[Tools]:
         tops, say = stage.around.tops, self._audience.say
         built = [rebuild_env.tools(env, tops, area.folder, say) for env in step.environments]
         self.remarks += [f"@{step.number}: {remark}" for _, remarks in built for remark in remarks]
@@ -203,7 +204,7 @@ class Runner:
         asked = self._plan.is_asked(step, file)
         if file.hash is None:
             return Verdict(step.number, file, "unknown", None, asked)
-        place = rerun.place_of(file.path, step, area)
+        place = place_of(file.path, step, area)
         found = _digest_outside(place) if is_outside(file.path) else area.files.digest(file.path)
         state: State = "missing" if found is None else "identical" if found == file.hash else "differs"
         verdict = Verdict(step.number, file, state, found, asked)
