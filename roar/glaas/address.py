@@ -32,6 +32,8 @@ class Address(NamedTuple):
 
 def parse(url: str) -> Address:
     """The server, and project, that a URL names. Raises ``UsageError``, also for plain HTTP to another machine."""
+    if "@" in url.partition("://")[2].partition("/")[0]:  # and not shown: a password may be in it
+        raise UsageError("an address with a user or a password in it is not taken: log-ins are by SSH key", _HINT)
     shown = printable(url)
     try:
         parts = urlsplit(url)
@@ -41,8 +43,6 @@ def parse(url: str) -> Address:
     host = f"[{host}]" if ":" in host else host
     if parts.scheme not in _PORTS or not _HOST.fullmatch(host) or parts.query or parts.fragment:
         raise UsageError(f"{shown} is no address of a server", _HINT)
-    if parts.username is not None or parts.password is not None:
-        raise UsageError("an address with a user or a password in it is not taken: log-ins are by SSH key", _HINT)
     if parts.scheme == "http" and not is_loopback(host):
         raise UsageError(f"{shown} is plain HTTP to another machine, where anybody on the way reads along", _HINT)
     origin = f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else "")

@@ -33,7 +33,7 @@ def servers(repo: Repository | None) -> list[Address]:
 
 
 def address_of(text: str | None) -> Address:
-    """The server, and project, that somebody typed: an address, or a remote; else that of this repository.
+    """The server, and project, that somebody typed: an address, or a remote; else the server of this repository.
 
     Raises ``UsageError``.
     """
@@ -41,8 +41,11 @@ def address_of(text: str | None) -> Address:
     mine = projects(repo) if repo else {}
     urls = _urls(repo) if repo else {}
     if text:
-        return mine.get(text) or address.parse(urls.get(text, text))
-    found = {each.origin: each for each in [*mine.values(), *servers(repo)]}
+        url = urls.get(text, text)
+        if text not in mine and not url.startswith(("http://", "https://")) and _SSH.fullmatch(url) and "@" in url:
+            raise UsageError("over SSH nobody has to log in: git uses the key", "git push")
+        return mine.get(text) or address.parse(url)
+    found = {each.origin: each for each in servers(repo)}
     origins = found or {origin: Address(origin) for origin in known.servers() if known.is_known(origin)}
     if len(origins) == 1:
         return next(iter(origins.values()))

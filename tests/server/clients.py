@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -46,8 +47,10 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 @contextmanager
-def impostor(answer: Callable[[Asked], Answer]) -> Iterator[tuple[str, list[Asked]]]:
-    """A server on loopback that answers as it likes; gives its origin, and what it was asked."""
+def impostor(
+    answer: Callable[[Asked], Answer], *, certificate: Path | None = None, key: Path | None = None
+) -> Iterator[tuple[str, list[Asked]]]:
+    """A server on loopback that answers as it likes, by TLS with a certificate; gives its origin, and what it heard."""
     heard: list[Asked] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -67,10 +70,17 @@ def impostor(answer: Callable[[Asked], Answer]) -> Iterator[tuple[str, list[Aske
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    origin = f"http://127.0.0.1:{server.server_port}"
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        origin = f"https://localhost:{server.server_port}"
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", heard
+        yield origin, heard
     finally:
         server.shutdown()
         server.server_close()

@@ -15,10 +15,14 @@ import make
 import pytest
 from conftest import Git, Roar
 
+from roar.errors import RoarError, UsageError
 from roar.git.repository import Repository
 from roar.glaas import login, ssh
+from roar.glaas.address import Address, parse
+from roar.glaas.client import UnreachableError
 from roar.paths import state_folder
 from roar.server import tokens
+from roar.verbs import auth
 from server.clients import Answer, Asked, agent, impostor, passed_on, said
 from server.serving import ADMIN, PROJECT, Glaas, make_key
 
@@ -221,16 +225,38 @@ def test_no_redirect_is_followed(glaas: Glaas, project: str, roar: Roar, home_ke
         "http://localhost.example.org",
         "http://[2001:db8::1]",
         "http://ada:word@127.0.0.1",
+        "ftp://ada:word@127.0.0.1",
+        "https://ada:word@roar.example.org:port",
         "ftp://127.0.0.1",
         "https://roar.example.org/../x",
         "https://roar.example.org/a/b/c.git",
         "https://",
     ],
 )
-def test_addresses_that_no_log_in_goes_to(url: str, roar: Roar) -> None:
-    done = roar("auth", "login", url, code=2)
-    assert b"ada:word" not in done.stderr
+def test_addresses_that_no_log_in_goes_to(url: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse(url)
+    assert "ada:" not in refused.value.message
+
+
+def test_a_refused_address_is_one_line(roar: Roar) -> None:
+    done = roar("auth", "login", "http://ada:word@127.0.0.1\n", code=2)
+    assert b"ada:" not in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "project"),
+    [
+        ("https://Roar.Example.org:443/team/a.git", "https://roar.example.org", "team/a"),
+        ("https://roar.example.org:8443", "https://roar.example.org:8443", ""),
+        ("http://localhost:80/a", "http://localhost", "a"),
+        ("http://127.1.2.3:7627/", "http://127.1.2.3:7627", ""),
+        ("http://[::1]:7627/a.git", "http://[::1]:7627", "a"),
+    ],
+)
+def test_addresses_are_spelled_in_one_way(url: str, origin: str, project: str) -> None:
+    assert parse(url) == (origin, project)
 
 
 def test_git_gets_nothing_for_other_servers_and_for_plain_http(glaas: Glaas, roar: Roar, home_key: Path) -> None:
@@ -250,9 +276,31 @@ def test_what_a_server_says_is_not_obeyed_by_the_terminal(roar: Roar, home_key: 
     assert b"\x1b" not in done.stderr
     assert done.stderr.count(b"\n") == 1
     for odd in (said([]), said({"challenge": "a\nb"}), said({"challenge": 1, "more": "x"}), (200, {}, b"<html>")):
-        with impostor(lambda _, odd=odd: odd) as (origin, _heard):
-            assert b"does not answer as a roar server" in roar("auth", "login", origin, code=1).stderr
-    assert b"cannot be reached" in roar("auth", "login", origin, code=1).stderr
+        with (
+            impostor(lambda _, odd=odd: odd) as (origin, _heard),
+            pytest.raises(RoarError, match="does not answer as a"),
+        ):
+            auth.log_in(Address(origin), login.READ)
+    with pytest.raises(UnreachableError):
+        auth.log_in(Address(origin), login.READ)
+
+
+def test_certificates_count_as_they_do_for_git(roar: Roar, git: Git, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    words += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(["openssl", *words, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    missing = said({"error": {"code": "not_found", "message": "no artifact"}}, 404)
+    with impostor(lambda _: missing, certificate=certificate, key=key) as (origin, heard):
+        asked = ["lookup", "0" * 64, "--server", origin]
+        assert b"CERTIFICATE_VERIFY_FAILED" in roar(*asked, code=1).stderr
+        assert heard == []
+        git(roar.folder, "config", "--global", f"http.{origin}.sslCAInfo", str(certificate))
+        assert b"is not known to" in roar(*asked, code=3).stderr
+        other = origin.replace("localhost", "127.0.0.1")
+        git(roar.folder, "config", "--global", f"http.{other}.sslCAInfo", str(certificate))
+        assert b"CERTIFICATE_VERIFY_FAILED" in roar(*asked[:-1], other, code=1).stderr, "it is for another name"
+    assert len(heard) == 1
 
 
 def test_a_token_is_for_its_project_and_its_scope(
@@ -286,6 +334,11 @@ def test_a_stolen_token_dies_with_its_key(glaas: Glaas, project: str, tree: Path
     assert glaas.api("auth/token", data=signed(glaas, challenged(glaas, project=project), key, project))[0] == 401
     done = subprocess.run(["git", "ls-remote", glaas.remote(project, token)], cwd=tree, capture_output=True)
     assert done.returncode
+    admins = glaas.token(project=project)
+    assert glaas.api(f"projects/{project}/log/checkpoint", admins)[0] == 200
+    glaas.people.disable_user(ADMIN, by="tests")
+    assert glaas.api(f"projects/{project}/log/checkpoint", admins)[0] == 401
+    glaas.people.disable_user(ADMIN, by="tests", disabled=False)
 
 
 def test_an_expired_token_is_none_and_is_renewed_by_itself(

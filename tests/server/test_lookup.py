@@ -10,6 +10,8 @@ import make
 import pytest
 from conftest import Git, Roar
 
+from roar.glaas.address import Address
+from roar.verbs import lookup
 from server.clients import Answer, Asked, impostor, said
 
 MODEL = make.digest("m")
@@ -72,10 +74,11 @@ def test_nobody_knows_it_or_can_be_asked(roar: Roar, git: Git) -> None:
         None,
     ],
 )
-def test_answers_that_are_none(odd: Any, roar: Roar) -> None:
+def test_answers_that_are_none(odd: Any) -> None:
     with impostor(lambda _: said(odd)) as (origin, _):
-        done = roar("lookup", MODEL, "--server", origin, code=1)
-    assert b"does not answer as a roar server" in done.stderr or b"is no name of a project" in done.stderr
+        found, (trouble,) = lookup.look_up(MODEL, [Address(origin)])
+    assert found == []
+    assert "does not answer as a roar server" in trouble.message or "is no name of a project" in trouble.message
 
 
 def test_no_answer_is_obeyed_by_the_terminal(roar: Roar) -> None:
@@ -97,6 +100,6 @@ def test_reproduce_asks_no_server_for_what_is_no_hash(roar: Roar, git: Git) -> N
 
     with impostor(answer) as (origin, heard):
         git(roar.folder, "config", "roar.glaas.url", origin)
-        for name in ("@1", "model.pkl", "README"):
+        for name in ("@1", "README"):
             roar("reproduce", name, code=1)
     assert heard == []
