@@ -124,7 +124,7 @@ def upstream(records: Records, roots: Iterable[str], depth: int | None = None, m
 
     ``most``: at most so many jobs, the nearest.
     """
-    graph = _Graph(records)
+    graph = _Graph(records, most)
 
     def makers(job: str) -> Iterable[str | None]:
         return (maker for _, maker in graph.inputs(job))
@@ -134,7 +134,7 @@ def upstream(records: Records, roots: Iterable[str], depth: int | None = None, m
 
 def downstream(records: Records, roots: Iterable[str], depth: int | None = None, most: int | None = None) -> Lineage:
     """The jobs and everything made of what they wrote. ``depth`` 1 is the jobs alone; ``most`` as in ``upstream``."""
-    graph = _Graph(records)
+    graph = _Graph(records, most)
     return _walk(graph, roots, graph.consumers, down=True, depth=depth, most=most)
 
 
@@ -161,7 +161,7 @@ def _walk(
         if depth == 0:
             cut.update(following)
             following = {}
-    return _lineage(graph, found, [job for job in cut if job not in found])
+    return _lineage(graph, found, {*cut, *graph.unread} - found)
 
 
 def among(records: Records, jobs: Iterable[str], cut: Iterable[str] = ()) -> Lineage:
@@ -224,9 +224,13 @@ class _Graph:
     _FIRST = 50
     _GROWTH = 8
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, most: int | None = None) -> None:
+        """``most``: of the readers of what is learnt together at most so many are looked at."""
         self._records = records
+        self._most = most
         self._limit = self._FIRST
+        self.unread: set[str] = set()
+        """Readers of contents that were not looked at."""
         self._spans: dict[str, Span] = {}
         self._uses: dict[str, tuple[list[Use], list[Use]]] = {}
         self._made: dict[str, _Makers | None] = {}
@@ -248,7 +252,10 @@ class _Graph:
             written = {use.hash for job in near for use in self._uses[job][1] if use.hash}.difference(self._read_by)
             read_by = self._records.read_by(written)
             self._read_by.update(written)
-            self._adopt({reader for readers in read_by.values() for reader in readers}.difference(self._adopted))
+            new = {reader for readers in read_by.values() for reader in readers}.difference(self._adopted)
+            looked_at = set(sorted(new)[: self._most])
+            self.unread |= new - looked_at
+            self._adopt(looked_at)
 
     def _unread(self, job: str) -> bool:
         return any(use.hash and use.hash not in self._read_by for use in self._uses[job][1])

@@ -262,3 +262,17 @@ def test_the_index_answers_as_records_in_memory_do(repo: Repository) -> None:
         assert last == {(ids[-10 + 2 * k], f"runs/metrics-{k}.json") for k in range(5)}
         below = downstream(index, ids[-2:-1])
         assert below.jobs == [ids[-2], ids[-1]]
+
+
+def test_a_limit_bounds_what_is_walked_and_looked_at(repo: Repository) -> None:
+    first = make.job(repo, "make", {}, {"data": "data"})
+    uses = [make.fields(f"use {n}", {"data": "data"}, {f"out/{n}": f"out {n}"}, at=60 + n) for n in range(300)]
+    readers = make.bulk(repo, uses)
+    with open_index(repo) as index:
+        found = downstream(index, [first], most=40)
+        assert len(found.jobs) == 40
+        assert {*found.jobs, *found.cut} == {first, *readers}
+        assert len(downstream(index, [first]).jobs) == 301
+        up = upstream(index, readers, most=10)
+        assert len(up.jobs) == 10
+        assert up.cut
