@@ -83,15 +83,15 @@ class Server:
         return f"http://x:{token}@127.0.0.1:{self.port}/{project}.git"
 
     def memory(self) -> dict[str, float]:
-        """The resident memory of the server, its worker and their gits, in MiB; pages they share count for each."""
+        """The resident memory of the server, its worker and their gits, in MiB; a page that n share counts 1/n each."""
         assert self._process
         found: dict[str, float] = {}
         waiting = [self._process.pid]
         while waiting:
             pid = waiting.pop()
             try:
-                with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-                    fields = dict(line.split(":", 1) for line in file)
+                with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+                    fields = dict(line.split(":", 1) for line in file if ":" in line)
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     words = file.read().split(b"\0")
                 for task in os.listdir(f"/proc/{pid}/task"):
@@ -100,7 +100,7 @@ class Server:
             except (OSError, ValueError):
                 continue
             name = "worker" if b"roar.server.worker" in words else "git" if b"git" in words[0] else "server"
-            found[name] = found.get(name, 0) + int(fields.get("VmRSS", "0").split()[0]) / 1024
+            found[name] = found.get(name, 0) + int(fields.get("Pss", "0").split()[0]) / 1024
         return found
 
 
