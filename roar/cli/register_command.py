@@ -142,7 +142,7 @@ def _register(repo: Repository, what: Subject, one: Waiting, manner: _Manner) ->
         raise RoarError(f"{log.server} took records and has them not in its log: {lost}", "ask its administrator")
     waiting.done(repo, one)
     fields = _fields(what, offered, done)
-    return {**fields, "url": register.page(project, what), "log": log and log._asdict()} if project else fields
+    return {**fields, "url": _page(project, what), "log": log and log._asdict()} if project else fields
 
 
 def _confirmed(repo: Repository, remote: str, project: Address, what: Subject) -> Logged:
@@ -159,12 +159,16 @@ def _confirmed(repo: Repository, remote: str, project: Address, what: Subject) -
         return Logged(remote, *project, unchecked=error.message)
 
 
+def _page(project: Address, what: Subject) -> str:
+    return register.page(project, what, settings().glaas.web_url)
+
+
 def _confirmation(project: Address, what: Subject, log: Logged) -> Iterator[str]:
     if log.unchecked:
         yield f"  not confirmed: {printable(log.unchecked)}"
     else:
         yield f"  confirmed: {count(log.included, 'record')} in the log of {log.project}, which has {log.size}"
-    yield f"  {register.page(project, what)}"
+    yield f"  {_page(project, what)}"
 
 
 def _send_waiting(repo: Repository, remote: str | None, manner: _Manner) -> int:

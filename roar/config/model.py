@@ -301,6 +301,12 @@ class Glaas(NamedTuple):
         Kind("an address such as https://roar.example.org", address_text),
         Help("The server that remotes over SSH belong to, and that is asked about files that are not known here."),
     ] = ""
+    key: Annotated[Path, Help("Log in with this SSH key (its .pub file), not with any that fits.")] = ""
+    web_url: Annotated[
+        str,
+        Kind("an address such as https://lineage.example.org", address_text),
+        Help("Where people see the server's pages, if not at the address that git pushes to."),
+    ] = ""
 
 
 class Store(NamedTuple):

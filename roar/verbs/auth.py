@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from roar.config.read import load
 from roar.errors import EXIT_NO, NotFoundError, RoarError
 from roar.git import program
 from roar.glaas import known, login, ssh
 from roar.glaas.address import Address
 from roar.glaas.client import Client, RefusedError
 from roar.glaas.ssh import PublicKey
+from roar.verbs import glaas
 
 _SPARE_SECONDS = 20
 """A token that lasts no longer is not begun with."""
@@ -62,8 +64,13 @@ def connect(origin: str) -> Client:
 
 
 def log_in(address: Address, operation: str, key: PublicKey | None = None) -> Grant:
-    """Log in anew, by this key or the first that the server knows, and remember the token. Raises ``RoarError``."""
+    """Log in anew, by this key, ``roar.glaas.key`` or the first that the server knows, and remember the token.
+
+    Raises ``RoarError``.
+    """
     client = connect(address.origin)
+    told = load(glaas.here()).settings.glaas.key
+    key = key or (ssh.read(told) if told else None)
     remembered = known.load(address.origin, known.SERVER)
     keys = [key] if key else sorted(ssh.candidates(), key=lambda k: k.fingerprint != remembered.get("key"))
     if not keys:

@@ -110,11 +110,12 @@ def refresh(repo: Repository, remote: str, *, quiet: bool) -> None:
     sync.sync(repo, remote, push=False, quiet=quiet)
 
 
-def page(project: Address, what: Subject) -> str:
-    """Where a server shows what was registered with a project of its own."""
+def page(project: Address, what: Subject, web_url: str = "") -> str:
+    """Where a server shows what was registered with a project of its own; ``web_url``: if at another address."""
+    top = web_url.rstrip("/") or project.origin
     if what.target is not None and what.target.kind in _PAGES:
-        return f"{project.origin}/{_PAGES[what.target.kind]}/{what.target.id}"
-    return f"{project.origin}/p/{project.project}"
+        return f"{top}/{_PAGES[what.target.kind]}/{what.target.id}"
+    return f"{top}/p/{project.project}"
 
 
 def offer(index: Index, repo: Repository, remote: str, jobs: list[str] | None, tell: Callable[[int], None]) -> Offer:

@@ -136,6 +136,9 @@ def test_an_invitation_makes_a_user_with_a_key_of_their_own(
     assert f"logged in to {glaas.url} as {name}".encode() in roar(*words).stdout
     assert glaas.people.role(name, project).name == "WRITE"
     assert b"was used or has expired" in roar(*words, code=1).stderr
+    told = {"ROAR_GLAAS_KEY": str(key)}
+    assert f"logged in to {glaas.url} as {name}".encode() in roar("auth", "login", glaas.url, **told).stdout
+    assert b"cannot read /nowhere.pub" in roar("auth", "login", glaas.url, code=2, ROAR_GLAAS_KEY="/nowhere").stderr
     assert b"taken with a name" in roar("auth", "login", glaas.url, "--invitation", code, code=2).stderr
     other = make_key(tmp_path / "other")
     challenge = challenged(glaas, project="", operation="join")

@@ -47,6 +47,9 @@ def test_what_is_registered_is_shown_to_be_in_the_log(
     assert (again["records"], again["log"]["included"], again["log"]["missing"]) == (0, 2, [])
     assert answer(roar, last)["url"] == f"{glaas.url}/j/{last}"
     assert answer(roar)["url"] == f"{glaas.url}/s/{session}"
+    git(roar.folder, "config", "roar.glaas.webUrl", "https://lineage.example.org/")
+    assert answer(roar, last)["url"] == f"https://lineage.example.org/j/{last}"
+    git(roar.folder, "config", "--unset", "roar.glaas.webUrl")
     whole = answer(roar, "--all")
     assert (whole["url"], whole["log"]["included"]) == (f"{glaas.url}/p/{remote}", 3)
     assert git(glaas.storage.path(remote), "for-each-ref", "--format=x", JOBS) == "x"
