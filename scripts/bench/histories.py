@@ -19,6 +19,7 @@ import orjson
 from inputs import git, new_repository
 
 from roar.git.repository import discover
+from roar.journal.append import next_date
 from roar.journal.segments import Item, portions
 from roar.records.ids import record_id
 
@@ -43,9 +44,12 @@ class Made(NamedTuple):
     subject: str
 
 
-def repository_with(folder: str, jobs: int, *, sealed: bool = False) -> str:
-    """A repository with that many jobs, made on the first call; gives its folder."""
-    path = os.path.join(folder, f"history-{jobs}{'-sealed' * sealed}")
+def repository_with(folder: str, jobs: int, *, sealed: bool = False, one_commit: bool = False) -> str:
+    """A repository with that many jobs, made on the first call; gives its folder.
+
+    With ``one_commit`` all of them ran on the newest commit, else on one of every three hours.
+    """
+    path = os.path.join(folder, f"history-{jobs}{'-sealed' * sealed}{'-one-commit' * one_commit}")
     if not os.path.exists(path):
         made = f"{path}.{os.getpid()}.tmp"
         new_repository(made)
@@ -53,7 +57,7 @@ def repository_with(folder: str, jobs: int, *, sealed: bool = False) -> str:
         git(made, "commit", "-q", "--allow-empty", "-m", "work")
         head, date = discover(made).ask("log", "-1", "--format=%H %ct").decode().split()
         records = history(jobs, head)
-        pieces = _segments(records, int(date)) if sealed else _commits(records, int(date))
+        pieces = _segments(records, int(date)) if sealed else _commits(records, int(date), one_commit=one_commit)
         words = ["git", "-C", made, "fast-import", "--quiet"]
         with subprocess.Popen(words, stdin=subprocess.PIPE) as importer:
             assert importer.stdin
@@ -66,18 +70,24 @@ def repository_with(folder: str, jobs: int, *, sealed: bool = False) -> str:
     return path
 
 
-def _commits(records: Iterator[Made], date: int) -> Iterator[bytes]:
+def _commits(records: Iterator[Made], date: int, *, one_commit: bool) -> Iterator[bytes]:
+    last: dict[str, int] = {}
     for made in records:
         ref = f"refs/roar/jobs/2026/{made.writer}".encode()
         message = f"{made.subject}\n\nRoar-Id: {made.identifier}\n".encode()
-        head = _head(ref, made.clock, date, message)
+        code = date if one_commit else _code_date(made.clock, date)
+        last[made.writer] = next_date(last.get(made.writer, 0), code)
+        head = _head(ref, made.clock, last[made.writer], message)
         yield head + b"deleteall\nM 100644 inline record.json\n" + _data(made.body)
 
 
+def _code_date(clock: int, date: int) -> int:
+    """The date of the commit that was checked out, if there was one every three hours and the last at ``date``."""
+    return date - (BEGIN_MS + SPAN_MS - clock) // 10_800_000 * 10_800
+
+
 def _head(ref: bytes, clock: int, date: int, message: bytes) -> bytes:
-    """A commit. Like roar's, its committer date is that of the code's commit, if there was one every three hours."""
-    age = (BEGIN_MS + SPAN_MS - clock) // 10_800_000 * 10_800
-    dates = b"author %s %d +0000\ncommitter %s %d +0000\n" % (WHO, clock // 1000, WHO, date - age)
+    dates = b"author %s %d +0000\ncommitter %s %d +0000\n" % (WHO, clock // 1000, WHO, date)
     return b"commit %s\n%s%s" % (ref, dates, _data(message))
 
 
@@ -98,7 +108,7 @@ def _segments(records: Iterator[Made], date: int) -> Iterator[bytes]:
         first, last = portion[0].identifier, portion[-1].identifier
         message = f"roar: {len(portion)} records\n\nRoar-Records: {len(portion)}\nRoar-Id: {last}\n".encode()
         blob = b"".join(item.body + b"\n" for item in portion)
-        yield _head(b"refs/roar/jobs/2026/sealed", clocks[last], date, message)
+        yield _head(b"refs/roar/jobs/2026/sealed", clocks[last], _code_date(clocks[last], date), message)
         yield b"deleteall\nM 100644 inline segment/%s.jsonl\n" % first.encode() + _data(blob)
         clocks.clear()
 

@@ -56,15 +56,15 @@ class Bench:
         self.roar = [sys.executable, "-m", "roar"]
         os.makedirs(self.scratch, exist_ok=True)
 
-    def history(self, jobs: int, *, sealed: bool = False) -> str:
+    def history(self, jobs: int, *, sealed: bool = False, one_commit: bool = False) -> str:
         """A repository with that many jobs; not to be changed."""
-        return histories.repository_with(self.scratch, jobs, sealed=sealed)
+        return histories.repository_with(self.scratch, jobs, sealed=sealed, one_commit=one_commit)
 
-    def copy(self, jobs: int, name: str) -> str:
+    def copy(self, jobs: int, name: str, *, one_commit: bool = False) -> str:
         """A copy of it that may be changed, in which this clone's chain goes on after the first writer's."""
         path = os.path.join(self.scratch, f"copy-{name}-{jobs}")
         shutil.rmtree(path, ignore_errors=True)
-        shutil.copytree(self.history(jobs), path, symlinks=True)
+        shutil.copytree(self.history(jobs, one_commit=one_commit), path, symlinks=True)
         repo = discover(path)
         repo.make_own_dir()
         tip = refs.read(repo, f"refs/roar/jobs/2026/{0:016x}")
@@ -259,8 +259,9 @@ def network(bench: Bench) -> None:
     """Push and fetch, plain clones, the negotiation of a fetch of code."""
     rows = []
     pushes, fetches, clones = {}, {}, {}
-    for jobs in (FEW, MANY):
-        near = bench.copy(jobs, "near")
+    places = {f"{FEW}": (FEW, False), f"{MANY:,}": (MANY, False), f"{SOME:,} on one commit": (SOME, True)}
+    for place, (jobs, one_commit) in places.items():
+        near = bench.copy(jobs, "near", one_commit=one_commit)
         hub, far = (os.path.join(bench.scratch, f"{name}-{jobs}") for name in ("hub.git", "far"))
         for path in (hub, far):
             shutil.rmtree(path, ignore_errors=True)
@@ -271,25 +272,26 @@ def network(bench: Bench) -> None:
         subprocess.run(bring, cwd=far, check=True)
         grow = functools.partial(append_some, discover(near), 1)
         send = ["git", "push", "-q", f"file://{hub}", "refs/roar/*"]
-        pushes[f"push, {jobs:,}"] = Variant(send, near, grow)
+        pushes[place] = Variant(send, near, grow)
 
         def ahead(near: str = near, send: Sequence[str] = send, grow: Callable[[], None] = grow) -> None:
             grow()
             subprocess.run(send, cwd=near, check=True)
 
-        fetches[f"fetch, {jobs:,}"] = Variant(bring, far, ahead)
-        clones[f"{jobs:,}"] = clone_variant(bench, hub)
+        fetches[place] = Variant(bring, far, ahead)
+        clones[place] = clone_variant(bench, hub)
     bare = os.path.join(bench.scratch, "none.git")
     shutil.rmtree(bare, ignore_errors=True)
     git(bench.scratch, "clone", "-q", "--bare", bench.history(FEW), bare)
     clones["none"] = clone_variant(bench, bare)
     for variants, name in ((pushes, "push"), (fetches, "fetch")):
         found = interleave(bench.meter, variants, bench.rounds)
-        few, many = (found[f"{name}, {jobs:,}"] for jobs in (FEW, MANY))
-        ratios = [median([what(m) / what(f) for m, f in zip(many, few, strict=True)]) for what in (cpu, wall)]
-        costs = [ms(median([*map(cpu, samples)])) for samples in (few, many)]
-        rows.append((f"{name} of one record", *costs, *(f"{ratio:.2f}" for ratio in ratios)))
-    head = ("what", f"{FEW}", f"{MANY:,}", "CPU ratio", "wall ratio")
+        few = found[f"{FEW}"]
+        for place, samples in found.items():
+            ratios = (median([what(m) / what(f) for m, f in zip(samples, few, strict=True)]) for what in (cpu, wall))
+            cost = ms(median([*map(cpu, samples)]))
+            rows.append((f"{name} of one record into {place}", cost, *(f"{ratio:.2f}" for ratio in ratios)))
+    head = ("what", "CPU", f"CPU over that into {FEW}", "wall likewise")
     table("One record over the network (CPU, both ends)", head, rows)
     found = interleave(bench.meter, clones, bench.rounds)
     plain = [
@@ -297,14 +299,15 @@ def network(bench: Bench) -> None:
         for name, samples in found.items()
     ]
     table(f"Plain `git clone` (objects of roar in it: {roar_objects(bench)})", ("of", "CPU", "wall"), plain)
-    counts = [(name, str(haves(bench, sealed=sealed, ahead=ahead))) for name, sealed, ahead in WAYS]
+    counts = [(name, str(haves(bench, ahead=ahead, **how))) for name, ahead, how in WAYS]
     table(f"`have` lines of a `git fetch` of a branch, {SOME:,} records unpushed", ("state", "haves"), counts)
 
 
-WAYS = (
-    ("HEAD is pushed", False, False),
-    ("HEAD is not pushed", False, True),
-    ("HEAD is not pushed, records are sealed", True, True),
+WAYS: tuple[tuple[str, bool, dict[str, bool]], ...] = (
+    ("HEAD is pushed", False, {}),
+    ("HEAD is not pushed", True, {}),
+    ("HEAD is not pushed, records are sealed", True, {"sealed": True}),
+    ("HEAD is not pushed, all records are on it", True, {"one_commit": True}),
 )
 
 
@@ -324,15 +327,15 @@ def roar_objects(bench: Bench) -> str:
     return str(len(found.splitlines()) - len(code.splitlines()))
 
 
-def haves(bench: Bench, *, sealed: bool, ahead: bool) -> int:
+def haves(bench: Bench, *, ahead: bool, **how: bool) -> int:
     """How many objects a fetch of code offers when 10,000 records are not pushed and the branch has news.
 
-    With ``ahead`` the commit that the jobs ran on is not pushed either.
+    With ``ahead`` the commit that the jobs ran on is not pushed either; ``how`` is for ``Bench.history``.
     """
     place = os.path.join(bench.scratch, "haves")
     shutil.rmtree(place, ignore_errors=True)
     mine = f"{place}/mine"
-    shutil.copytree(bench.history(SOME, sealed=sealed), mine, symlinks=True)
+    shutil.copytree(bench.history(SOME, **how), mine, symlinks=True)
     git(place, "init", "-q", "--bare", "hub.git")
     git(mine, "push", "-q", f"{place}/hub.git", f"HEAD{'~' * ahead}:refs/heads/main")
     git(place, "clone", "-q", "-b", "main", "hub.git", "other")
