@@ -161,28 +161,34 @@ def _system(made: Plan, system: str, python: Python | None) -> Iterator[str]:
         yield steps.comment(f"not installed: {other.name} {other.version}, a package of {other.manager}")
     if python is not None and python.conda:
         yield "USER root"
-    if manager == "apk":
-        exact, before, after = "apk add --no-cache {0}={1}", "", ""
-        names = [(p.name, p.version) for p in own]
-    elif manager == "rpm":
-        exact, before, after = "dnf install -y -q {0}-{1}", "", "dnf clean all"
-        names = [(p.name, p.version.rpartition(".")[0]) for p in own]
-    else:
-        exact = "apt-get install -y -q --no-install-recommends {0}={1}"
-        before, after = "export DEBIAN_FRONTEND=noninteractive; apt-get update -q", "rm -rf /var/lib/apt/lists/*"
-        names = [(p.name.partition(":")[0], p.version) for p in own]
-    plain = re.sub(r"[=-]\{1\}", "", exact)
-    text = [before, plain.format("git ca-certificates")]
-    for name, version in names:
-        any_version = f"{{ echo {shlex.quote(f'{name} {version} cannot be had')} >&2; {plain.format(name)}; }}"
-        text.append(f"{exact.format(name, version)} || {any_version}")
+    before, install, after = _INSTALLERS[manager]
+    pins = [f"{_name(p)}={p.version.rpartition('.')[0] if manager == 'rpm' else p.version}" for p in own]
+    exact = '"${p%%=*}-${p#*=}"' if manager == "rpm" else '"$p"'
+    tried = f'{install} {exact} || {{ echo "$p cannot be had" >&2; {install} "${{p%%=*}}"; }}'
     yield steps.comment("git for the checkout, and the packages of the system that own files which were read")
-    yield _shell("; ".join(part for part in (*text, after) if part))
+    each = f"for p in {_quoted(*pins)}; do {tried}; done" if pins else ""
+    yield _shell("; ".join(part for part in (before, f"{install} git ca-certificates", each, after) if part))
+
+
+_INSTALLERS = {
+    "apk": ("", "apk add --no-cache", ""),
+    "rpm": ("", "dnf install -y -q", "dnf clean all"),
+    "dpkg": (
+        "export DEBIAN_FRONTEND=noninteractive; apt-get update -q",
+        "apt-get install -y -q --no-install-recommends",
+        "rm -rf /var/lib/apt/lists/*",
+    ),
+}
+"""What comes before, the words that install, and what comes after, by the kind of packages."""
+
+
+def _name(package: SystemPackage) -> str:
+    """The name without the architecture, which may be another where it is built."""
+    return package.name.partition(":")[0] if package.manager == "dpkg" else package.name
 
 
 def _is_plain(package: SystemPackage) -> bool:
-    name = package.name.partition(":")[0] if package.manager == "dpkg" else package.name
-    return bool(_PACKAGE.fullmatch(name) and _PACKAGE_VERSION.fullmatch(package.version))
+    return bool(_PACKAGE.fullmatch(_name(package)) and _PACKAGE_VERSION.fullmatch(package.version))
 
 
 def _installed(python: Python | None, made_of: Recipe | None) -> Iterator[str]:

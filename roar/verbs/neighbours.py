@@ -95,7 +95,8 @@ def places(wanted: Neighbour, repo: Repository, given: Mapping[str, str]) -> lis
     if os.path.lexists(os.path.join(here, ".git")):
         found.append(here)
     if wanted.remote and transport.is_plain_url(wanted.remote):
-        found.append(fs(wanted.remote))
+        # the folder from which a relative path was given need not be there any more
+        found.append(os.path.normpath(fs(wanted.remote)) if is_outside(wanted.remote) else fs(wanted.remote))
     return found
 
 
