@@ -95,9 +95,14 @@ def base(head: str, blob: str, trap: Path) -> list[dict[str, Any]]:
         "commit": head,
         "remote": "https://host/x",
         "overlay": [{**make.file("input", "raw\n"), "state": "deleted"}],
-        "submodules": [],
+        "submodules": [{"path": "libs/tool", "commit": head, "remote": "ssh://host/x"}],
+        "repositories": [
+            {"path": "/nowhere/library", "commit": head, "remote": f"{trap}/bin", "overlay": []},
+            {"path": "nested", "commit": head, "overlay": [{**make.file("code.py", "1"), "state": "deleted"}]},
+        ],
     }
     first["environment"] = {**first["environment"], "variables": variables(trap), "pythons": [], "umask": 0o22}
+    first["environment"]["system_packages"] = [{"manager": "dpkg", "name": "libc6", "version": "1"}]
     second = copy.deepcopy(first)
     second.update(started_ns=first["started_ns"] + make.SECOND, inputs=[make.file("out", "raw\n"), file, far])
     second["outputs"] = [make.file("end", "raw\n", change="created"), make.file("sub/more", "more", change="created")]
@@ -189,7 +194,7 @@ def with_environment(repo: Repository, identifier: str, tree: Path) -> None:
         return
     for step in made.steps:
         for env in step.environments:
-            for line in (*env.recipe.required, *env.recipe.others) if env.recipe else ():
+            for line in (*env.recipe.required, *env.recipe.others, *env.recipe.conda) if env.recipe else ():
                 assert not line.startswith("-") and "\n" not in line and "ext::" not in line and "file:" not in line
 
 
