@@ -121,6 +121,31 @@ def test_a_chain_that_was_pushed_unseen_and_then_sealed_goes_on_under_a_new_name
     roar("sync")
 
 
+@pytest.mark.parametrize("damaged", [0, 3, 5])
+def test_between_segments_and_foreign_commits_a_damaged_record_hides_no_other(
+    repo: Repository, git: Git, tree: Path, damaged: int
+) -> None:
+    made = [make.job(repo, f"echo {n}") for n in range(4)]
+    assert segments.seal(repo, 1) == 4
+    ((ref, tip),) = read.tips(repo).items()
+    foreign = git(tree, "commit-tree", "main^{tree}", "-p", tip, "-m", "no record")
+    git(tree, "update-ref", ref, foreign)
+    made += [make.job(repo, f"echo {n}") for n in range(4, 10)]
+    again = git(tree, "commit-tree", f"{ref}^{{tree}}", "-p", ref, "-m", "the same tree again")
+    git(tree, "update-ref", "refs/roar-remote/origin/jobs/2026/other", again)
+    lost = git(tree, "rev-parse", f"{ref}~{damaged}")
+    oid = git(tree, "rev-parse", f"{lost}:record.json")
+    loose = Path(repo.objects_dir, oid[:2], oid[2:])
+    loose.chmod(0o644)
+    loose.write_bytes(b"damaged")
+    found = list(read.since(repo, read.tips(repo).values()))
+    held = {codec.identify_bytes(item.body) for item in found if isinstance(item, read.Stored)}
+    assert held == set(made) - {made[9 - damaged]}
+    broken = {item.commit for item in found if isinstance(item, read.Broken)}
+    assert broken == {foreign, lost} | ({again} if damaged == 0 else set())
+    assert len([item for item in found if isinstance(item, read.Stored)]) == 9 + (damaged != 0)
+
+
 def test_fsck_takes_sealed_records_as_it_takes_others(repo: Repository, roar: Roar) -> None:
     for n in range(3):
         make.put(repo, with_company(n))
