@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 
@@ -34,7 +35,11 @@ def command() -> None:
 @click.option(
     "--key", "file", metavar="FILE", help="Log in with this key: its .pub file, or the private one beside it."
 )
-@click.option("--invitation", metavar="CODE", help="Become a user by an invitation first, with --name and --key.")
+@click.option(
+    "--invitation",
+    metavar="CODE",
+    help="Become a user by an invitation first, with --name and --key; - reads the code from standard input.",
+)
 @click.option("--name", metavar="NAME", help="The name to have as a user.")
 @click.option("--no-helper", is_flag=True, help="Leave git's configuration as it is; plain git push will not log in.")
 @_JSON
@@ -53,7 +58,8 @@ def log_in(
             "roar auth login URL --invitation CODE --name NAME --key FILE",
         )
     if invitation and name and key:
-        joined = auth.join(where, invitation, name, key)
+        code = sys.stdin.readline().strip() if invitation == "-" else invitation
+        joined = auth.join(where, code, name, key)
         say(f"roar: {printable(str(joined.get('user')))} is a user of {where.origin} now")
     grant = auth.log_in(where, login.READ, key)
     if not no_helper:

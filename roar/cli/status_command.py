@@ -102,6 +102,9 @@ def _unshared(found: Status, style: Style) -> Iterator[str]:
         yield style.yellow(text) + f" (next: roar sync {printable(remote)})"
     for hint, loose in found.loose.items():
         yield style.yellow(f"{_commits(loose)} on no remote branch") + f" (next: {hint})"
+    for remote, number in found.waiting.items():
+        what = f"{present.count(number, 'registration')} with {printable(remote)} waiting"
+        yield style.yellow(what) + " (next: roar register --waiting)"
     if found.gone:
         yield style.yellow(f"{_commits(found.gone)} gone from this repository")
 
@@ -161,6 +164,7 @@ def _fields(found: Status) -> dict[str, Any]:
         "incomplete": found.gaps,
         "broken": [{"object": oid, "reason": reason} for oid, reason in found.broken],
         "saved_aside": found.aside,
+        "registrations_waiting": found.waiting,
         "withdrawn_jobs": found.withdrawn,
         "withdrawn_paths": found.taken_back,
     }

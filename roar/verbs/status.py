@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from roar.cache.index import Index
@@ -9,7 +10,7 @@ from roar.git import refs, transport, worktree
 from roar.git.repository import Repository
 from roar.journal import keep, noted, spool
 from roar.records.job import Job
-from roar.verbs import sync
+from roar.verbs import sync, waiting
 from roar.verbs.stale import State, states
 from roar.verbs.steps import session_asked
 
@@ -20,7 +21,8 @@ class Status(NamedTuple):
     remote branch holds, by the command that brings them there; ``gone`` are those that the repository has lost;
     ``gaps`` the jobs of the session whose records do not know everything; ``broken`` what could not be read, as
     (object id, reason); ``aside`` counts records that are not in the journal yet, ``withdrawn`` the jobs of the session
-    that are left out here; ``taken_back`` are paths that its steps read or wrote with a content that was withdrawn.
+    that are left out here; ``taken_back`` are paths that its steps read or wrote with a content that was withdrawn;
+    ``waiting`` counts the registrations that wait, by remote.
     """
 
     git: worktree.Standing
@@ -38,6 +40,7 @@ class Status(NamedTuple):
     aside: int
     withdrawn: int
     taken_back: list[str]
+    waiting: dict[str, int]
 
     @property
     def stale(self) -> list[State]:
@@ -69,6 +72,7 @@ def status(index: Index, repo: Repository) -> Status:
         saved_aside(repo),
         len(index.withdrawn(session)) if session else 0,
         _taken_back(index, found),
+        Counter(one.remote for one in waiting.waiting(repo)),
     )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from conftest import Git, Roar
 
 from roar.errors import RoarError, UsageError
 from roar.git.repository import Repository
-from roar.glaas import login, ssh
+from roar.glaas import known, login, ssh
 from roar.glaas.address import Address, parse
 from roar.glaas.client import UnreachableError
 from roar.paths import state_folder
@@ -103,6 +104,19 @@ def test_tokens_are_in_one_file_and_nowhere_else(
     assert b"not logged in" in roar("auth", "status").stdout
 
 
+def test_git_finds_the_helper_by_its_name(
+    glaas: Glaas, project: str, tree: Path, roar: Roar, git: Git, home_key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = Path(os.environ["HOME"]) / "bin" / "git-credential-roar"
+    script.parent.mkdir()
+    script.write_text(f"#!{sys.executable}\nfrom roar.__main__ import credential\ncredential()\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    roar("auth", "login", glaas.url)
+    assert git(tree, "config", "--global", "--get-all", f"credential.{glaas.url}.helper") == "roar"
+    git(tree, "ls-remote", f"{glaas.url}/{project}.git")
+
+
 def test_who_may_only_read_gets_a_token_to_read(
     glaas: Glaas, project: str, tree: Path, repo: Repository, roar: Roar, git: Git, tmp_path: Path
 ) -> None:
@@ -132,9 +146,10 @@ def test_an_invitation_makes_a_user_with_a_key_of_their_own(
     code = glaas.people.invite(project, "write", by=ADMIN)
     key = make_key(tmp_path / "key")
     name = f"new{project.rpartition('/')[2]}"
-    words = ["auth", "login", glaas.url, "--invitation", code, "--name", name, "--key", str(key)]
-    assert f"logged in to {glaas.url} as {name}".encode() in roar(*words).stdout
+    words = ["auth", "login", glaas.url, "--invitation", "-", "--name", name, "--key", str(key)]
+    assert f"logged in to {glaas.url} as {name}".encode() in roar(*words, stdin=code.encode()).stdout
     assert glaas.people.role(name, project).name == "WRITE"
+    words[words.index("-")] = code
     assert b"was used or has expired" in roar(*words, code=1).stderr
     told = {"ROAR_GLAAS_KEY": str(key)}
     assert f"logged in to {glaas.url} as {name}".encode() in roar("auth", "login", glaas.url, **told).stdout
@@ -360,6 +375,12 @@ def test_an_expired_token_is_none_and_is_renewed_by_itself(
     assert [grant["scope"] for grant in json.loads(stored.read_text())["grants"]] == ["write"]
     stored.write_text("{")  # damaged
     git(tree, "ls-remote", "glaas")
+    grants = json.loads(stored.read_text())["grants"]  # a clock that was wrong, or a server with a new secret
+    stored.write_text(json.dumps({"grants": [{**grant, "token": old, "expires": 2**40} for grant in grants]}))
+    git(tree, "ls-remote", "glaas", ok=False)  # git tells its helper that this was refused
+    git(tree, "ls-remote", "glaas")
+    known.save(glaas.url, known.TOKENS, {"grants": [{**grants[0], "token": old, "scope": "read", "expires": 2**40}]})
+    assert auth.ask(Address(glaas.url, project), lambda client, token: client.get("/auth/self", token=token))["user"]
 
 
 def test_what_one_may_not_know_looks_as_if_it_were_not(glaas: Glaas, project: str, tmp_path: Path) -> None:

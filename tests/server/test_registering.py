@@ -66,6 +66,7 @@ def test_what_cannot_be_sent_waits(glaas: Glaas, remote: str, roar: Roar, repo: 
             assert b"it waits, and the records are kept here (next: roar register --waiting" in done.stderr
             assert done.stderr.count(b"\n") == 1
         assert b"cannot be reached" in roar("verify").stdout
+        assert b"2 registrations with glaas waiting (next: roar register --waiting)\n" in roar("status").stdout
         make.job(repo, "last", {"model": "m"}, {"report": "p"}, at=3)
     finally:
         glaas.start()
