@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import resource
 import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -62,6 +63,9 @@ def run(storage: Storage, place: Place, tell: Callable[[str], None]) -> int:
 
     Raises ``RoarError`` when the address cannot be had.
     """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # the usual 1024 are fewer than our connections need
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     listening = _listen(place.host, place.port)
     host, port = listening.getsockname()[:2]
     url = place.url or f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -45,12 +45,12 @@ async def serve(request: Request, project: str, rest: str) -> Response:
     who = await asyncio.to_thread(access.caller, request, storage)
     await asyncio.to_thread(access.require, who, project, SERVICES[service])
     limits: Limits = request.app.state.limits
-    gate = None
+    make_gate = None
     if service == "git-receive-pack" and request.method == "POST":
-        address = request.client.host if request.client else ""
-        gate = Gate(storage, who.people, project, Pusher(who.user or "", address), limits)
+        pusher = Pusher(who.user or "", request.client.host if request.client else "")
+        make_gate = functools.partial(Gate, storage, who.people, project, pusher, limits)
     variables = _variables(request, storage, project, rest, who.user)
-    run = _Git(limits, gate, lambda: request.app.state.afterwards(project))
+    run = _Git(limits, make_gate, lambda: request.app.state.afterwards(project))
     return _Answer(run, variables, request.app.state.slots)
 
 
@@ -94,15 +94,19 @@ class _Answer(Response):
 class _Git:
     """One running ``git http-backend``, and everything it starts."""
 
-    def __init__(self, limits: Limits, gate: Gate | None, after: Callable[[], object]) -> None:
+    def __init__(self, limits: Limits, make_gate: Callable[[], Gate] | None, after: Callable[[], object]) -> None:
         self._limits = limits
-        self._gate = gate
+        self._make_gate = make_gate
+        self._gate: Gate | None = None
         self._after = after
         self._process: asyncio.subprocess.Process | None = None
         self._heard = asyncio.Event()
-        self._deadline = asyncio.get_running_loop().time() + limits.push_seconds
+        self._deadline = 0.0
 
     async def start(self, variables: dict[str, str]) -> None:
+        """Start it, with a gate beside one that receives: not before its turn, for each takes pipes and time."""
+        self._deadline = asyncio.get_running_loop().time() + self._limits.push_seconds
+        self._gate = self._make_gate() if self._make_gate else None
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             _backend(),
