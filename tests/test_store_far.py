@@ -1,12 +1,17 @@
-"""Stores of other kinds, each with a real server on loopback: SSH, and emulators of Azure and Google."""
+"""Stores of other kinds, each with a real server on loopback: SSH, what the hub is asked, and emulators of
+Azure and Google.
+"""
 
 from __future__ import annotations
 
 import getpass
+import http.server
+import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,3 +138,52 @@ def test_azure(azure: str, roar: Roar, tree: Path) -> None:
 
 def test_google(google: str, roar: Roar, tree: Path) -> None:
     there_and_back(roar, tree, google)
+
+
+FILE = b"a,b\n" * 300_000
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """What a client asks the Hugging Face hub of one file, ``hf://datasets/org/name/data/file.csv``."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        entry = {"type": "file", "path": "data/file.csv", "size": len(FILE), "oid": "0" * 40}
+        repository = {"id": "org/name", "sha": "1" * 40, "private": False, "siblings": [], "tags": []}
+        if path.endswith("/resolve/main/data/file.csv"):
+            first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+            where = f"bytes {first}-{last}/{len(FILE)}"
+            self.answer(206, FILE[first : last + 1], Content_Range=where)
+        elif path.startswith("/api/datasets/org/name/tree/main"):
+            self.answer(200, json.dumps([entry] if path.endswith("/data") else []).encode())
+        elif path.startswith("/api/datasets/org/name"):
+            self.answer(200, json.dumps(repository).encode())
+        else:
+            self.answer(404, b"")
+
+
+def test_the_hub(roar: Roar, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec")
+    pytest.importorskip("huggingface_hub")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        url, content = "hf://datasets/org/name/data/file.csv", digest_bytes(FILE)
+        roar("get", content, "--from", url, "--to", "file.csv")
+        roar("get", url, "--to", "as-it-is.csv")
+        assert (tree / "file.csv").read_bytes() == (tree / "as-it-is.csv").read_bytes() == FILE
+        said = roar("get", "0" * 64, "--from", url, "--to", "other.csv", code=1).stderr.decode()
+        assert f"{url} holds another file: its bytes have the hash {content[:12]}, not 000000000000" in said
+        gone = url.replace("file", "none")
+        assert f"{gone} is not there" in roar("get", gone, "--to", "none", code=1).stderr.decode()
+        server.shutdown()
