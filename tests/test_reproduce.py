@@ -430,10 +430,11 @@ def test_steps_that_use_git_do_not_reach_the_users_repository(tree: Path, roar: 
 @needs_tracer
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_leaves_nothing(tree: Path, roar: Roar, git: Git, sealed: Path, how: signal.Signals) -> None:
-    commit(tree, git)
     marker, go = tree.parent / "marker", tree.parent / "go"
     go.touch()
-    roar("run", "-q", "sh", "-c", f"echo $$ > {marker}; [ -e {go} ] || sleep 60; echo x > x")
+    (tree / "step.sh").write_text(f"echo $$ > {marker}; [ -e {go} ] || sleep 60; echo x > x\n")
+    commit(tree, git)
+    roar("run", "-q", "sh", "step.sh")
     marker.unlink()
     go.unlink()
     before = state(tree, git)
@@ -453,10 +454,11 @@ def test_an_interrupt_leaves_nothing(tree: Path, roar: Roar, git: Git, sealed: P
 
 @needs_tracer
 def test_what_a_killed_one_leaves_is_cleared_by_the_next(tree: Path, roar: Roar, git: Git, sealed: Path) -> None:
-    commit(tree, git)
     marker, go = tree.parent / "marker", tree.parent / "go"
     go.touch()
-    roar("run", "-q", "sh", "-c", f"echo $$ > {marker}; [ -e {go} ] || sleep 60; echo x > x")
+    (tree / "step.sh").write_text(f"echo $$ > {marker}; [ -e {go} ] || sleep 60; echo x > x\n")
+    commit(tree, git)
+    roar("run", "-q", "sh", "step.sh")
     marker.unlink()
     go.unlink()
     before = state(tree, git)

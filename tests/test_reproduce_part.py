@@ -127,10 +127,11 @@ def test_a_second_call_goes_on_where_the_first_was_interrupted(
     tree: Path, roar: Roar, git: Git, sealed: Path, words: list[str]
 ) -> None:
     marker, go = tree.parent / "marker", tree.parent / "go"
+    (tree / "step.sh").write_text(f"cat one > two; echo $$ > {marker}; [ -e {go} ] || sleep 60\n")
     commit(tree, git)
     go.touch()
     roar("run", "-q", "sh", "-c", "echo 1 > one")
-    roar("run", "-q", "sh", "-c", f"cat one > two; echo $$ > {marker}; [ -e {go} ] || sleep 60")
+    roar("run", "-q", "sh", "step.sh")
     clone = shared(tree, git)
     marker.unlink()
     go.unlink()

@@ -37,6 +37,9 @@ def arranged(steps: list[Step], can_move: frozenset[str]) -> list[Step]:
     wanted &= can_move
     found = []
     for step in steps:
+        command = step.job.command
         own = {file.path for file in step.outputs} | {need.file.path for need in step.needs}
-        found.append(step._replace(moved=tuple(sorted(own & wanted))))
+        # one that it only looks whether it is there has moved all the same
+        moved = {path for path in wanted if path in own or translate.names(command, fs(path))}
+        found.append(step._replace(moved=tuple(sorted(moved))))
     return found
