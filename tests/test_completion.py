@@ -11,9 +11,9 @@ from pathlib import Path
 import make
 import pytest
 from click.shell_completion import ShellComplete
-from conftest import ROOT
+from conftest import ROOT, Git
 
-from roar.cli.main import cli
+from roar.cli.main import cli, main
 from roar.git.repository import Repository
 
 GIT_COMPLETION = Path("/usr/share/bash-completion/completions/git")
@@ -95,6 +95,19 @@ def test_recorded_things(repo: Repository, tree: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tree / "data")
     assert offered("", "why").keys() >= {"raw.csv", "train.csv"}
     assert offered("ra", "why") == {"raw.csv": None}
+
+
+def test_names_of_other_things(repo: Repository, tree: Path, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    make.job(repo, "make model", {}, {"model.pkl": "m"}, session=make.session(repo, name="night"))
+    monkeypatch.chdir(tree)
+    assert offered("overlay.maxT", "config", "set").keys() == {"overlay.maxTotalSize"}
+    assert {"hash.run", "hash.put"} <= offered("roar.hash", "config", "get").keys()
+    assert offered("", "collection", "show") == offered("", "sync") == {}
+    git(tree, "remote", "add", "upstream", "/nowhere")
+    assert offered("up", "sync") == offered("u", "remote", "check") == {"upstream": None}
+    assert offered("n", "session", "use") == {"night": None}
+    assert main(["collection", "add", "v1", make.digest("m")]) == 0
+    assert offered("v", "collection", "show") == {"v1": None}
 
 
 def test_many_files_are_left_to_the_shell(repo: Repository, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import click
 
 from roar.cli import present
 from roar.cli.boundary import say
+from roar.cli.complete import collections, recorded
 from roar.cli.say import write_json
 from roar.errors import UsageError
 from roar.git.repository import discover
@@ -29,8 +30,8 @@ def command() -> None:
 
 
 @command.command("add", epilog="\b\nExample:\n  git roar collection add v1 model.pkl metrics.json")
-@click.argument("name")
-@click.argument("what", nargs=-1, required=True, metavar="X...")
+@click.argument("name", shell_complete=collections)
+@click.argument("what", nargs=-1, required=True, metavar="X...", shell_complete=recorded)
 @click.option("--json", "as_json", is_flag=True, help="Write the collection as JSON.")
 def add(name: str, what: tuple[str, ...], *, as_json: bool) -> None:
     """Put artifacts (files or hashes X) into a collection."""
@@ -38,8 +39,8 @@ def add(name: str, what: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @command.command("remove", epilog="\b\nExample:\n  git roar collection remove v1 metrics.json")
-@click.argument("name")
-@click.argument("what", nargs=-1, required=True, metavar="X...")
+@click.argument("name", shell_complete=collections)
+@click.argument("what", nargs=-1, required=True, metavar="X...", shell_complete=recorded)
 @click.option("--json", "as_json", is_flag=True, help="Write the collection as JSON.")
 def remove(name: str, what: tuple[str, ...], *, as_json: bool) -> None:
     """Take artifacts (files or hashes X) out of a collection."""
@@ -62,7 +63,7 @@ def list_command(*, as_json: bool) -> None:
 
 
 @command.command("show", epilog="\b\nExample:\n  git roar collection show v1")
-@click.argument("name")
+@click.argument("name", shell_complete=collections)
 @click.option("--json", "as_json", is_flag=True, help="Write the collection as JSON.")
 def show(name: str, *, as_json: bool) -> None:
     """Show the artifacts of a collection."""

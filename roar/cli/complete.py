@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 from click.shell_completion import CompletionItem
 
 from roar.cache.index import Index, open_index
+from roar.config.model import KEYS
 from roar.errors import RoarError
+from roar.git import transport
 from roar.git.repository import Repository, discover
 from roar.paths import below, from_fs
 from roar.records import ids
 from roar.records.summary import command_line
+from roar.verbs.session_table import table
 from roar.verbs.steps import session_asked, steps_of
 
 _MOST_PATHS = 100
@@ -71,3 +74,42 @@ def _paths(index: Index, repo: Repository, incomplete: str) -> list[str]:
     found = [path[len(folder) :] for path in index.paths_beginning(folder + incomplete, _MOST_PATHS + 1)]
     plain = [path for path in found if path == shlex.quote(path) and not path.startswith("/")]
     return plain if len(found) <= _MOST_PATHS else []
+
+
+def settings_keys(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of settings that begin so, with what each does."""
+    del context, parameter
+    asked = incomplete.lower().removeprefix("roar.")
+    return [CompletionItem(key.name, help=key.help) for name, key in KEYS.items() if name.startswith(asked)]
+
+
+def collections(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The collections whose names begin so."""
+    del context, parameter
+    return _named(incomplete, lambda repo: _with_index(repo, lambda index: list(index.collections())))
+
+
+def open_sessions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The sessions whose names begin so."""
+    del context, parameter
+    return _named(incomplete, lambda repo: _with_index(repo, lambda i: [r.session.name or r.id for r in table(i)]))
+
+
+def remote_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The remotes whose names begin so."""
+    del context, parameter
+    return _named(incomplete, transport.remotes)
+
+
+def _with_index(repo: Repository, names: Callable[[Index], list[str]]) -> list[str]:
+    with open_index(repo) as index:
+        return names(index)
+
+
+def _named(incomplete: str, names: Callable[[Repository], list[str]]) -> list[CompletionItem]:
+    """Those of the names that begin so and that a shell takes as they are."""
+    try:
+        found = names(discover())
+    except (RoarError, OSError):
+        return []
+    return [CompletionItem(n) for n in dict.fromkeys(found) if n.startswith(incomplete) and n == shlex.quote(n)]

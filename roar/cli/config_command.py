@@ -9,6 +9,7 @@ import click
 
 from roar.cli import present
 from roar.cli.boundary import say
+from roar.cli.complete import settings_keys
 from roar.cli.say import Style, write_json
 from roar.config import read
 from roar.config.change import Place, key_of, set_values
@@ -65,7 +66,7 @@ def list_settings(*, everything: bool, as_json: bool) -> None:
 
 
 @command.command("get", epilog="\b\nExample:\n  git roar config get overlay.maxTotalSize")
-@click.argument("name", metavar="KEY")
+@click.argument("name", metavar="KEY", shell_complete=settings_keys)
 @click.option("--json", "as_json", is_flag=True, help="Write the value and its place as JSON.")
 def get(name: str, *, as_json: bool) -> None:
     """Write the value of a setting, or its default; several values on a line each."""
@@ -82,7 +83,7 @@ def get(name: str, *, as_json: bool) -> None:
 @in_scope
 @click.option("--shared", "scope", flag_value="shared", help="In .roarconfig, to be committed and shared.")
 @click.option("--add", is_flag=True, help="Add to the values that are there.")
-@click.argument("name", metavar="KEY")
+@click.argument("name", metavar="KEY", shell_complete=settings_keys)
 @click.argument("values", metavar="VALUE...", nargs=-1, required=True)
 def set_setting(scope: str | None, name: str, values: tuple[str, ...], *, add: bool) -> None:
     """Give a setting a value. Comments and order of the file stay as they are."""
@@ -94,7 +95,7 @@ def set_setting(scope: str | None, name: str, values: tuple[str, ...], *, add: b
 @command.command("unset", epilog="\b\nExample:\n  git roar config unset output.color")
 @in_scope
 @click.option("--shared", "scope", flag_value="shared", help="In .roarconfig.")
-@click.argument("name", metavar="KEY")
+@click.argument("name", metavar="KEY", shell_complete=settings_keys)
 def unset(scope: str | None, name: str) -> None:
     """Remove a setting from one place; also one that roar does not know."""
     where = place(scope)
@@ -108,7 +109,7 @@ def unset(scope: str | None, name: str) -> None:
 
 
 @command.command("describe", epilog="\b\nExamples:\n  git roar config describe\n  git roar config describe overlay")
-@click.argument("name", metavar="[KEY]", required=False)
+@click.argument("name", metavar="[KEY]", required=False, shell_complete=settings_keys)
 @click.option("--markdown", "as_markdown", is_flag=True, help="Write the page docs/configuration.md.")
 @click.option("--json", "as_json", is_flag=True, help="Write it as JSON.")
 def describe(name: str | None, *, as_markdown: bool, as_json: bool) -> None:

@@ -6,6 +6,7 @@ import os
 
 import click
 
+from roar.cli.complete import recorded
 from roar.cli.configured import settings
 from roar.cli.say import patience
 from roar.cli.storing import Meter, show
@@ -21,7 +22,7 @@ Examples:
 
 
 @click.command("put", epilog=_EPILOG)
-@click.argument("what", nargs=-1, metavar="[X]...")
+@click.argument("what", nargs=-1, metavar="[X]...", shell_complete=recorded)
 @click.option("--store", "url", metavar="URL", help="A folder, s3://, gs://, az://, ssh://. Default: roar.store.url.")
 @click.option("--force", is_flag=True, help="Copy what is in the store already, too: mends a damaged object.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing when all is well.")

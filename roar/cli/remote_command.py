@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from roar.cli import boundary, present
+from roar.cli.complete import remote_names
 from roar.cli.say import write_json
 from roar.errors import EXIT_NO, EXIT_OK
 from roar.git import transport
@@ -19,7 +20,7 @@ def command() -> None:
 
 
 @command.command("check", epilog="\b\nExamples:\n  git roar remote check\n  git roar remote check upstream --json")
-@click.argument("remote", required=False)
+@click.argument("remote", required=False, shell_complete=remote_names)
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 def check(remote: str | None, *, as_json: bool) -> int:
     """Try whether REMOTE takes the records, by default that of the current branch. Exits 3 when it does not.

@@ -8,6 +8,7 @@ import click
 
 from roar.cli import present
 from roar.cli.boundary import say
+from roar.cli.complete import open_sessions
 from roar.cli.say import write_json
 from roar.cli.show_command import group
 from roar.git.repository import discover
@@ -64,7 +65,7 @@ def list_command(*, everything: bool, as_json: bool) -> None:
 
 
 @command.command("show", epilog="\b\nExample:\n  git roar session show night")
-@click.argument("what", required=False, metavar="[X]")
+@click.argument("what", required=False, metavar="[X]", shell_complete=open_sessions)
 @click.option("--json", "as_json", is_flag=True, help="Write the session as JSON.")
 def show_command(what: str | None, *, as_json: bool) -> None:
     """Show a session, by default the active one, and its jobs."""
@@ -79,7 +80,7 @@ def show_command(what: str | None, *, as_json: bool) -> None:
 
 
 @command.command("use", epilog="\b\nExample:\n  git roar session use night")
-@click.argument("what", metavar="X")
+@click.argument("what", metavar="X", shell_complete=open_sessions)
 @click.option("--json", "as_json", is_flag=True, help="Write the session as JSON.")
 def use(what: str, *, as_json: bool) -> None:
     """Make a session the active one of this work tree."""
@@ -93,7 +94,7 @@ def use(what: str, *, as_json: bool) -> None:
 
 
 @command.command("close", epilog="\b\nExample:\n  git roar session close")
-@click.argument("what", required=False, metavar="[X]")
+@click.argument("what", required=False, metavar="[X]", shell_complete=open_sessions)
 @click.option("--json", "as_json", is_flag=True, help="Write the session as JSON.")
 def close(what: str | None, *, as_json: bool) -> None:
     """End a session, by default the active one: it takes no more jobs, in any clone that knows of it."""

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from roar.cli.complete import remote_names
 from roar.cli.say import write_json
 from roar.errors import GitError
 from roar.git.repository import discover
@@ -13,7 +14,7 @@ from roar.verbs import sync
 
 
 @click.command("sync", epilog="\b\nExamples:\n  git roar sync\n  git roar sync upstream --fetch-only")
-@click.argument("remote", required=False)
+@click.argument("remote", required=False, shell_complete=remote_names)
 @click.option("--fetch-only", is_flag=True, help="Bring in what others recorded; push nothing.")
 @click.option("--push-only", is_flag=True, help="Push what this clone recorded; fetch nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing when all is well.")
