@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from roar.cli import boundary
 from roar.errors import EXIT_FAILURE, RoarError
+from roar.trace.start import ended
 from roar.verbs.aside import save_report
 from roar.verbs.record import Run
 
@@ -32,11 +33,12 @@ class GivingUp:
     a second time then or later.
     """
 
-    def __init__(self, run: Run, report: int, limit_seconds: float) -> None:
-        """``report`` is an open file; a limit of 0 is none."""
-        self._run = run
+    def __init__(self, run: Run, report: int, done: int, limit_seconds: float) -> None:
+        """``report`` is an open file, ``done`` reaches its end when it is complete; a limit of 0 is none."""
+        self.run = run
         self._report = report
-        self._deadline = time.monotonic() + limit_seconds if limit_seconds else None
+        self._done = done
+        self._deadline: float | None = None
         self._limit_seconds = limit_seconds
         self.asked_before = False
         """It was Ctrl-C that ended the command: the next one is the second."""
@@ -55,6 +57,11 @@ class GivingUp:
         self._keeping.release()
 
     def _watch(self) -> None:
+        ended(self._done, None)
+        while signal.sigtimedwait(_ENDING, 0):
+            continue  # what came earlier was meant for the command
+        if self._limit_seconds:
+            self._deadline = time.monotonic() + self._limit_seconds
         why = self._wait()
         if self._keeping.acquire(timeout=_GRACE_SECONDS) and self._kept:
             self._keeping.release()
@@ -66,7 +73,7 @@ class GivingUp:
         os._exit(boundary.guarded(lambda: self._save_aside(why or self._too_long())))
 
     def _save_aside(self, why: RoarError) -> NoReturn:
-        raise save_report(self._run, self._seen(), why, "roar recover")
+        raise save_report(self.run, self._seen(), why, "roar recover")
 
     def _wait(self) -> RoarError | None:
         """Why to give up, once there is a reason: the user's, or None for the limit."""

@@ -14,7 +14,7 @@ from roar import log
 from roar.cli import boundary
 from roar.cli.giving_up import GivingUp
 from roar.cli.say import Style, patience
-from roar.config.model import Output, Settings
+from roar.config.model import Settings
 from roar.config.read import SHARED_FILE
 from roar.errors import ConfigError, RoarError, SavedAsideError
 from roar.paths import is_outside
@@ -56,16 +56,19 @@ def record_run(run: Run, report_fd: int, done: int, manner: Manner, timeout: flo
     After ``timeout`` seconds the command is ended. Of a command that takes its time it is said at once that an input
     is stale; of others in the report.
     """
-    output = run.configuration.settings.output if run.configuration else Output()
+    configured = run.configuration
+    assert configured is not None  # read by who started it
+    output = configured.settings.output
+    giving_up = GivingUp(run, report_fd, done, configured.settings.tracer.record_limit)
     if manner.quiet or manner.as_json or output.quiet or not output.warn_stale:
         manner = manner._replace(look=False)
     if manner.look and timeout is None and not run.session_name and not ended(done, _LOOK_AFTER_S):
         manner = manner._replace(look=not _say_what_is_stale(run, None))
     if wait_for_end(done, timeout):
-        run = run._replace(ended_after_s=timeout)
+        run = giving_up.run = run._replace(ended_after_s=timeout)
     with os.fdopen(report_fd, "rb") as file:
         file.seek(0)
-        return _record_file(run, file, manner)
+        return _record_file(run, file, manner, giving_up)
 
 
 def _say_what_is_stale(run: Run, recorded: tuple[str, Job] | None) -> bool:
@@ -93,17 +96,16 @@ def _reads_data(job: Job) -> bool:
     return not (job.input_shards or job.output_shards) and any(made)
 
 
-def _record_file(run: Run, file: IO[bytes], manner: Manner) -> int:
-    configured = run.configuration
-    assert configured is not None  # read by who started it
-    output = configured.settings.output
-    giving_up = GivingUp(run, file.fileno(), configured.settings.tracer.record_limit)
+def _record_file(run: Run, file: IO[bytes], manner: Manner, giving_up: GivingUp) -> int:
     try:
         report = reports.read(file)
     except OSError as error:
         raise _aside(run, file, error, giving_up) from error
     if not report.started:
         return 0
+    configured = run.configuration
+    assert configured is not None
+    output = configured.settings.output
     giving_up.asked_before = report.end.get("signal") == signal.SIGINT
     try:
         log.start(*configured.settings.logging)

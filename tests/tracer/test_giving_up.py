@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,8 @@ import pytest
 from test_terminal import Terminal
 
 Git = Callable[..., str]
-RUN = [sys.executable, "-m", "roar", "run", "sh", "-c", "cat README > out; touch .git/slow; exit 5"]
+SCRIPT = "cat README > out; touch .git/slow; exit 5"
+RUN = [sys.executable, "-m", "roar", "run", "sh", "-c", SCRIPT]
 ASIDE = b"the command has run, but its record could not be made ("
 
 
@@ -46,9 +48,11 @@ def recovered(slow: Path, roar: Any, git: Git) -> dict[str, Any]:
     return record
 
 
-def test_no_longer_than_the_limit(slow: Path, tree: Path, roar: Any, git: Git) -> None:
+@pytest.mark.parametrize("script", [SCRIPT, "touch .git/slow; sleep 0.7; cat README > out; exit 5"])
+def test_no_longer_than_the_limit(script: str, slow: Path, tree: Path, roar: Any, git: Git) -> None:
+    """Nor when git stops answering while the command still runs, and the recorder looks what is stale."""
     git(tree, "config", "roar.tracer.recordLimit", "1")
-    done = subprocess.run(RUN, cwd=tree, capture_output=True, check=False, timeout=60)
+    done = subprocess.run([*RUN[:-1], script], cwd=tree, capture_output=True, check=False, timeout=60)
     assert done.returncode == 5
     assert done.stderr.startswith(b"roar: " + ASIDE + b"it took longer than roar.tracer.recordLimit, 1 s)"), done.stderr
     assert done.stderr.count(b"\n") == 1 and b"roar recover" in done.stderr
@@ -87,13 +91,20 @@ def test_a_second_ctrl_c_saves_what_was_seen(
     terminal = Terminal(["bash", "--norc", "-c", f"{' '.join(map(repr, RUN))}; echo status $?"])
     while not (slow.exists() and any(map(is_recording, children_of(terminal.pid)))):
         time.sleep(0.02)
-    terminal.type(b"\x03")
-    terminal.expect(b"roar: the record is being made (Ctrl-C again: ")
-    terminal.type(b"\x03")
-    terminal.expect(ASIDE + b"interrupted)")
+    press(terminal, b"roar: the record is being made (Ctrl-C again: ")
+    press(terminal, ASIDE + b"interrupted)")
     terminal.expect(b"status 5")
     terminal.close()
     recovered(slow, roar, git)
+
+
+def press(terminal: Terminal, answer: bytes) -> None:
+    """Press Ctrl-C until it is answered: between the end of the command and the record's begin nobody hears it."""
+    for _ in range(60):
+        terminal.type(b"\x03")
+        with contextlib.suppress(AssertionError):
+            return terminal.expect(answer, 0.5)
+    pytest.fail(f"no answer: {terminal.seen!r}")
 
 
 def children_of(pid: int) -> list[int]:
