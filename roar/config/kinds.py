@@ -122,7 +122,7 @@ def choice_text(words: tuple[str, ...]) -> Kind:
             raise ValueError(text)
         return text.lower()
 
-    return Kind(f"{', '.join(words[:-1])} or {words[-1]}", parse)
+    return Kind(" or ".join(filter(None, [", ".join(words[:-1]), words[-1]])), parse)
 
 
 FLAG = Kind("true or false", _flag, show=lambda value: str(value).lower())
