@@ -74,7 +74,7 @@ def serve(repo: Repository, port: int, tell: Callable[[str], None]) -> None:
 
     Raises ``RoarError`` when the port cannot be had.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:  # named, as in ``run``
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(("127.0.0.1", port))

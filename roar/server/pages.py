@@ -44,7 +44,7 @@ HEADERS = {
     "Cache-Control": "private, no-cache",
 }
 """Of every page: nothing runs, loads or frames it but this server's own files."""
-MOST_JOBS = 200
+MOST_JOBS = 100
 """Jobs of a lineage on one page, in each direction."""
 MOST_DRAWN = 40
 """Nodes of the drawing, before any of them is opened."""

@@ -38,6 +38,7 @@ CONFIG = """\
 \tfsync = committed
 \tfsyncMethod = batch
 \tbigFileThreshold = 8m
+\tdeltaBaseCacheLimit = 8m
 [transfer]
 \thideRefs = HEAD
 \thideRefs = refs
@@ -60,7 +61,8 @@ CONFIG = """\
 \tautoDetach = false
 """
 """Of every project's repository. What comes in is checked, written to the disk before it is confirmed, and seen by
-others under ``refs/roar`` alone; ``hideRefs`` without ``!`` hides, and the last line that fits counts."""
+others under ``refs/roar`` alone; ``hideRefs`` without ``!`` hides, and the last line that fits counts. Each git that
+answers readers would keep 96 MiB of what deltas are made from, for half of its time."""
 
 HOOK = """\
 #!/bin/sh
