@@ -32,7 +32,7 @@ def by_chance(tree: Path, git: Git, roar: Roar, lines: str) -> None:
 
 @needs_tracer
 def test_numbers_within_a_tolerance_are_equivalent(tree: Path, roar: Roar, git: Git) -> None:
-    by_chance(tree, git, roar, 'echo "{\\"loss\\": 0.50000000000$N}" > m.json; echo "a,0.2500000000000$N" > t.csv\n')
+    by_chance(tree, git, roar, 'echo "{\\"loss\\": 0.500000000$N}" > m.json; echo "a,0.2500000000000$N" > t.csv\n')
     done = roar("reproduce", "-y", "@1")
     lines = sorted(done.stdout.decode().splitlines())
     hashes = "[0-9a-f]{12}, now [0-9a-f]{12}"
