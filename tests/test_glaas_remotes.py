@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest import Git
 
-from roar.errors import UsageError
+from roar.errors import RoarError, UsageError
 from roar.git.repository import Repository
 from roar.glaas import known
 from roar.glaas.address import Address
@@ -40,6 +42,15 @@ def test_by_the_server_that_is_set(url: str, project: str | None, repo: Reposito
     assert glaas.projects(repo) == {}
     git(folder, "config", "roar.glaas.url", HERE)
     assert glaas.projects(repo) == ({"glaas": Address(HERE, project)} if project else {})
+
+
+def test_nowhere_to_remember_a_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(RoarError, match="cannot write"), known.alone(HERE):
+        pass
+    with pytest.raises(RoarError, match="cannot write"):
+        known.save(HERE, known.SERVER, {})
 
 
 def test_by_a_log_in(repo: Repository, git: Git, monkeypatch: pytest.MonkeyPatch) -> None:

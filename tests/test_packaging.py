@@ -121,6 +121,7 @@ def test_wheel_fits_the_platform_and_any_python(wheel):
     assert "Root-Is-Purelib: false" in about
     assert "roar = roar.__main__:main" in entry_points
     assert "git-roar = roar.__main__:main" in entry_points
+    assert "git-credential-roar = roar.__main__:credential" in entry_points
     assert {f"roar/git-hooks/{hook.name}" for hook in (ROOT / "git-hooks").iterdir()} <= set(names)
     for page in ("roar.1", "git-roar.1"):
         assert any(name.endswith(f".data/data/share/man/man1/{page}") for name in names)

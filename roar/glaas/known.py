@@ -86,8 +86,15 @@ def seen(project: str) -> str:
 
 @contextlib.contextmanager
 def alone(origin: str) -> Iterator[None]:
-    """Hold what is remembered of a server, so that two of this user's processes do not overwrite one another."""
-    with locks.exclusive(os.path.join(_make(origin), "lock")):
+    """Hold what is remembered of a server, so that two of this user's processes do not overwrite one another.
+
+    Raises ``RoarError`` when there is nowhere to remember it.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locks.exclusive(os.path.join(_make(origin), "lock")))
+        except OSError as error:
+            raise RoarError(f"cannot write {_folder(origin)}: {error.strerror}", "set XDG_STATE_HOME") from error
         yield
 
 

@@ -11,12 +11,13 @@ import make
 import pytest
 from conftest import Git, Roar
 
-from roar.git.repository import Repository
+from roar.git.repository import Repository, discover
 from roar.glaas import known, ssh
 from roar.glaas.address import Address
 from roar.glaas.client import Client
 from roar.journal import JOBS
 from roar.server import log
+from roar.verbs import logged
 from server import second_log
 from server.clients import Answer, Asked, impostor, passed_on, said
 from server.serving import Glaas
@@ -45,12 +46,16 @@ def folder(glaas: Glaas, project: str) -> Path:
 
 
 def verified(roar: Roar, *words: str, code: int = 0) -> dict[str, Any]:
-    """What ``roar verify`` says of the one log."""
-    answer = json.loads(roar("verify", "--json", *words, code=code).stdout)
-    assert answer["ok"] == (code == 0)
-    (found,) = answer["logs"]
-    assert isinstance(found, dict)
-    return found
+    """What ``roar verify`` says of the one log; without words by what is below the command, in this process."""
+    if words:
+        answer = json.loads(roar("verify", "--json", *words, code=code).stdout)
+        assert answer["ok"] == (code == 0)
+        (found,) = answer["logs"]
+        assert isinstance(found, dict)
+        return found
+    (log,) = logged.standings(discover(str(roar.folder)))
+    assert log.is_good == (code == 0)
+    return {**log._asdict(), "missing": list(log.missing)}
 
 
 def forge(glaas: Glaas, project: str, entries: list[tuple[str, str]]) -> None:
@@ -112,8 +117,8 @@ def test_a_forked_log_is_refused_and_stays_refused(
         *((make.digest(str(n)).upper()[:26], "1" * 64) for n in range(more)),
     ]
     forge(glaas, public, false)
-    for _ in range(2):
-        found = verified(roar, code=3)
+    for words in ((), ("--require-signed",)):
+        found = verified(roar, *words, code=3)
         assert "was forked: its" in found["suspicion"]
         assert "do not begin with the 5 seen on 20" in found["suspicion"]
     forge(glaas, public, true)
