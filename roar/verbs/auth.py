@@ -206,7 +206,7 @@ def _exchange(client: Client, address: Address, operation: str, key: PublicKey) 
         user, token, lasts = str(answer["user"]), str(answer["token"]), int(answer["expires_in"])
     except (LookupError, TypeError, ValueError) as error:
         raise RoarError(f"{client.origin} does not answer as a roar server does", "check the address") from error
-    if not token.isascii() or not token.isprintable():  # it becomes a line of git's protocol
+    if not all(word and word.isascii() and word.isprintable() for word in (user, token)):  # lines of git's protocol
         raise RoarError(f"{client.origin} gives a token that is none", "check the address")
     return Grant(user, address.project, operation, int(time.time()) + min(lasts, 86_400), token)
 

@@ -303,6 +303,14 @@ def test_what_a_server_says_is_not_obeyed_by_the_terminal(roar: Roar, home_key: 
         auth.log_in(Address(origin), login.READ)
 
 
+@pytest.mark.parametrize("grant", [{"user": "ada\nhost=example.org"}, {"token": "x\npassword=y"}, {"token": ""}])
+def test_a_token_that_would_be_more_than_a_line_of_gits_protocol(grant: dict[str, str], home_key: Path) -> None:
+    given = {"user": "ada", "token": "x", "expires_in": 900, "challenge": "c", **grant}
+    with impostor(lambda _: said(given)) as (origin, _), pytest.raises(RoarError, match="a token that is none"):
+        auth.log_in(Address(origin), login.READ)
+    assert auth.standing(origin).grants == []
+
+
 def test_certificates_count_as_they_do_for_git(roar: Roar, git: Git, tmp_path: Path) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
