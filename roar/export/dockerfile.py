@@ -201,14 +201,10 @@ def _installed(python: Python | None, made_of: Recipe | None) -> Iterator[str]:
             "micromamba create -y -q -p /opt/environment -f /tmp/explicit; rm /tmp/explicit"
         )
         yield "ENV PATH=/opt/environment/bin:$PATH"
-    known = dict(made_of.hashes)
     pip = "python -m pip install --no-cache-dir --no-deps --disable-pip-version-check --root-user-action=ignore"
-    hashed = [line + "".join(f" --hash=sha256:{h}" for h in known[line]) for line in made_of.required if line in known]
-    rest = [line for line in made_of.required if line not in known]
-    for requirements, option in ((hashed, " --require-hashes"), (rest, "")):
-        if requirements:
-            listed = f"printf '%s\\n' {_quoted(*requirements)} > /tmp/requirements.txt"
-            yield _shell(f"{listed}; {pip}{option} -r /tmp/requirements.txt; rm /tmp/requirements.txt")
+    for option, some in made_of.by_hash(made_of.required):
+        listed = f"printf '%s\\n' {_quoted(*some)} > /tmp/requirements.txt"
+        yield _shell(f"{listed}; {pip} {option} -r /tmp/requirements.txt; rm /tmp/requirements.txt")
 
 
 def _laid(lay: list[tuple[OverlayFile, str]], top: str, reader: Reader) -> Iterator[str]:

@@ -126,15 +126,17 @@ def _environment(env: Planned, known: dict[tuple[str, ...], int]) -> Iterator[st
     if env.recipe is None or _key(env) in known:
         return
     recipe = env.recipe
+    if recipe.conda:
+        raise RoarError("a step ran in a conda environment, which a script does not make", "roar reproduce")
     number = known[_key(env)] = len(known) + 1
     short = ".".join(recipe.interpreter.version.split(".")[:2])
     place = f'"$work/env-{number}"'
     yield f"[ -e {place} ] || python{short} -m venv {place}"
+    install = f"{place}/bin/python -m pip install -q --no-deps --disable-pip-version-check -r /dev/stdin"
     for lines, otherwise in ((recipe.required, ""), (recipe.others, " || echo 'some packages that were not read' >&2")):
-        if lines:
-            install = f"{place}/bin/python -m pip install -q --no-deps --disable-pip-version-check -r /dev/stdin"
-            yield f"{install} <<'END'{otherwise}"
-            yield "\n".join(lines) + "\nEND"
+        for option, some in recipe.by_hash(lines):
+            yield f"{install} {option} <<'END'{otherwise}"
+            yield "\n".join(some) + "\nEND"
     for name in recipe.projects:
         yield f"# from the repository itself; say where: {place}/bin/python -m pip install --no-deps -e {quoted(name)}"
 

@@ -89,13 +89,8 @@ NO_CONDA = (
 
 def _install(words: list[str], recipe: Recipe, lines: Iterable[str], place: str, progress: Progress) -> None:
     """Install requirements: first those whose hashes are known, and by these alone; then the others."""
-    known = dict(recipe.hashes)
-    hashed = [f"{line} {' '.join(f'--hash=sha256:{h}' for h in known[line])}" for line in lines if line in known]
-    if hashed:
-        _run([*words, "--require-hashes", "-r", _listed(place, hashed)], place, progress)
-    rest = [line for line in lines if line not in known]
-    if rest:
-        _run([*words, "-r", _listed(place, rest)], place, progress)
+    for option, some in recipe.by_hash(lines):
+        _run([*words, *filter(None, [option]), "-r", _listed(place, some)], place, progress)
 
 
 def _listed(place: str, requirements: Iterable[str]) -> str:

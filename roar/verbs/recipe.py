@@ -56,6 +56,15 @@ class Recipe(NamedTuple):
         """The name of one in which nothing is missing that this job read."""
         return self._named([*self.interpreter, "/", *self.required, "/", *self.others, "/", *self.projects])
 
+    def by_hash(self, lines: Iterable[str]) -> list[tuple[str, list[str]]]:
+        """Requirements as calls of an installer want them: its option, and lines. Those whose hashes are known come
+        apart, since pip takes either only such or none.
+        """
+        known = dict(self.hashes)
+        hashed = [line + "".join(f" --hash=sha256:{h}" for h in known[line]) for line in lines if line in known]
+        calls = [("--require-hashes", hashed), ("", [line for line in lines if line not in known])]
+        return [(option, some) for option, some in calls if some]
+
     def _named(self, parts: list[str]) -> str:
         more = [f"{line} {' '.join(hashes)}" for line, hashes in self.hashes] + list(self.conda)
         return digest_bytes("\n".join([*parts, *more]).encode())[:20]
