@@ -131,7 +131,7 @@ class Terminal:
             os.environ["PS1"] = "$ "
             os.execvp(command[0], command)
 
-    def expect(self, text: bytes, seconds: float = 10) -> None:
+    def expect(self, text: bytes, seconds: float = 60) -> None:
         deadline = time.time() + seconds
         while text not in self.seen:
             ready, _, _ = select.select([self.fd], [], [], max(0.0, deadline - time.time()))
