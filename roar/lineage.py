@@ -245,7 +245,8 @@ class _Graph:
         unknown = [job for job in jobs if job not in self._uses or (down and self._unread(job))]
         if not unknown:
             return
-        near = self._records.nearby(unknown, down=down, limit=len(unknown) + self._limit)
+        more = self._limit if self._most is None else min(self._limit, self._most)
+        near = self._records.nearby(unknown, down=down, limit=len(unknown) + more)
         self._limit *= self._GROWTH
         self.learn_only(near)
         if down:

@@ -22,7 +22,7 @@ from roar.verbs.compare import compare
 from roar.verbs.resolve import Target
 from roar.verbs.show import show_artifact, show_job, show_session
 
-MOST_WALKED = 2000
+MOST_WALKED = 1000
 """Jobs of a lineage that one request walks, in each direction."""
 MOST_ASKED = 1000
 """Record ids in one question."""

@@ -82,6 +82,13 @@ class Server:
         )
         return f"http://x:{token}@127.0.0.1:{self.port}/{project}.git"
 
+    def cpu(self) -> float:
+        """Seconds of CPU that the server process took so far; its worker and gits are others."""
+        assert self._process
+        with open(f"/proc/{self._process.pid}/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self) -> dict[str, float]:
         """The resident memory of the server, its worker and their gits, in MiB; a page that n share counts 1/n each."""
         assert self._process
@@ -156,11 +163,13 @@ def lineage(server: Server, contents: list[str]) -> None:
     asker = Asker(server.port)
     for direction in ("up", "down"):
         times, jobs = [], []
+        before = server.cpu()
         for content in contents:
             took, body = asker.get(f"/api/v1/artifacts/{content}/lineage?depth=10&direction={direction}&limit=500")
             times.append(took)
             jobs.append(json.loads(body)["total"])
         _said(f"lineage of depth 10 {direction}, {statistics.median(jobs):.0f} jobs in the middle", times)
+        print(f"  CPU of the server: {(server.cpu() - before) * 1000 / len(times):.1f} ms each")
 
 
 def readers(server: Server, contents: list[str], jobs: list[str], seconds: float, clients: int) -> None:
@@ -196,6 +205,7 @@ def readers(server: Server, contents: list[str], jobs: list[str], seconds: float
     work: list[Callable[[], None]] = [functools.partial(read, number) for number in range(clients)]
     threads = [threading.Thread(target=target) for target in [*work, push]]
     most: dict[str, float] = {}
+    before = server.cpu()
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
@@ -203,6 +213,7 @@ def readers(server: Server, contents: list[str], jobs: list[str], seconds: float
             most[name] = max(most.get(name, 0.0), size)
         time.sleep(0.5)
     _said(f"{clients} clients at once, {len(times) / seconds:.0f} answers a second", times)
+    print(f"  CPU of the server: {(server.cpu() - before) * 1000 / len(times):.1f} ms an answer, pushes included")
     _said("pushes meanwhile", pushes)
     print("memory at most: " + ", ".join(f"{name} {size:.0f} MiB" for name, size in sorted(most.items())))
 
