@@ -134,6 +134,28 @@ def test_what_is_no_record_is_refused(body: bytes) -> None:
         codec.decode(body)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"inputs": [{"path": "//bytes/%ZZ"}]},
+        {"outputs": [{"path": "a", "asked": "//bytes/%ff"}]},
+        {"not_found": ["//bytes/plain"]},
+        {"code": {"overlay": [{"path": "//bytes/%2F%ZZ", "state": "deleted"}]}},
+        {"input_shards": [{"directory": "//bytes/%", "count": 1, "size": 1, "hash": "a" * 64}]},
+    ],
+    ids=str,
+)
+def test_a_path_that_no_bytes_spell_makes_a_job_damaged(more: dict[str, object]) -> None:
+    good = job()
+    body = codec.dumps({**orjson.loads(codec.encode(good)), **more})
+    for decode in (codec.decode, codec.Decoder().decode):
+        assert decode(codec.encode(good)) == good
+        with pytest.raises(RecordError, match="not the spelling of any byte string"):
+            decode(body)
+    with pytest.raises(RecordError):
+        codec.decode_lines(b'{"path":"/\\u002fbytes/%ZZ"}\n', File)
+
+
 def test_a_newer_format_is_refused_by_name() -> None:
     with pytest.raises(NewerFormatError, match="format 2 is newer than 1"):
         codec.decode(codec.encode(job()).replace(b'"format":1', b'"format":2'))

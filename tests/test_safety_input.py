@@ -69,8 +69,8 @@ def damaged(dice: random.Random, body: bytes) -> bytes:
             del container[next(iter(container)) if isinstance(container, dict) else -1]
         elif what == 1 and isinstance(container, dict):
             container[dice.choice(("new", "", "kind", "clock", "format", "\0", "hash"))] = dice.choice(HOSTILE)
-        elif isinstance(container, list) and key >= len(container):
-            continue
+        elif key not in (container if isinstance(container, dict) else range(len(container))):
+            continue  # gone by now
         elif what == 2:
             container[key] = nested(dice.choice((3, 100, 300, 900)))
         elif what == 3 and isinstance(container[key], list):

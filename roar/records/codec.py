@@ -16,6 +16,7 @@ import orjson
 from pydantic import ValidationError
 
 from roar.errors import NewerFormatError, RecordError
+from roar.paths import MARK, to_bytes
 from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.ids import record_id
 from roar.records.job import Environment, Job, Session
@@ -104,11 +105,37 @@ def decode(body: bytes) -> Record:
         raise NewerFormatError(f"format {version} is newer than {FORMAT}, which this roar reads")
     kind = data.get("kind")
     try:
-        return KINDS.get(kind if isinstance(kind, str) else "", Record).model_validate(data)
+        return _spelled(KINDS.get(kind if isinstance(kind, str) else "", Record).model_validate(data))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"{where}: {first['msg']} ({error.error_count()} in all)") from error
+
+
+R = TypeVar("R", bound=Record)
+
+
+def _spelled(record: R) -> R:
+    """The record, if each path of a file in it is the spelling of one. Raises ``RecordError``."""
+    if isinstance(record, Job):
+        code = record.code
+        texts = [record.command.cwd, *record.not_found, *(each.path for each in record.command.redirects)]
+        texts += [each.path for each in code.submodules] + [each.path for each in code.repositories]
+        texts += [file.path for each in code.repositories for file in each.overlay] + [f.path for f in code.overlay]
+        texts += [shard.directory for shard in (*record.input_shards, *record.output_shards)]
+        _check_spelling(texts)
+        _check_spelling(text for file in record.inputs for text in (file.path, file.asked) if text)
+        _check_spelling(text for file in record.outputs for text in (file.path, file.asked) if text)
+    return record
+
+
+def _check_spelling(texts: Iterable[str]) -> None:
+    for text in texts:
+        if text.startswith(MARK):
+            try:
+                to_bytes(text)
+            except ValueError as error:
+                raise RecordError(f"a path is {error}") from error
 
 
 class Decoder:
@@ -143,7 +170,7 @@ class Decoder:
         if data is not None:
             data["environment"] = known
             with contextlib.suppress(ValidationError):
-                return Job.model_validate(data)
+                return _spelled(Job.model_validate(data))
         return decode(body)
 
     def _marked(self, body: bytes, start: int, end: int) -> dict[str, Any] | None:
@@ -179,6 +206,9 @@ P = TypeVar("P", bound=Part)
 def decode_lines(body: bytes, kind: type[P]) -> list[P]:
     """The parts of a manifest. Raises ``RecordError``."""
     try:
-        return [kind.model_validate_json(line) for line in body.splitlines() if line]
+        parts = [kind.model_validate_json(line) for line in body.splitlines() if line]
     except ValidationError as error:
         raise RecordError(f"a manifest line is no {kind.__name__.lower()}: {error.errors()[0]['msg']}") from error
+    if MARK.encode() in body or b"\\" in body:
+        _check_spelling(text for part in parts for text in part.model_dump().values() if isinstance(text, str))
+    return parts
