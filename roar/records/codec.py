@@ -42,6 +42,14 @@ def encode(record: Part) -> bytes:
     return dumps(record.model_dump(exclude_defaults=True) | _stamp(record))
 
 
+def is_canonical(record: Part, body: bytes) -> bool:
+    """Whether these bytes, from which the record was read, are its canonical ones."""
+    try:
+        return encode(record) == body
+    except (TypeError, ValueError):  # deeper than can be written
+        return False
+
+
 def dumps(fields: dict[str, Any]) -> bytes:
     """The canonical bytes of plain values."""
     return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
@@ -105,7 +113,7 @@ def decode(body: bytes) -> Record:
         raise NewerFormatError(f"format {version} is newer than {FORMAT}, which this roar reads")
     kind = data.get("kind")
     try:
-        return _spelled(KINDS.get(kind if isinstance(kind, str) else "", Record).model_validate(data))
+        return _spelled(KINDS.get(kind if isinstance(kind, str) else "", Record).model_validate(data), body)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -115,9 +123,9 @@ def decode(body: bytes) -> Record:
 R = TypeVar("R", bound=Record)
 
 
-def _spelled(record: R) -> R:
+def _spelled(record: R, body: bytes) -> R:
     """The record, if each path of a file in it is the spelling of one. Raises ``RecordError``."""
-    if isinstance(record, Job):
+    if isinstance(record, Job) and _may_spell(body):
         code = record.code
         texts = [record.command.cwd, *record.not_found, *(each.path for each in record.command.redirects)]
         texts += [each.path for each in code.submodules] + [each.path for each in code.repositories]
@@ -127,6 +135,11 @@ def _spelled(record: R) -> R:
         _check_spelling(text for file in record.inputs for text in (file.path, file.asked) if text)
         _check_spelling(text for file in record.outputs for text in (file.path, file.asked) if text)
     return record
+
+
+def _may_spell(body: bytes) -> bool:
+    """Whether a text in some JSON may begin with the mark, be it with escapes that canonical JSON does not have."""
+    return MARK.encode() in body or b"\\u" in body or b"\\/" in body
 
 
 def _check_spelling(texts: Iterable[str]) -> None:
@@ -170,7 +183,7 @@ class Decoder:
         if data is not None:
             data["environment"] = known
             with contextlib.suppress(ValidationError):
-                return _spelled(Job.model_validate(data))
+                return _spelled(Job.model_validate(data), body)
         return decode(body)
 
     def _marked(self, body: bytes, start: int, end: int) -> dict[str, Any] | None:
@@ -209,6 +222,6 @@ def decode_lines(body: bytes, kind: type[P]) -> list[P]:
         parts = [kind.model_validate_json(line) for line in body.splitlines() if line]
     except ValidationError as error:
         raise RecordError(f"a manifest line is no {kind.__name__.lower()}: {error.errors()[0]['msg']}") from error
-    if MARK.encode() in body or b"\\" in body:
+    if _may_spell(body):
         _check_spelling(text for part in parts for text in part.model_dump().values() if isinstance(text, str))
     return parts
