@@ -42,7 +42,7 @@ def encode(record: Part) -> bytes:
     return dumps(record.model_dump(exclude_defaults=True) | _stamp(record))
 
 
-def is_canonical(record: Part, body: bytes) -> bool:
+def is_written_so(record: Part, body: bytes) -> bool:
     """Whether these bytes, from which the record was read, are its canonical ones."""
     try:
         return encode(record) == body
@@ -68,7 +68,7 @@ def is_canonical(body: bytes) -> bool:
     """Whether JSON bytes stand in canonical form. Fields with their default values are not looked for."""
     try:
         return dumps(orjson.loads(body)) == body
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # the last one: deeper than can be written
         return False
 
 

@@ -133,7 +133,7 @@ class _Checking:
         if item.folder == "" and link and link.identifier and link.identifier != identifier:
             self._broken(item.commit, f"its bytes have the id {identifier}, its message says {link.identifier}")
             return
-        if not codec.is_canonical(record, item.body):
+        if not codec.is_written_so(record, item.body):
             self._odd(item.commit, f"record {identifier} is not in canonical form")
         faults = list(company.faults(item.place, record))
         if faults:
