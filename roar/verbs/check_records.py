@@ -23,6 +23,7 @@ from roar.records.ids import clock_of
 from roar.records.job import Job
 from roar.records.model import Record
 from roar.records.named import Label
+from roar.records.summary import printable
 from roar.verbs.findings import Finding
 
 _CHAIN = re.compile(r"refs/(?:roar|roar-remote/.+?)/jobs/([0-9]{4})/([a-z0-9][a-z0-9-]{0,63})")
@@ -133,6 +134,10 @@ class _Checking:
         if item.folder == "" and link and link.identifier and link.identifier != identifier:
             self._broken(item.commit, f"its bytes have the id {identifier}, its message says {link.identifier}")
             return
+        if record.kind not in codec.KINDS:
+            self._odd(
+                item.commit, f"record {identifier} is of a kind that this roar does not know: {printable(record.kind)}"
+            )
         if not codec.is_written_so(record, item.body):
             self._odd(item.commit, f"record {identifier} is not in canonical form")
         faults = list(company.faults(item.place, record))
