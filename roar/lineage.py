@@ -161,7 +161,7 @@ def _walk(
         if depth == 0:
             cut.update(following)
             following = {}
-    return _lineage(graph, found, {*cut, *graph.unread} - found)
+    return _lineage(graph, found, {*cut, *graph.left_out(found)} - found)
 
 
 def among(records: Records, jobs: Iterable[str], cut: Iterable[str] = ()) -> Lineage:
@@ -229,8 +229,8 @@ class _Graph:
         self._records = records
         self._most = most
         self._limit = self._FIRST
-        self.unread: set[str] = set()
-        """Readers of contents that were not looked at."""
+        self._left_out: dict[str, set[str]] = {}
+        """Of each content, the readers that were not looked at."""
         self._spans: dict[str, Span] = {}
         self._uses: dict[str, tuple[list[Use], list[Use]]] = {}
         self._made: dict[str, _Makers | None] = {}
@@ -255,7 +255,8 @@ class _Graph:
             self._read_by.update(written)
             new = {reader for readers in read_by.values() for reader in readers}.difference(self._adopted)
             looked_at = set(sorted(new)[: self._most])
-            self.unread |= new - looked_at
+            for content, readers in read_by.items():
+                self._left_out.setdefault(content, set()).update(new.intersection(readers) - looked_at)
             self._adopt(looked_at)
 
     def _unread(self, job: str) -> bool:
@@ -290,6 +291,11 @@ class _Graph:
     def consumers(self, job: str) -> list[str]:
         """The jobs that read what this one, which was learnt downwards, has made."""
         return list(self._consumers.get(job, ()))
+
+    def left_out(self, jobs: Iterable[str]) -> set[str]:
+        """The readers of what these jobs wrote that were not looked at."""
+        written = (use.hash for job in jobs for use in self._uses[job][1] if use.hash)
+        return {reader for content in written for reader in self._left_out.get(content, ())}
 
     def _adopt(self, readers: set[str]) -> None:
         self.learn_only(sorted(readers))
