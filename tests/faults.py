@@ -50,11 +50,13 @@ def run(action: Callable[[], int], folder: Path, fault: str | None = None) -> Ou
     """Run an action in a child, under a fault as ``strace -e inject=`` takes it. ``folder`` is for files of ours."""
     said, log = folder / "said", folder / "strace"
     go_read, go_write = os.pipe()
+    errors = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)  # here: no step of the child's
     child = os.fork()
     if child == 0:
         os.close(go_write)
-        _act(action, go_read, said)
+        _act(action, go_read, errors)
     os.close(go_read)
+    os.close(errors)
     strace = None
     if fault is not None:
         calls = fault.partition(":")[0]
@@ -76,10 +78,9 @@ def run(action: Callable[[], int], folder: Path, fault: str | None = None) -> Ou
     return Outcome(status, said.read_text(), reached)
 
 
-def _act(action: Callable[[], int], go: int, said: Path) -> None:
+def _act(action: Callable[[], int], go: int, errors: int) -> None:
     status = 99
     try:
-        errors = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         os.dup2(errors, 2)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace")
         os.read(go, 1)
