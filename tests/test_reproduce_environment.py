@@ -212,16 +212,15 @@ def test_a_python_that_is_named(say: Path, roar: Roar, git: Git, package: Path, 
     assert "--env takes rebuild, current or the path of a Python" in said
 
 
-# conda
+# interpreters with an installation folder of their own
 
 
-@pytest.fixture
-def conda(tmp_path: Path) -> Path:
-    """An environment as conda leaves one: a Python of its own, a package, and what conda knows of both."""
+def python_of_its_own(prefix: Path) -> Path:
+    """Install our Python in a folder, which gives its ``site-packages``; the library is links, but for its mark."""
     real = Path(os.path.realpath(sys.executable))
     name = f"python3.{sys.version_info[1]}"
-    base, prefix = Path(sys.base_prefix), tmp_path / "envs/science"
-    library, site = prefix / "lib" / name, prefix / "lib" / name / "site-packages"
+    base, library = Path(sys.base_prefix), prefix / "lib" / name
+    site = library / "site-packages"
     site.mkdir(parents=True)
     (prefix / "bin").mkdir()
     shutil.copy2(real, prefix / "bin" / name)
@@ -232,6 +231,37 @@ def conda(tmp_path: Path) -> Path:
             shutil.copytree(entry, library / "encodings")
         elif entry.name != "site-packages":
             (library / entry.name).symlink_to(entry)
+    return site
+
+
+@pytest.mark.parametrize("installed", ["versions/3.x", "installs/python/3.x"], ids=["pyenv", "asdf"])
+def test_a_version_manager_in_git_is_no_code_of_the_job(
+    tree: Path, roar: Roar, git: Git, tmp_path: Path, installed: str
+) -> None:
+    manager, name = tmp_path / "manager", f"python3.{sys.version_info[1]}"
+    python_of_its_own(manager / installed)
+    (manager / "shims").mkdir()
+    shim = manager / "shims/python"
+    shim.write_text(f'#!/bin/sh\n. {manager}/choose.sh\nexec {manager}/{installed}/bin/{name} "$@"\n')
+    shim.chmod(0o755)
+    (manager / "choose.sh").write_text(": the version\n")
+    (manager / ".gitignore").write_text("/versions\n/installs\n/shims\n")
+    git(tmp_path, "init", "-q", manager)
+    commit(manager, git)
+    (tree / "say.py").write_text("open('said', 'w').write('hello')\n")
+    commit(tree, git)
+    roar("run", "-q", str(shim), "say.py")
+    ((_, job),) = jobs(tree)
+    assert not [file.path for file in job.inputs if file.path.startswith(str(manager))]
+    assert (job.code.repositories, job.incomplete) == ([], [])
+    assert job.environment.pythons[0].executable == str(manager / installed / "bin" / name)
+
+
+@pytest.fixture
+def conda(tmp_path: Path) -> Path:
+    """An environment as conda leaves one: a Python of its own, a package, and what conda knows of both."""
+    prefix = tmp_path / "envs/science"
+    site = python_of_its_own(prefix)
     (site / "shout.py").write_text("def shout(text): return text.upper()\n")
     info = site / "shout_tiny-1.0.dist-info"
     info.mkdir()

@@ -161,17 +161,30 @@ def _sorted(packages: dict[str, Package]) -> list[Package]:
     return [packages[name] for name in sorted(packages)]
 
 
+def _version_manager(base: str) -> Iterator[str]:
+    """The folder of the version manager that holds an interpreter, if one does: it puts shims into PATH.
+
+    pyenv has ``versions/NAME``, asdf and mise have ``installs/python/NAME`` beside ``shims``.
+    """
+    for installed in ("/versions/", "/installs/"):
+        folder, found, _ = base.rpartition(installed)
+        if found and folder and os.path.isdir(os.path.join(folder, "shims")):
+            yield folder
+
+
 def _package_folders(found: list[Executed], sites: dict[str, Site | None], root: str | None) -> list[str]:
     """The folders of the standard libraries, packages and environments; none of them within another.
 
     An environment around the work tree, or made in it, would swallow it: then only its inner folders count. An
-    interpreter with an installation folder of its own (not the system's) has its program and libraries there.
+    interpreter with an installation folder of its own (not the system's) has its program and libraries there, and the
+    version manager that installed it chose it: it often is a checkout of git, and no code of the job.
     """
     folders = set(sites)
     for each in found:
         base = os.path.realpath(each.facts.base_prefix)
         if base not in _SHARED_PREFIXES:
             folders.update(os.path.join(base, name) for name in ("bin", "lib", "include"))
+            folders.update(_version_manager(base))
         library = os.path.basename(each.facts.stdlib)
         folders.add(each.facts.stdlib)
         if each.venv is not None or os.path.isdir(os.path.join(each.prefix, "conda-meta")):
