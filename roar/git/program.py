@@ -8,7 +8,7 @@ from roar.errors import GitError, RoarError
 
 QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH")
 """Where the objects of a push lie until the hooks have let it in (git-receive-pack(1))."""
-_NO_REASON = "Could not read from remote repository."
+_NO_REASON = ("Could not read from remote repository.", "told us to quit")
 _NOT_INHERITED = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -140,7 +140,7 @@ def ask(
 def last_line(stderr: bytes) -> str:
     """The line of git's errors that says most: its ``fatal:`` or ``error:`` line, else the last one."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "! [", "remote: fatal:"))]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "! [", "remote: fatal:", "roar: "))]
     found = telling or lines or ["it failed without a word"]
-    # what it says last when ssh or a local remote fails; the reason stands before it
+    # what it says last when ssh, a local remote or a credential helper fails; the reason stands before it
     return next((line for line in reversed(found) if not line.endswith(_NO_REASON)), found[-1]).rstrip(".")

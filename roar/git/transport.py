@@ -280,4 +280,4 @@ def _talk(repo: Repository, words: list[str], *, quiet: bool) -> program.Done:
 
 def _reason(stderr: bytes) -> str:
     line = program.last_line(stderr)
-    return line.removeprefix("fatal: ").removeprefix("error: ")
+    return line.removeprefix("fatal: ").removeprefix("error: ").removeprefix("roar: ")

@@ -6,6 +6,7 @@ and are never part of a message, a record or a word of a command line.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from roar.config.read import load
-from roar.errors import EXIT_NO, NotFoundError, RoarError
+from roar.errors import EXIT_NO, NotFoundError, RoarError, UsageError
 from roar.git import program
 from roar.glaas import known, login, ssh
 from roar.glaas.address import Address
@@ -64,7 +65,7 @@ def connect(origin: str) -> Client:
 
 
 def log_in(address: Address, operation: str, key: PublicKey | None = None) -> Grant:
-    """Log in anew, by this key, ``roar.glaas.key`` or the first that the server knows, and remember the token.
+    """Log in anew, by this key, ``roar.glaas.key`` or the first that the server knows; token and key are remembered.
 
     Raises ``RoarError``.
     """
@@ -72,7 +73,7 @@ def log_in(address: Address, operation: str, key: PublicKey | None = None) -> Gr
     told = load(glaas.here()).settings.glaas.key
     key = key or (ssh.read(told) if told else None)
     remembered = known.load(address.origin, known.SERVER)
-    keys = [key] if key else sorted(ssh.candidates(), key=lambda k: k.fingerprint != remembered.get("key"))
+    keys = [key] if key else _candidates(remembered)
     if not keys:
         raise RoarError("there is no SSH key to log in with", "ssh-keygen -t ed25519, or ssh-add, or --key FILE")
     for each in keys:
@@ -84,13 +85,24 @@ def log_in(address: Address, operation: str, key: PublicKey | None = None) -> Gr
             continue
         with known.alone(address.origin):
             remembered = known.load(address.origin, known.SERVER)
-            known.save(address.origin, known.SERVER, {**remembered, "user": grant.user, "key": each.fingerprint})
+            by = {"user": grant.user, "key": each.fingerprint, "file": os.path.abspath(each.path) if each.path else ""}
+            known.save(address.origin, known.SERVER, {**remembered, **by})
             _keep(address.origin, [*_others(address.origin, grant), grant])
         return grant
     tried = ", ".join(each.fingerprint for each in keys[:5])
     raise UnknownHereError(
         f"{address.origin} knows none of your keys ({tried})", "ask its administrator to add one, or --key FILE"
     )
+
+
+def _candidates(remembered: dict[str, Any]) -> list[PublicKey]:
+    """The key of the last log-in, wherever its file is, then the others that could sign."""
+    found = {key.fingerprint: key for key in ssh.candidates()}
+    with contextlib.suppress(UsageError):  # the file is gone
+        if remembered.get("file"):
+            last = ssh.read(str(remembered["file"]))
+            found.setdefault(last.fingerprint, last)
+    return sorted(found.values(), key=lambda key: key.fingerprint != remembered.get("key"))
 
 
 def join(address: Address, code: str, name: str, key: PublicKey) -> dict[str, Any]:

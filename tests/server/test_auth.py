@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -138,6 +139,24 @@ def test_who_may_only_read_gets_a_token_to_read(
         assert done.returncode
         git(tree, "config", "roar.glaas.url", glaas.url)
         assert subprocess.run(["git", "ls-remote", "glaas"], cwd=tree, env={**os.environ, **env}).returncode == 0
+
+
+def test_the_key_of_the_log_in_is_found_again(
+    glaas: Glaas, project: str, tree: Path, repo: Repository, roar: Roar, git: Git, tmp_path: Path
+) -> None:
+    """It need not lie where ssh looks for keys."""
+    make.job(repo, "python a.py", {}, {"m": "1"})
+    git(tree, "remote", "add", "glaas", f"{glaas.url}/{project}.git")
+    key = shutil.copy(glaas.key, tmp_path / "mine")
+    shutil.copy(f"{glaas.key}.pub", tmp_path / "mine.pub")
+    roar("auth", "login", "glaas", "--key", os.path.relpath(key, tree))
+    git(tree, "push", "-q", "glaas", "refs/roar/*")
+    for path in (tmp_path / "mine", tmp_path / "mine.pub"):
+        path.unlink()
+    (tokens,) = (Path(state_folder()) / "glaas").glob("*/tokens.json")
+    tokens.unlink()
+    said = roar("sync", code=1).stderr.decode()
+    assert "cannot fetch from glaas: there is no SSH key to log in with (next: ssh-keygen" in said
 
 
 def test_an_invitation_makes_a_user_with_a_key_of_their_own(
