@@ -118,7 +118,7 @@ def test_code_goes_along_and_comes_back(hub: Path, roar: Roar, repo: Repository,
     heads.append(git(roar.folder, "rev-parse", "HEAD"))
     job_on(repo, heads[1])
     done = roar("register", "--all")
-    assert b"2 commits that jobs ran on on no remote branch (next: roar register --with-code" in done.stderr
+    assert b"2 commits of jobs are on no remote branch (next: roar register --with-code" in done.stderr
     assert sorted(answer(roar, "--all", "--with-code")["commits_sent"]) == sorted(heads)
     assert there(hub, git) == ["code", "jobs", "notes"]
     assert answer(roar, "--all", "--with-code")["commits_sent"] == []

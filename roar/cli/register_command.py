@@ -261,8 +261,8 @@ def _report(what: Subject, offered: Offer, done: Registered) -> None:
         tag = f", tagged {done.tag}" if done.tag else ""
         present.write([f"{style.green('registered')} {what.name} with {remote}{jobs}: {went}{also}{tag}"])
     if offered.code and not done.code:
-        text = f"{count(len(offered.code), 'commit')} that jobs ran on on no remote branch"
-        say(f"roar: {text} (next: roar register --with-code, or git push {remote})")
+        text = "1 commit of a job is" if len(offered.code) == 1 else f"{len(offered.code)} commits of jobs are"
+        say(f"roar: {text} on no remote branch (next: roar register --with-code, or git push {remote})")
     if offered.lacking:
         jobs = count(len(offered.lacking), "job")
         say(f"roar: {jobs} of the lineage could not be sent: another remote has folded their chain")
