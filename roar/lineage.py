@@ -8,7 +8,7 @@ chain of any length is walked without recursion, and a cycle (clocks that disagr
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -106,9 +106,16 @@ def choose_producer(records: Records, job: str, use: Use) -> str | None:
     not merely run another again, then one that wrote it to the same path, then the latest. Code came from git and an
     empty file from anywhere, so neither is traced to another path, where the same bytes are a coincidence.
     """
-    if use.hash is None or job not in (span := records.spans([job])):
-        return None
-    return _Makers(records.made([use.hash]).get(use.hash, [])).choose(job, span[job].ended_ns, use)
+    return choose_producers(records, job, [use])[0]
+
+
+def choose_producers(records: Records, job: str, uses: Sequence[Use]) -> list[str | None]:
+    """The same of each of these inputs of ``job``."""
+    span = records.spans([job]).get(job)
+    if span is None:
+        return [None] * len(uses)
+    made = {content: _Makers(found) for content, found in records.made({use.hash for use in uses if use.hash}).items()}
+    return [makers.choose(job, span.ended_ns, use) if (makers := made.get(use.hash or "")) else None for use in uses]
 
 
 def origins(records: Records, jobs: Iterable[str]) -> dict[str, list[tuple[Use, str | None]]]:

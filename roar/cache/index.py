@@ -8,9 +8,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from sqlite3 import DatabaseError
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from roar.cache import build, database, extract, search
 from roar.cache.database import Connection, Database
@@ -28,6 +28,8 @@ from roar.records.job import Command, File, Job
 from roar.records.model import Record
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MOST_CANDIDATES = 100
 """Answers to a prefix: nobody reads more."""
@@ -146,11 +148,31 @@ class Index:
     def files(self, identifier: str) -> tuple[list[File], list[File]]:
         """The inputs and the outputs of a job, those in manifests included. Raises ``RoarError``."""
         job = self.load_job(identifier)
+
+        def ask(place: str) -> tuple[list[File], list[File]]:
+            return read.inputs(self._reader, place, job), read.outputs(self._reader, place, job)
+
+        return self._beside(identifier, ask)
+
+    def _beside(self, identifier: str, ask: Callable[[str], T]) -> T:
+        """What is asked of a place beside which the record's things lie: of the first that is whole enough."""
         *others, last = self._places(identifier)
         for place in others:
             with contextlib.suppress(RecordError, GitError):
-                return read.inputs(self._reader, place, job), read.outputs(self._reader, place, job)
-        return read.inputs(self._reader, last, job), read.outputs(self._reader, last, job)
+                return ask(place)
+        return ask(last)
+
+    def first_files(self, identifier: str, most: int) -> tuple[list[File], list[File]]:
+        """The same of a job whose files are in manifests, but of each side only the ``read.first`` ones."""
+        job = self.load_job(identifier)
+        if not job.input_shards and not job.output_shards:
+            return job.inputs, job.outputs
+
+        def ask(place: str) -> tuple[list[File], list[File]]:
+            inputs, outputs = read.each_input(self._reader, place, job), read.each_output(self._reader, place, job)
+            return read.first(inputs, most), read.first(outputs, most)
+
+        return self._beside(identifier, ask)
 
     def overlay(self, identifier: str, beside: bytes = b"files") -> dict[str, str]:
         """The overlay files of a job: path to git blob id. ``beside`` is that of ``read.overlay``."""

@@ -27,9 +27,18 @@ from roar.records.summary import (
 )
 from roar.verbs.repetitions import Repeated
 from roar.verbs.resolve import SHORT_HASH, resolve
-from roar.verbs.show import ArtifactShown, GroupShown, JobShown, Present, RecordShown, show, show_other
+from roar.verbs.show import (
+    MOST_FILES,
+    ArtifactShown,
+    GroupShown,
+    JobShown,
+    Present,
+    RecordShown,
+    Side,
+    show,
+    show_other,
+)
 
-_MOST_FILES = 12
 _MOST_OF_A_POINTER = 19
 """Characters: ``sha256:`` and twelve digits."""
 
@@ -75,7 +84,7 @@ def command(what: str, *, all_files: bool, as_json: bool, **sections: bool) -> N
         return
     style = present.style()
     if isinstance(found, JobShown):
-        present.write(_job(found, style, most=0 if all_files else _MOST_FILES))
+        present.write(_job(found, style, most=0 if all_files else MOST_FILES))
         present.write(show_sections.lines(found.job, style, sections))
     elif isinstance(found, ArtifactShown):
         present.write(_artifact(found, style))
@@ -195,11 +204,10 @@ def _repeated(again: Repeated) -> str:
     return f"reproduced {times}{where}, {again.differed or 'none'} differed"
 
 
-def _files(title: str, files: list[File], origins: dict[str, str], style: Style, most: int) -> Iterator[str]:
+def _files(title: str, side: Side, origins: dict[str, str], style: Style, most: int) -> Iterator[str]:
     """Data first: what is in git is known anyway."""
-    total = sum(file.size for file in files)
-    yield f"{title}   none" if not files else style.bold(f"{title} ({len(files)}, {present.size(total)})")
-    named = sorted(files, key=lambda f: (f.blob is not None, f.path))
+    yield style.bold(f"{title} ({side.total}, {present.size(side.size)})") if side.total else f"{title}   none"
+    named = sorted(side.files, key=lambda f: (f.blob is not None, f.path))
     rows = [
         [present.short_hash(f.hash), present.size(f.size), printable(f.path), _origin(f, origins)]
         for f in named[: most or None]
@@ -207,8 +215,8 @@ def _files(title: str, files: list[File], origins: dict[str, str], style: Style,
     paints = [style.cyan, None, None, style.dim]
     for text in present.table([], rows, paints, shrink=2, columns=present.width() - 4 if present.width() else 0):
         yield "    " + text
-    if most and len(named) > most:
-        yield f"    and {len(named) - most} more (--files)"
+    if most and side.total > most:
+        yield f"    and {side.total - most} more (--files)"
 
 
 def _declared(side: str, job: Job, style: Style) -> Iterator[str]:
@@ -317,7 +325,7 @@ def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
         whole = found.job.model_dump(mode="json", exclude_none=True)
         inputs, outputs = (
             [file.model_dump(mode="json", exclude_none=True) for file in files]
-            for files in (found.inputs, found.outputs)
+            for files in (found.inputs.files, found.outputs.files)
         )
         for part in inputs:
             part["made_by"] = found.made_by.get(part["path"])

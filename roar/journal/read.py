@@ -256,6 +256,21 @@ def each_output(reader: Reader, place: str, job: Job) -> Iterator[File]:
     return _each(reader, place, b"out", job.outputs, job.output_shards)
 
 
+def first(files: Iterable[File], most: int) -> list[File]:
+    """The first of the files that are not in git, and of the others where those are fewer, as far as they must be read.
+
+    ``files`` are sorted by path, as they are in manifests.
+    """
+    data: list[File] = []
+    code: list[File] = []
+    for file in files:
+        (data if file.blob is None else code).append(file)
+        del code[most:]
+        if len(data) == most:
+            break
+    return [*data, *code][:most]
+
+
 def _each(reader: Reader, place: str, side: bytes, files: list[File], shards: list[Shard]) -> Iterator[File]:
     yield from files
     for shard in shards:

@@ -313,8 +313,8 @@ def job(union: Union, shown: JobShown) -> JobAnswer:
 
     return JobAnswer(
         **brief.model_dump(),
-        inputs=[used(file, shown.made_by.get(file.path)) for file in shown.inputs],
-        written=[used(file, shown.id) for file in shown.outputs],
+        inputs=[used(file, shown.made_by.get(file.path)) for file in shown.inputs.files],
+        written=[used(file, shown.id) for file in shown.outputs.files],
         step=None if shown.step is None else str(shown.step),
         reproduced_by=shown.reproduced_by,
         reproductions=_again(shown.repeated),

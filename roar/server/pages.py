@@ -188,10 +188,10 @@ def job(request: Request, identifier: str, opened: Opened = ()) -> Response:
         asked = finding.one_job(union, identifier)
         if asked != identifier:
             return RedirectResponse(f"/j/{asked}", 303, HEADERS)
-        shown = show_job(union, identifier)
+        shown = show_job(union, identifier, MOST_ROWS)
         around = _around(union, Target("job", identifier), set(opened), f"/j/{identifier}")
         project = union.holders([identifier])[identifier][0]
-        made = next((file.hash for file in shown.outputs if file.hash), None)
+        made = next((file.hash for file in shown.outputs.files if file.hash), None)
         again = links.commands(made, shown.job, site(request).place(project)) if made else []
         before = finding.earlier_runs(union, shown)
         homes = union.holders([identifier, *around.up.jobs, *around.down.jobs])

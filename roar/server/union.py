@@ -201,6 +201,10 @@ class Union(Index):
         """The inputs and the outputs of a job. Raises ``RoarError``."""
         return self._of(identifier).files(identifier)
 
+    def first_files(self, identifier: str, most: int) -> tuple[list[File], list[File]]:
+        """The first of them, as ``Index.first_files``. Raises ``RoarError``."""
+        return self._of(identifier).first_files(identifier, most)
+
     def overlay(self, identifier: str, beside: bytes = b"files") -> dict[str, str]:
         """The overlay files of a job: path to git blob id. ``beside`` as in ``Index.overlay``."""
         return self._of(identifier).overlay(identifier, beside)

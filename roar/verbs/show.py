@@ -8,31 +8,41 @@ from typing import Literal, NamedTuple
 from roar.cache.index import Index
 from roar.errors import NotFoundError
 from roar.git.repository import Repository
-from roar.lineage import Use, origins
+from roar.lineage import Use, choose_producers
 from roar.paths import fs_if_path
 from roar.records import ids
 from roar.records.about import Withdrawal
-from roar.records.job import File, Job, Session
+from roar.records.job import File, Job, Session, Shard
 from roar.records.model import Record
 from roar.verbs.repetitions import Repeated, repeated
 from roar.verbs.resolve import SHORTEST, Target, content_at
 from roar.verbs.steps import Number, steps_of
 from roar.verbs.withdraw import withdrawals_of
 
+MOST_FILES = 12
+"""Files of a side that are shown when not everything is asked for."""
 MOST = 20
 """Jobs of a list that are read when not everything is asked for; the others are known by their ids."""
 
 
-class JobShown(NamedTuple):
-    """A job with all of its files.
+class Side(NamedTuple):
+    """How many files a job read, or wrote, and their bytes together; and the files, all or the first of them."""
 
-    ``made_by`` maps each input's path to the job that made it; ``step`` is its number in its session.
+    total: int
+    size: int
+    files: list[File]
+
+
+class JobShown(NamedTuple):
+    """A job with its files.
+
+    ``made_by`` maps each shown input's path to the job that made it; ``step`` is its number in its session.
     """
 
     id: str
     job: Job
-    inputs: list[File]
-    outputs: list[File]
+    inputs: Side
+    outputs: Side
     made_by: dict[str, str]
     step: Number | None
     reproduced_by: list[str]
@@ -101,7 +111,7 @@ def show(index: Index, repo: Repository, target: Target, *, everything: bool = F
     """What there is to say of a target. Raises ``RoarError`` when its record cannot be read any more."""
     most = None if everything else MOST
     if target.kind == "job":
-        return show_job(index, target.id)
+        return show_job(index, target.id, None if everything else MOST_FILES)
     if target.kind == "artifact":
         return show_artifact(index, repo, target, most)
     if target.kind == "commit":
@@ -124,24 +134,31 @@ def show_session(index: Index, identifier: str, most: int | None = MOST) -> Grou
     return _group(index, identifier, session, index.jobs(session=identifier), most)
 
 
-def show_job(index: Index, identifier: str) -> JobShown:
-    """A job with all of its files."""
+def show_job(index: Index, identifier: str, most: int | None = None) -> JobShown:
+    """A job with all of its files, or with ``most`` of each side when they are in manifests."""
     job = index.load_job(identifier)
-    inputs, outputs = index.files(identifier)
+    inputs, outputs = index.files(identifier) if most is None else index.first_files(identifier, most)
     steps = steps_of(index, job.session) if job.session else []
-    makers = {use.path: maker for use, maker in origins(index, [identifier])[identifier] if maker and not use.code}
+    kept = job.code.kept
+    data = [Use(f.path, f.hash, f.size) for f in inputs if f.blob is None and f.path not in kept]
+    makers = zip(data, choose_producers(index, identifier, data), strict=True)
     return JobShown(
         identifier,
         job,
-        inputs,
-        outputs,
-        makers,
+        _side(job.inputs, job.input_shards, inputs),
+        _side(job.outputs, job.output_shards, outputs),
+        {use.path: maker for use, maker in makers if maker},
         next((step.number for step in steps if identifier in step.jobs), None),
         index.reproductions(identifier),
         repeated(index, [identifier]),
         withdrawals_of(index, [identifier]).get(identifier, []),
         index.labels([identifier]).get(identifier, {}),
     )
+
+
+def _side(listed: list[File], shards: list[Shard], shown: list[File]) -> Side:
+    total = len(listed) + sum(shard.count for shard in shards)
+    return Side(total, sum(file.size for file in listed) + sum(shard.size for shard in shards), shown)
 
 
 def show_artifact(index: Index, repo: Repository | None, target: Target, most: int | None = MOST) -> ArtifactShown:
