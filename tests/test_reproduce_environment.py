@@ -12,7 +12,7 @@ from pathlib import Path
 
 import make
 import pytest
-from conftest import Git, Roar, build_wheel, needs_tracer
+from conftest import ROOT, Git, Roar, build_wheel, needs_tracer
 from test_reproduce import BACKEND, commit, jobs, shared, verdicts
 from test_reproduce_neighbours import repository
 
@@ -317,7 +317,20 @@ def test_a_conda_environment_needs_conda(
 CONDA = ("micromamba", "mamba", "conda")
 
 
-@pytest.mark.skipif(not any(map(shutil.which, CONDA)), reason="there is no conda")
+@pytest.fixture
+def micromamba(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program of conda's that is here, else its library."""
+    if any(map(shutil.which, CONDA)):
+        return
+    pytest.importorskip("rattler")
+    program = tmp_path / "programs/micromamba"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/micromamba.py "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("micromamba")
 def test_a_conda_environment_is_made_again(tree: Path, roar: Roar, git: Git, tmp_path: Path) -> None:
     """Two packages of a channel in a folder: a Python that is a link to ours, and a module."""
     packages = [

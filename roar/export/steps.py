@@ -56,7 +56,7 @@ def command(job: Job, tools: list[translate.Tools], places: Mapping[str, str] = 
         variables["PYTHONPATH"] = ":".join(modules)
     built = [tool for tool in tools if tool.folder]
     if built:
-        variables["VIRTUAL_ENV"] = str(built[0].folder)
+        variables.update(translate.activation(built[0]))
     lines += [f"export {name}={quoted(value)}" for name, value in sorted(variables.items())]
     programs = [quoted(tool.programs) for tool in tools if tool.programs]
     if programs:

@@ -123,11 +123,16 @@ def variables(job: Job, top: str, tools: list[Tools], places: Mapping[str, str] 
     if folders_of_modules:
         env["PYTHONPATH"] = ":".join(folders_of_modules)
     if built:
-        env["VIRTUAL_ENV"] = str(built[0].folder)
+        env.update(activation(built[0]))
     if tools:
         folders = dict.fromkeys(tool.programs for tool in [*built, *tools])
         env["PATH"] = os.pathsep.join([*folders, env.get("PATH", os.defpath)])
     return env
+
+
+def activation(tool: Tools) -> dict[str, str]:
+    """The variable by which programs find the environment that was built for them, as its own activation sets it."""
+    return {"CONDA_PREFIX" if tool.python.conda else "VIRTUAL_ENV": str(tool.folder)}
 
 
 def modules(job: Job, top: str, places: Mapping[str, str] = _NOWHERE) -> list[str]:
