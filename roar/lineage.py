@@ -32,6 +32,8 @@ class Made(NamedTuple):
     started_ns: int
     again: bool
     """True when the job runs another one again."""
+    home: str = ""
+    """Among whose records this one stands, where there are several: a project. A job of two is told of twice."""
 
 
 class Span(NamedTuple):
@@ -40,6 +42,8 @@ class Span(NamedTuple):
     started_ns: int
     ended_ns: int
     again: bool
+    homes: tuple[str, ...] = ("",)
+    """Among whose records it stands."""
 
 
 class Records(Protocol):
@@ -55,7 +59,7 @@ class Records(Protocol):
         """The inputs and the outputs of each job, by path."""
 
     def made(self, hashes: Iterable[str]) -> dict[str, list[Made]]:
-        """Who wrote each content, in order of start."""
+        """Who wrote each content, in order of start; where there are several homes, those of the best first."""
 
     def read_by(self, hashes: Iterable[str]) -> dict[str, list[str]]:
         """The jobs that read each content."""
@@ -105,6 +109,9 @@ def choose_producer(records: Records, job: str, use: Use) -> str | None:
     Of those that wrote this content and started before the job ended, never itself: first choice is one that does
     not merely run another again, then one that wrote it to the same path, then the latest. Code came from git and an
     empty file from anywhere, so neither is traced to another path, where the same bytes are a coincidence.
+
+    Where records have several homes, only those of the first home that has such a job are looked at: the homes of
+    ``job`` itself come first, the others follow in the order that the records give.
     """
     return choose_producers(records, job, [use])[0]
 
@@ -115,7 +122,7 @@ def choose_producers(records: Records, job: str, uses: Sequence[Use]) -> list[st
     if span is None:
         return [None] * len(uses)
     made = {content: _Makers(found) for content, found in records.made({use.hash for use in uses if use.hash}).items()}
-    return [makers.choose(job, span.ended_ns, use) if (makers := made.get(use.hash or "")) else None for use in uses]
+    return [makers.choose(job, span, use) if (makers := made.get(use.hash or "")) else None for use in uses]
 
 
 def origins(records: Records, jobs: Iterable[str]) -> dict[str, list[tuple[Use, str | None]]]:
@@ -283,10 +290,8 @@ class _Graph:
         known = self._inputs.get(job)
         if known is None:
             span = self._spans.get(job)
-            made = self._made if span else {}
-            before_ns = span.ended_ns if span else 0
             known = self._inputs[job] = [
-                (use, makers.choose(job, before_ns, use) if (makers := made.get(use.hash or "")) else None)
+                (use, makers.choose(job, span, use) if span and (makers := self._made.get(use.hash or "")) else None)
                 for use in self._uses[job][0]
             ]
         return known
@@ -317,24 +322,35 @@ class _Makers:
     """Who wrote one content, sorted so that a choice takes logarithmic time however many they are."""
 
     def __init__(self, made: list[Made]) -> None:
-        self._by_rank: dict[tuple[bool, str | None], list[Made]] = {}
+        self._homes: dict[str, dict[tuple[bool, str | None], list[Made]]] = {}
+        for home in dict.fromkeys(one.home for one in made):
+            self._homes[home] = {}
         for one in sorted(made, key=lambda m: (m.started_ns, m.job)):
-            self._by_rank.setdefault((one.again, one.path), []).append(one)
-            anywhere = self._by_rank.setdefault((one.again, None), [])
+            by_rank = self._homes[one.home]
+            by_rank.setdefault((one.again, one.path), []).append(one)
+            anywhere = by_rank.setdefault((one.again, None), [])
             if not anywhere or anywhere[-1].job != one.job:
                 anywhere.append(one)
 
-    def choose(self, job: str, before_ns: int, use: Use) -> str | None:
-        """The best of those that started before a time and are not the job itself."""
-        for again in (False, True):
-            for where in (use.path,) if use.code or not use.size else (use.path, None):
-                candidates = self._by_rank.get((again, where), [])
-                at = _first_not_before(candidates, before_ns)
-                while at > 0:
-                    at -= 1
-                    if candidates[at].job != job:
-                        return candidates[at].job
+    def choose(self, job: str, span: Span, use: Use) -> str | None:
+        """The best of those that started before the job ended and are not the job itself."""
+        for home in sorted(self._homes, key=lambda home: home not in span.homes):
+            for again in (False, True):
+                for where in (use.path,) if use.code or not use.size else (use.path, None):
+                    found = _latest(self._homes[home].get((again, where), []), job, span.ended_ns)
+                    if found is not None:
+                        return found
         return None
+
+
+def _latest(made: list[Made], job: str, before_ns: int) -> str | None:
+    """The last of those that started before a time and are not a job itself."""
+    at = _first_not_before(made, before_ns)
+    while at > 0:
+        at -= 1
+        if made[at].job != job:
+            return made[at].job
+    return None
 
 
 def _first_not_before(made: list[Made], time_ns: int) -> int:

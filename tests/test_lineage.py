@@ -100,6 +100,28 @@ def test_a_reproduction_goes_last_even_at_the_same_path() -> None:
     assert choose_producer(only, "c", Use("x", "1", 1)) == "b"
 
 
+class Homes(Jobs):
+    """Jobs by the name of their home and a number; each home stands before those that come after it in the alphabet."""
+
+    def spans(self, jobs: Iterable[str]) -> dict[str, Span]:
+        return {job: span._replace(homes=(job[0],)) for job, span in super().spans(jobs).items()}
+
+    def made(self, hashes: Iterable[str]) -> dict[str, list[Made]]:
+        def homed(made: list[Made]) -> list[Made]:
+            return sorted((one._replace(home=one.job[0]) for one in made), key=lambda one: one.home)
+
+        return {content: homed(made) for content, made in super().made(hashes).items()}
+
+
+def test_the_own_home_goes_first_then_the_best_that_has_one_in_time() -> None:
+    maker = Use("x", "1", 1)
+    jobs = Homes(a1=run(5, "", "y=1"), a2=run(7, "", "y=1"), b1=run(0, "", "x=1"), c1=run(20), b2=run(20), c2=run(3))
+    assert choose_producer(jobs, "b2", maker) == "b1"
+    assert choose_producer(jobs, "c1", maker) == "a2", "neither the path nor the time counts between homes"
+    jobs.jobs["c2"] = run(-9, length=10)
+    assert choose_producer(jobs, "c2", maker) == "b1", "the others are too late"
+
+
 def test_never_itself_and_never_what_is_not_known() -> None:
     jobs = Jobs(a=run(0, "x=1 y=", "x=1"))
     assert choose_producer(jobs, "a", Use("x", "1", 1)) is None

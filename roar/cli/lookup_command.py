@@ -51,7 +51,7 @@ def command(what: str, *, urls: tuple[str, ...], as_json: bool) -> None:
 
 def to_ask() -> list[Address]:
     """The servers of this repository, else those that one has logged in to. Raises ``UsageError`` without any."""
-    servers = glaas.servers(glaas.here())
+    servers = glaas.to_ask(glaas.here())
     servers = servers or [Address(origin) for origin in known.servers() if known.is_known(origin)]
     if not servers:
         raise UsageError("no server is known to ask", "roar auth login URL, or git config roar.glaas.url URL")
@@ -61,8 +61,14 @@ def to_ask() -> list[Address]:
 def _lines(found: Found, style: Style) -> Iterator[str]:
     name = printable(found.paths[0]) + " " if found.paths else ""
     yield f"{style.bold(name)}{style.cyan(present.short_hash(found.hash))}  {present.size(found.size)}  {found.url}"
-    for maker in found.made_by[:_MOST]:
+    own = [maker for maker in found.made_by if set(maker.projects[:1]) & set(found.made_by[0].projects)]
+    for maker in own[:_MOST]:
         yield f"  made by  {_maker(maker, style)}"
+    for other in found.also_made_by[:_MOST]:
+        more = f" and {other.jobs - 1} more" if other.jobs > 1 else ""
+        yield f"  also made by  {style.yellow(present.short_id(printable(other.job)))}{more} in {other.project}"
+    if len(found.also_made_by) > _MOST:
+        yield f"  and in {present.count(len(found.also_made_by) - _MOST, 'more project')}"
     if not found.made_by:
         yield "  nobody there made it; it was read"
     if found.used_by_count:
@@ -82,4 +88,5 @@ def _maker(maker: Maker, style: Style) -> str:
 
 
 def _fields(found: Found) -> dict[str, object]:
-    return {**found._asdict(), "made_by": [maker._asdict() for maker in found.made_by]}
+    also = [other._asdict() for other in found.also_made_by]
+    return {**found._asdict(), "made_by": [maker._asdict() for maker in found.made_by], "also_made_by": also}

@@ -5,6 +5,10 @@ What is signed is a git commit like any other, so that ``git verify-commit`` jud
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
@@ -34,6 +38,43 @@ def write_signed(repo: Repository, body: bytes, key: str | None) -> str:
             role = f"GIT_{name.upper()}"
             env |= {f"{role}_NAME": person, f"{role}_EMAIL": email[:-1], f"{role}_DATE": f"@{seconds} {zone}"}
     return program.ask([*repo.args(), *words], stdin=message, env=env).decode().strip()
+
+
+def ssh_keys(repo: Repository, tips: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """The fingerprint of the SSH key that signed each commit or one that comes after it, as the signature says.
+
+    Of the commits that the tips reach and the known ones do not; those that no SSH signature covers are absent. Whether
+    signatures are good is not looked at here: see ``check``. Raises ``GitError``.
+    """
+    names = "".join([*(f"{tip}\n" for tip in tips), *(f"^{tip}\n" for tip in known)])
+    words = ("rev-list", "--topo-order", "--header", "--ignore-missing", "--stdin")
+    header = b"gpgsig-sha256 " if len(repo.zero) == 64 else b"gpgsig "
+    found: dict[str, str] = {}
+    for entry in repo.ask(*words, stdin=names.encode()).split(b"\0") if names else ():
+        head = entry.partition(b"\n\n")[0].split(b"\n")
+        commit = head[0].decode()
+        key = _ssh_key(head, header) or found.get(commit)
+        if key:
+            found[commit] = key
+            for parent in [line[7:].decode() for line in head if line.startswith(b"parent ")]:
+                found.setdefault(parent, key)
+    return found
+
+
+def _ssh_key(head: list[bytes], header: bytes) -> str | None:
+    """The key of the one SSH signature in the head of a commit: PROTOCOL.sshsig of OpenSSH."""
+    starts = [n for n, line in enumerate(head) if line.startswith(header)]
+    if len(starts) != 1 or b"BEGIN SSH SIGNATURE" not in head[starts[0]]:
+        return None
+    lines = itertools.takewhile(lambda line: line.startswith(b" "), head[starts[0] + 1 :])
+    try:
+        body = base64.b64decode(b"".join(line.strip() for line in lines if b"END SSH" not in line))
+    except binascii.Error:
+        return None
+    size = int.from_bytes(body[10:14], "big")  # after "SSHSIG" and the version
+    if not body.startswith(b"SSHSIG") or len(body) < 14 + size:
+        return None
+    return "SHA256:" + base64.b64encode(hashlib.sha256(body[14 : 14 + size]).digest()).decode().rstrip("=")
 
 
 class Signature(NamedTuple):

@@ -53,14 +53,25 @@ class JobInShort(BaseModel):
     withdrawn: bool
 
 
+class AlsoMade(BaseModel):
+    """That jobs of another project made the same content: one of them, and how many did."""
+
+    project: str
+    job: str
+    jobs: int
+
+
 class FileUsed(BaseModel):
-    """A file that a job read or wrote. ``made_by``: the job that made this content, when one is recorded in sight."""
+    """A file that a job read or wrote. ``made_by``: the job that made this content, when one is recorded in sight;
+    ``also_made_by``: what projects without that job say of who made it.
+    """
 
     path: str
     hash: str | None
     size: int
     code: bool = Field(description="its content is in git")
     made_by: str | None = None
+    also_made_by: list[AlsoMade] = []
 
 
 class Taken(BaseModel):
@@ -86,8 +97,11 @@ class Artifact(BaseModel):
     size: int
     paths: list[str] = Field(description="under which it was seen, at most 200")
     projects: list[str]
-    made_by: list[JobInShort] = Field(description="the newest, at most 20")
+    made_by: list[JobInShort] = Field(
+        description="at most 20: those of the project that stands first, the newest first, then those of others"
+    )
     made_by_count: int
+    also_made_by: list[AlsoMade] = Field(description="the projects without the first of these, in their order")
     used_by: list[JobInShort] = Field(description="the newest, at most 20")
     used_by_count: int
     withdrawn_maker: str | None
@@ -262,6 +276,7 @@ def artifact(union: Union, shown: ArtifactShown, commands: list[str]) -> Artifac
         projects=union.knowers([shown.hash]).get(shown.hash, []),
         made_by=[jobs[i] for i in shown.made_by if i in jobs],
         made_by_count=len(shown.made_by),
+        also_made_by=_also(union, shown.hash, shown.made_by[0] if shown.made_by else None),
         used_by=[jobs[i] for i in shown.used_by if i in jobs],
         used_by_count=len(shown.used_by),
         withdrawn_maker=shown.withdrawn_maker,
@@ -288,7 +303,7 @@ def lineage(
             continue
         inputs, outputs = found.uses.get(identifier, ([], []))
         brief = _short(identifier, found.jobs[identifier], homes.get(identifier, []), identifier in found.withdrawn)
-        read = [_used(use, makers.get((identifier, use.path))) for use in inputs]
+        read = [_used(use, makers.get((identifier, use.path)), union) for use in inputs]
         jobs.append(JobWithFiles(**brief, inputs=read, written=[_used(use, identifier) for use in outputs]))
     return LineageAnswer(
         target=target,
@@ -307,14 +322,13 @@ def job(union: Union, shown: JobShown) -> JobAnswer:
     (brief,) = short(union, {shown.id: shown.job})
     kept = {file.path for file in shown.job.code.overlay}
 
-    def used(file: File, made_by: str | None) -> FileUsed:
-        code = file.blob is not None or file.path in kept
-        return FileUsed(path=file.path, hash=file.hash, size=file.size, code=code, made_by=made_by)
+    def plain(file: File) -> Use:
+        return Use(file.path, file.hash, file.size, file.blob is not None or file.path in kept)
 
     return JobAnswer(
         **brief.model_dump(),
-        inputs=[used(file, shown.made_by.get(file.path)) for file in shown.inputs.files],
-        written=[used(file, shown.id) for file in shown.outputs.files],
+        inputs=[_used(plain(file), shown.made_by.get(file.path), union) for file in shown.inputs.files],
+        written=[_used(plain(file), shown.id) for file in shown.outputs.files],
         step=None if shown.step is None else str(shown.step),
         reproduced_by=shown.reproduced_by,
         reproductions=_again(shown.repeated),
@@ -363,8 +377,14 @@ def session(union: Union, shown: GroupShown, following: str | None) -> SessionAn
     )
 
 
-def _used(use: Use, made_by: str | None) -> FileUsed:
-    return FileUsed(path=use.path, hash=use.hash, size=use.size, code=use.code, made_by=made_by)
+def _used(use: Use, made_by: str | None, union: Union | None = None) -> FileUsed:
+    """A file of a job; of one that it read, whose ``union`` is given, with others that made it."""
+    also = _also(union, use.hash, made_by) if union and use.hash and made_by else []
+    return FileUsed(path=use.path, hash=use.hash, size=use.size, code=use.code, made_by=made_by, also_made_by=also)
+
+
+def _also(union: Union, content: str, job: str | None) -> list[AlsoMade]:
+    return [AlsoMade(**other._asdict()) for other in union.other_makers(content, job)]
 
 
 def _taken(withdrawals: Iterable[Withdrawal]) -> list[Taken]:

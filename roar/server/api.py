@@ -42,6 +42,8 @@ Digits = Annotated[str, Path(pattern="^[0-9a-fA-F]{4,64}$", description="a hash,
 Id = Annotated[str, Path(pattern="^[0-9A-Za-z]{4,26}$", description="a record id, or its first 4 or more characters")]
 Name = Annotated[str, Path(min_length=1, max_length=150, description="the name of a project")]
 Limit = Annotated[int, Query(ge=1, le=500, description="at most so many on one page")]
+_FROM = "the project that is asked from: what it says stands first"
+From = Annotated[str | None, Query(max_length=150, description=_FROM)]
 Cursor = Annotated[str | None, Query(pattern=f"^{_RECORD}$", description="`next` of the page before")]
 
 
@@ -56,9 +58,9 @@ def _answer(request: Request, model: BaseModel) -> Response:
 
 
 @router.get("/artifacts/{content}", response_model=answers.Artifact)
-def artifact(request: Request, content: Digits) -> Response:
+def artifact(request: Request, content: Digits, project: From = None) -> Response:
     """A content: who made it, who read it, and how to make it again."""
-    with union_of(request) as union:
+    with union_of(request, asked_from=project) as union:
         asked = finding.one_artifact(union, content)
         shown = show_artifact(union, None, Target("artifact", asked))
         maker = shown.made_by[0] if shown.made_by else None
@@ -68,31 +70,35 @@ def artifact(request: Request, content: Digits) -> Response:
         return _answer(request, answers.artifact(union, shown, commands))
 
 
+class Walk(BaseModel):
+    """Which part of a lineage is wanted."""
+
+    direction: Literal["up", "down", "both"] = "up"
+    depth: Annotated[int, Field(ge=1, le=1000, description="at most so many jobs away")] = 10
+    limit: Annotated[int, Field(ge=1, le=500, description="at most so many on one page")] = 100
+    cursor: Annotated[str | None, Field(pattern=f"^{_RECORD}$", description="`next` of the page before")] = None
+    project: Annotated[str | None, Field(max_length=150, description=_FROM)] = None
+
+
 @router.get("/artifacts/{content}/lineage", response_model=answers.LineageAnswer)
-def lineage(
-    request: Request,
-    content: Digits,
-    direction: Literal["up", "down", "both"] = "up",
-    depth: Annotated[int, Query(ge=1, le=1000, description="at most so many jobs away")] = 10,
-    limit: Limit = 100,
-    cursor: Cursor = None,
-) -> Response:
+def lineage(request: Request, content: Digits, walk: Annotated[Walk, Query()]) -> Response:
     """Where a content came from, or what was made of it: jobs in order of dependency, page by page."""
-    with union_of(request) as union:
+    with union_of(request, asked_from=walk.project) as union:
         asked = finding.one_artifact(union, content)
-        found = ancestry(union, Target("artifact", asked), direction=direction, depth=depth, most=MOST_WALKED)
+        target = Target("artifact", asked)
+        found = ancestry(union, target, direction=walk.direction, depth=walk.depth, most=MOST_WALKED)
         jobs = found.lineage.jobs
-        start = jobs.index(cursor) + 1 if cursor in jobs else 0
-        if cursor is not None and not start:
+        start = jobs.index(walk.cursor) + 1 if walk.cursor in jobs else 0
+        if walk.cursor is not None and not start:
             raise UsageError("the cursor is not of this lineage", "begin without one")
-        page, more = jobs[start : start + limit], start + limit < len(jobs)
-        return _answer(request, answers.lineage(union, asked, direction, found, page, more=more))
+        page, more = jobs[start : start + walk.limit], start + walk.limit < len(jobs)
+        return _answer(request, answers.lineage(union, asked, walk.direction, found, page, more=more))
 
 
 @router.get("/jobs/{identifier}", response_model=answers.JobAnswer)
-def job(request: Request, identifier: Id) -> Response:
+def job(request: Request, identifier: Id, project: From = None) -> Response:
     """A job with all of its files and its whole record."""
-    with union_of(request) as union:
+    with union_of(request, asked_from=project) as union:
         return _answer(request, answers.job(union, show_job(union, finding.one_job(union, identifier))))
 
 

@@ -42,8 +42,10 @@ def site(request: Request) -> Site:
 
 
 @contextlib.contextmanager
-def union_of(request: Request, project: str | None = None) -> Iterator[Union]:
-    """All that whoever asks may see, or one project of it.
+def union_of(request: Request, project: str | None = None, *, asked_from: str | None = None) -> Iterator[Union]:
+    """All that whoever asks may see, or one project of it; ``asked_from``: what that project says comes first.
+
+    One that may not be seen is asked from as one that is not there: it changes nothing.
 
     Raises ``NotFoundError`` for a project that is not there or not to be seen, which is told apart by nobody.
     """
@@ -53,5 +55,5 @@ def union_of(request: Request, project: str | None = None) -> Iterator[Union]:
         if project not in projects:
             raise NotFoundError(f"there is no project {project} that you may see", "log in, or ask its owner")
         projects = [project]
-    with Union(here.library, projects) as union:
+    with Union(here.library, projects, asked_from) as union:
         yield union

@@ -6,9 +6,10 @@ the worker after each change of the project's index.
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from roar.cache import database
@@ -16,6 +17,7 @@ from roar.cache.database import Connection, Database, value
 from roar.cache.filling import insert
 from roar.cache.index import Extent, Index
 from roar.hashing import digest_bytes
+from roar.server.log import Accepted
 
 T = TypeVar("T")
 
@@ -27,6 +29,7 @@ AT_ONCE = 5000
 
 
 _NOTHING = Extent(0, 0, "")
+Logged = Callable[[int], Iterator[Accepted]]
 
 
 class Directory:
@@ -79,6 +82,14 @@ class Directory:
             if project in order:
                 found.setdefault(name, []).append(project)
         return {name: sorted(homes, key=order.__getitem__) for name, homes in found.items()}
+
+    def standings(self, ids: Sequence[str], projects: Sequence[str]) -> list[tuple[str, str, int | None, str | None]]:
+        """Of each record in each of the projects that may be asked about: id, project, when it was accepted there
+        (None: the log does not say yet), and the fingerprint of the key that signed it.
+        """
+        asked = f"SELECT h.id, p.name, h.accepted, h.signed_by FROM holdings {_OF} WHERE h.id IN :ids"
+        among = set(projects)
+        return [(i, project, *rest) for i, project, *rest in self._rows(asked, ids=list(ids)) if project in among]
 
     def ids_beginning(self, prefix: str, projects: Sequence[str], most: int) -> list[str]:
         """The first ids of jobs and sessions that begin so."""
@@ -137,22 +148,25 @@ class Directory:
 
         self.use(work)
 
-    def bring_in(self, project: str, index: Index) -> None:
-        """Learn what the index of a project has that is not here yet; all anew when it lost something."""
+    def bring_in(self, project: str, index: Index, logged: Logged) -> None:
+        """Learn what the index of a project has that is not here yet; all anew when it lost something.
+
+        ``logged``: what the project's log, as it was before its index was brought up to date, notes from an entry on.
+        """
 
         def work(connection: Connection) -> None:
             with database.transaction(connection):
-                _bring_in(connection, project, index)
+                _bring_in(connection, project, index, logged)
 
         self.use(work)
 
 
-def _bring_in(connection: Connection, project: str, index: Index) -> None:
-    row, records, hashes = _known(connection, project)
+def _bring_in(connection: Connection, project: str, index: Index, logged: Logged) -> None:
+    row, records, hashes, noted = _known(connection, project)
     now = index.extent("records", records), index.extent("hashes", hashes)
     if None in now:
         _clear(connection, row)
-        records = hashes = _NOTHING
+        records, hashes, noted = _NOTHING, _NOTHING, 0
         now = index.extent("records"), index.extent("hashes")
     assert now[0] is not None and now[1] is not None
     for some in index.after("hashes", hashes.last, AT_ONCE):
@@ -160,23 +174,33 @@ def _bring_in(connection: Connection, project: str, index: Index) -> None:
     lists = _Lists(connection)
     for some in index.after("records", records.last, AT_ONCE):
         known = lists.rows(index.packages_read(identifier for _, identifier, kind, _ in some if kind == "job"))
-        insert(connection, "holdings", [(i, row, kind, original, known.get(i)) for _, i, kind, original in some])
+        insert(
+            connection,
+            "holdings",
+            [(i, row, kind, original, known.get(i), None, None) for _, i, kind, original in some],
+        )
+    notes = logged(noted)
+    while some := list(itertools.islice(notes, AT_ONCE)):
+        update = "UPDATE holdings SET accepted = ?, signed_by = ? WHERE id = ? AND project = ?"
+        connection.executemany(update, [(it.at_ns, it.key or None, it.id, row) for it in some])
+        noted += len(some)
     connection.execute(
-        "UPDATE projects SET records = ?, record = ?, record_id = ?, hashes = ?, hash = ?, hash_text = ? WHERE row = ?",
-        (*now[0], *now[1], row),
+        "UPDATE projects SET records = ?, record = ?, record_id = ?, hashes = ?, hash = ?, hash_text = ?, logged = ?"
+        " WHERE row = ?",
+        (*now[0], *now[1], noted, row),
     )
 
 
-def _known(connection: Connection, project: str) -> tuple[int, Extent, Extent]:
-    """The row of a project, and how much of the two tables of its index was brought in."""
-    columns = "row, records, record, record_id, hashes, hash, hash_text"
+def _known(connection: Connection, project: str) -> tuple[int, Extent, Extent, int]:
+    """The row of a project, how much of the two tables of its index was brought in, and how much of its log."""
+    columns = "row, records, record, record_id, hashes, hash, hash_text, logged"
     asked = f"SELECT {columns} FROM projects WHERE name = :name"
     found = connection.execute(asked, {"name": project}).fetchone()
     if found is None:
         row = (value(connection, "SELECT max(row) FROM projects") or 0) + 1
-        insert(connection, "projects", [(row, project, *_NOTHING, *_NOTHING)])
-        return row, _NOTHING, _NOTHING
-    return found[0], Extent(*found[1:4]), Extent(*found[4:])
+        insert(connection, "projects", [(row, project, *_NOTHING, *_NOTHING, 0)])
+        return row, _NOTHING, _NOTHING, 0
+    return found[0], Extent(*found[1:4]), Extent(*found[4:7]), found[7]
 
 
 def _clear(connection: Connection, project: int) -> None:

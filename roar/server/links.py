@@ -57,3 +57,8 @@ def commands(content: str, job: Job | None, place: Place) -> list[str]:
 def project_path(project: str) -> str:
     """The path of a project's page."""
     return f"/p/{quote(project)}"
+
+
+def from_project(project: str) -> str:
+    """The end of a link that is followed from a project's page, whose word stands first on the next one, too."""
+    return f"?project={quote(project)}" if project else ""

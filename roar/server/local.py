@@ -53,6 +53,11 @@ class LocalSite:
         """There is no server to look after."""
         return {}
 
+    def is_signer(self, key: str) -> bool:
+        """Nobody is known here, and there is one project alone."""
+        del key
+        return False
+
     def take(self, project: str) -> Index:
         """The index, up to date."""
         del project

@@ -1,6 +1,7 @@
 """The append-only log of a project: which records were accepted, in which order, so that none can vanish unseen.
 
     <project>.git/glaas/log/entries      the leaves, one a line: record id, space, BLAKE3 of the record's bytes
+    <project>.git/glaas/log/accepted     of each leaf, one a line: when it came (nanoseconds), the key that signed it
     <project>.git/glaas/log/tree/<k>     hashes (32 bytes each) of the complete subtrees over 2**k leaves
     <project>.git/glaas/log/checkpoint   the newest signed checkpoint
     <project>.git/glaas/log/tips         commits whose records are all in the log, one a line
@@ -12,13 +13,15 @@ never shown to anybody, and is cut off by the next one. Readers take the size fr
 from __future__ import annotations
 
 import contextlib
+import itertools
 import mmap
 import os
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from roar.errors import RecordError, RoarError
-from roar.git import locks, refs
+from roar.git import locks, refs, signing
 from roar.git.repository import Repository
 from roar.glaas import checkpoint, merkle, ssh
 from roar.glaas.checkpoint import Checkpoint
@@ -28,7 +31,10 @@ from roar.records import codec, ids
 
 _LINE = ids.LENGTH + 1 + 64 + 1
 _HASH = 32
+_NOTED = 20 + 1 + 50 + 1
+"""Of a line of ``accepted``: a time, and ``SHA256:`` with 43 characters."""
 _RESTORE = "restore the log from a backup that is as new"
+_UNNOTED = f"{0:020d} {'-':<50}"
 _FEW = 16
 """Up to so many ids are looked for one by one; for more, all entries are walked once."""
 
@@ -39,6 +45,26 @@ class Entry(NamedTuple):
     place: int
     id: str
     content: str
+
+
+class Accepted(NamedTuple):
+    """When a record came by this server's clock, which no client sets, and the fingerprint of the SSH key that signed
+    it or a record after it in the same push, "" for none. The gate lets no signature in that is bad or a stranger's.
+
+    ``at_ns`` is 0 for what came before this was noted. No checkpoint covers it.
+    """
+
+    id: str
+    at_ns: int
+    key: str
+
+
+class Fresh(NamedTuple):
+    """A record that is to be logged: its id, the BLAKE3 of its bytes, and the key as in ``Accepted``."""
+
+    id: str
+    content: str
+    key: str = ""
 
 
 class Log:
@@ -68,6 +94,19 @@ class Log:
         for k in range(len(body) // _LINE):
             yield _entry(body, k)._replace(place=start + k)
 
+    def accepted(self, start: int, end: int) -> Iterator[Accepted]:
+        """What is noted of the entries from ``start`` to before ``end``."""
+        try:
+            with open(self._path("accepted"), "rb") as file:
+                file.seek(start * _NOTED)
+                lines = file.read((end - start) * _NOTED).decode("ascii", "replace").splitlines()
+        except FileNotFoundError:
+            lines = []
+        for entry, line in itertools.zip_longest(self.entries(start, end), lines, fillvalue=_UNNOTED):
+            if isinstance(entry, Entry):
+                time_ns, _, key = line.partition(" ")
+                yield Accepted(entry.id, int(time_ns) if time_ns.isdigit() else 0, key.strip(" -"))
+
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The proof that entry ``index`` is in the log of that size."""
         return merkle.inclusion(self._node, index, size)
@@ -88,15 +127,16 @@ class Log:
 
     # what follows is done under the lock
 
-    def append(self, fresh: list[tuple[str, str]], project: str, key: str) -> None:
-        """Put records (id and BLAKE3) at the end and sign what the log is then."""
+    def append(self, fresh: list[Fresh], project: str, key: str) -> None:
+        """Put records at the end and sign what the log is then."""
         size = self.checkpoint.size
         if merkle.root(self._node, size) != self.checkpoint.root:  # a fork must not be signed
             raise RoarError(f"the log in {self._folder} is damaged", _RESTORE)
         os.makedirs(self._path("tree"), exist_ok=True)
-        lines = b"".join(checkpoint.leaf(*each) + b"\n" for each in fresh)
-        _write_at(self._path("entries"), size * _LINE, lines)
-        hashes = [merkle.leaf_hash(checkpoint.leaf(*each)) for each in fresh]
+        leaves = [checkpoint.leaf(each.id, each.content) for each in fresh]
+        _write_at(self._path("entries"), size * _LINE, b"".join(leaf + b"\n" for leaf in leaves))
+        self._note(size, [each.key for each in fresh])
+        hashes = [merkle.leaf_hash(leaf) for leaf in leaves]
         level, begin = 0, size
         while hashes:
             _write_at(self._path(f"tree/{level}"), begin * _HASH, b"".join(hashes))
@@ -109,6 +149,16 @@ class Log:
         signed = checkpoint.note(made, ssh.sign_with_file(made.text.encode(), key, checkpoint.NAMESPACE))
         _replace(self._path("checkpoint"), signed.encode())
         self.checkpoint, self.signed = made, signed
+
+    def _note(self, size: int, keys: list[str]) -> None:
+        """Note the time, never an earlier one than before, and the keys of what follows the first entries."""
+        last = max((each.at_ns for each in self.accepted(max(size - 1, 0), size)), default=0)
+        now = max(time.time_ns(), last)
+        path = self._path("accepted")
+        there = os.path.getsize(path) // _NOTED if os.path.exists(path) else 0
+        begin = min(there, size)  # a log that is older than these notes, or came back from a backup without them
+        lines = [*[_UNNOTED] * (size - begin), *(f"{now:020d} {key or '-':<50}" for key in keys)]
+        _write_at(path, begin * _NOTED, "".join(f"{line}\n" for line in lines).encode())
 
     def tips(self) -> list[str]:
         """The commits whose records are all in the log."""
@@ -136,7 +186,7 @@ def extend(repo: Repository, data: str) -> Log:
         for present in log.find(list(fresh), log.checkpoint.size):
             del fresh[present]
         if fresh or not log.signed:
-            log.append(sorted(fresh.items()), project_of(repo, data), key_path(data))
+            log.append(sorted(fresh.values()), project_of(repo, data), key_path(data))
         if whole:
             log.remember(tips)
     return log
@@ -146,13 +196,15 @@ def _tips(repo: Repository) -> list[str]:
     return sorted(set(refs.listing(repo, JOBS, ARCHIVE).values()))
 
 
-def _records(repo: Repository, tips: list[str], known: list[str]) -> tuple[dict[str, str], bool]:
-    """The records since some commits, id to BLAKE3, and whether all could be read that ever can be."""
+def _records(repo: Repository, tips: list[str], known: list[str]) -> tuple[dict[str, Fresh], bool]:
+    """The records since some commits, by id, and whether all could be read that ever can be."""
     found, whole = {}, True
+    keys = signing.ssh_keys(repo, tips, known)
     for item in read.since(repo, tips, known):
         if isinstance(item, read.Stored):
             with contextlib.suppress(RecordError):
-                found[codec.identify_bytes(item.body)] = digest_bytes(item.body)
+                identifier = codec.identify_bytes(item.body)
+                found[identifier] = Fresh(identifier, digest_bytes(item.body), keys.get(item.commit, ""))
         else:
             whole = whole and item.lasting
     return found, whole

@@ -28,7 +28,7 @@ from roar.verbs.ancestry import Ancestry, ancestry
 from roar.verbs.compare import compare
 from roar.verbs.graph import Node, graph, neighbourhood, with_stubs
 from roar.verbs.resolve import SHORT_HASH, SHORT_ID, Target
-from roar.verbs.show import show_artifact, show_job, show_session
+from roar.verbs.show import JobShown, show_artifact, show_job, show_session
 
 router = APIRouter(include_in_schema=False)
 
@@ -55,7 +55,8 @@ MOST_ROWS = 200
 RECENT = 20
 Opened = Annotated[Sequence[str], Query(alias="open", max_length=50)]
 """The nodes of the drawing that were opened, by ``_short``."""
-Other = Annotated[str, Query(alias="with", max_length=100)]
+From = Annotated[str, Query(alias="project", max_length=150)]
+"""The project that is asked from: links on its pages say so."""
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -93,6 +94,7 @@ def _environment() -> jinja2.Environment:
         "left_out_words": summary.left_out_words,
         "commit_page": links.commit_page,
         "project_path": links.project_path,
+        "from_project": links.from_project,
         "static": _static,
         "MOST_ROWS": MOST_ROWS,
     }
@@ -101,7 +103,7 @@ def _environment() -> jinja2.Environment:
 
 def _html(request: Request, name: str, values: Mapping[str, Any], status: int = 200) -> Response:
     here = site(request)
-    text = _environment().get_template(name).render({"site": here, "q": "", "user": None, **values})
+    text = _environment().get_template(name).render({"site": here, "q": "", "user": None, "asked_from": "", **values})
     headers = dict(HEADERS)
     if status == 200:
         headers["ETag"] = tag = f'"{hashlib.blake2b(text.encode(errors="replace"), digest_size=12).hexdigest()}"'
@@ -157,18 +159,18 @@ def path_of(target: Target) -> str:
 
 
 @router.get("/a/{content}")
-def artifact(request: Request, content: str, opened: Opened = ()) -> Response:
+def artifact(request: Request, content: str, opened: Opened = (), project: From = "") -> Response:
     """An artifact: where it came from, what was made of it, and how to make it again."""
-    with union_of(request) as union:
+    with union_of(request, asked_from=project) as union:
         asked = finding.one_artifact(union, content)
         if asked != content:
-            return RedirectResponse(f"/a/{asked}", 303, HEADERS)
+            return RedirectResponse(f"/a/{asked}{links.from_project(project)}", 303, HEADERS)
         shown = show_artifact(union, None, Target("artifact", content))
-        around = _around(union, Target("artifact", content), set(opened), f"/a/{content}")
+        around = _around(union, Target("artifact", content), set(opened), f"/a/{content}", project)
         homes = union.holders([*shown.jobs, *around.up.jobs, *around.down.jobs])
         maker = shown.made_by[0] if shown.made_by else None
-        project = homes[maker][0] if maker else union.knowers([content])[content][0]
-        again = links.commands(content, shown.jobs[maker] if maker else None, site(request).place(project))
+        place = site(request).place(homes[maker][0] if maker else union.knowers([content])[content][0])
+        again = links.commands(content, shown.jobs[maker] if maker else None, place)
         values = {
             "shown": shown,
             "commands": again,
@@ -177,26 +179,35 @@ def artifact(request: Request, content: str, opened: Opened = ()) -> Response:
             "projects": union.knowers([content])[content],
             "versions": finding.versions_beside(union, shown) if maker else [],
             "maker": maker,
+            "also": union.other_makers(content, maker),
+            "asked_from": project,
         }
         return _html(request, "artifact.html", values)
 
 
 @router.get("/j/{identifier}")
-def job(request: Request, identifier: str, opened: Opened = ()) -> Response:
-    """A job, with all that its record says."""
-    with union_of(request) as union:
+def job(request: Request, identifier: str, opened: Opened = (), project: From = "") -> Response:
+    """A job, with all that its record says. Its files are looked at from the project that it is in."""
+    with union_of(request, asked_from=project) as union:
         asked = finding.one_job(union, identifier)
         if asked != identifier:
-            return RedirectResponse(f"/j/{asked}", 303, HEADERS)
+            return RedirectResponse(f"/j/{asked}{links.from_project(project)}", 303, HEADERS)
         shown = show_job(union, identifier, MOST_ROWS)
-        around = _around(union, Target("job", identifier), set(opened), f"/j/{identifier}")
         project = union.holders([identifier])[identifier][0]
+        around = _around(union, Target("job", identifier), set(opened), f"/j/{identifier}", project)
         made = next((file.hash for file in shown.outputs.files if file.hash), None)
         again = links.commands(made, shown.job, site(request).place(project)) if made else []
         before = finding.earlier_runs(union, shown)
         homes = union.holders([identifier, *around.up.jobs, *around.down.jobs])
-        values = {"shown": shown, "commands": again, "around": around, "earlier": before, "homes": homes}
+        also = {path: union.other_makers(content, shown.made_by[path]) for path, content in _traced(shown)}
+        values = {"shown": shown, "commands": again, "around": around, "earlier": before, "homes": homes, "also": also}
+        values["asked_from"] = "" if site(request).local else project
         return _html(request, "job.html", values)
+
+
+def _traced(shown: JobShown) -> list[tuple[str, str]]:
+    """The inputs that are shown with the job that made them: path and hash."""
+    return [(file.path, file.hash) for file in shown.inputs.files if file.hash and file.path in shown.made_by]
 
 
 @router.get("/j/{identifier}/diff")
@@ -269,6 +280,7 @@ def project(request: Request, project: str, before: Annotated[str, Query(max_len
         sessions = {identifier: union.load(identifier) for identifier in union.sessions()[:RECENT]}
         values = {
             "project": project,
+            "asked_from": "" if site(request).local else project,
             "place": site(request).place(project),
             "total": union.count_jobs(),
             "jobs": jobs,
@@ -288,7 +300,7 @@ class Around(NamedTuple):
     left_out: int
 
 
-def _around(union: Union, target: Target, opened: set[str], page: str) -> Around:
+def _around(union: Union, target: Target, opened: set[str], page: str, project: str) -> Around:
     up = ancestry(union, target, direction="up", most=MOST_JOBS)
     down = ancestry(union, target, direction="down", most=MOST_JOBS)
     both = ancestry(union, target, direction="both", most=MOST_JOBS)
@@ -298,14 +310,16 @@ def _around(union: Union, target: Target, opened: set[str], page: str) -> Around
     near = neighbourhood(whole, MOST_DRAWN, shown, MOST_BESIDE)
     drawn = with_stubs(near, whole)
 
+    end = "" if len(union.projects) < 2 else links.from_project(project)
+
     def link(node: Node) -> str | None:
         if node.kind == "job":
-            return f"/j/{node.key}"
+            return f"/j/{node.key}{end}"
         if node.kind == "file":
             content = node.files[0].use.hash
-            return f"/a/{content}" if content else None
+            return f"/a/{content}{end}" if content else None
         now = [*sorted(opened), _short(node.beside or node.key)]
-        return f"{page}?{urlencode([('open', key) for key in now])}#drawing"
+        return f"{page}{end}{'&' if end else '?'}{urlencode([('open', key) for key in now])}#drawing"
 
     lines = svg.drawing(drawn, both.jobs, link=link)
     return Around(up, down, Markup("\n".join(lines)), drawn.left_out)

@@ -77,6 +77,11 @@ class Team:
         """The repository of a project."""
         return self._storage.repo(project)
 
+    def is_signer(self, key: str) -> bool:
+        """Whether a key is a user's, or was until it expired, which leaves good what was signed before."""
+        user, _ = self._people.state().holders.get(key, (None, None))
+        return user is not None and not user.disabled
+
     def take(self, project: str) -> Index:
         """An index that is read as the worker left it; one that has nothing yet is put on the worker's queue."""
         file = _file_number(path_of(self.repository(project))) if self._url is None else 0

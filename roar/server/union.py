@@ -7,7 +7,7 @@ every project in sight that has it says so: nobody takes back what others keep.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from roar.cache.index import MOST_CANDIDATES, Index, Step
 from roar.cache.search import Wanted
@@ -29,6 +29,9 @@ class Directory(Protocol):
 
     def knowers(self, hashes: Sequence[str], projects: Sequence[str]) -> dict[str, list[str]]:
         """The projects that know each content; unknown ones are absent."""
+
+    def standings(self, ids: Sequence[str], projects: Sequence[str]) -> list[tuple[str, str, int | None, str | None]]:
+        """Of each record in each project: id, project, when it was accepted, the key that signed it."""
 
     def ids_beginning(self, prefix: str, projects: Sequence[str], most: int) -> list[str]:
         """The first ids of jobs and sessions that begin so."""
@@ -58,13 +61,30 @@ class Library(Protocol):
     def repository(self, project: str) -> Repository:
         """The repository of a project."""
 
+    def is_signer(self, key: str) -> bool:
+        """Whether the key of this fingerprint is that of somebody who is known and not disabled."""
+
+
+class Other(NamedTuple):
+    """That jobs of a project, other than the one that stands first, made a content: its choice, and how many did."""
+
+    project: str
+    job: str
+    jobs: int
+
 
 class Union(Index):
-    """The index of several projects. A context manager; indexes are taken when they are first asked."""
+    """The index of several projects. A context manager; indexes are taken when they are first asked.
 
-    def __init__(self, library: Library, projects: Sequence[str]) -> None:
+    Anybody who writes somewhere can say to have made any bytes. So projects that tell of the same thing have an order:
+    the project that is asked from; then those whose record of it is signed by somebody who is known; then by when the
+    server accepted the record, which no client can set. What one project says of itself is not touched by others.
+    """
+
+    def __init__(self, library: Library, projects: Sequence[str], asked_from: str | None = None) -> None:
         self._library = library
-        self.projects = list(projects)
+        self.projects = sorted(projects, key=lambda project: project != asked_from)
+        self.asked_from = asked_from
         self._taken: dict[str, Index] = {}
         self._holders: dict[str, list[str]] = {}
         self._knowers: dict[str, list[str]] = {}
@@ -97,9 +117,33 @@ class Union(Index):
     # Who has what
 
     def holders(self, ids: Iterable[str]) -> dict[str, list[str]]:
-        """The projects that have each record, by name; unknown records are absent."""
+        """The projects that have each record, the best first; unknown records are absent."""
+        asked = list(dict.fromkeys(ids))
         directory = self._library.directory
-        return self._known(self._holders, ids, directory.holders if directory else None, Index.have)
+        new = [i for i in asked if i not in self._holders]
+        known = self._known(self._holders, asked, directory.holders if directory else None, Index.have)
+        shared = [i for i in new if len(known.get(i, ())) > 1]
+        standings = self._standings(shared)
+        for i in shared:
+            self._holders[i].sort(key=lambda project: standings.get((i, project), _LAST))
+        return {i: self._holders[i] for i in known}
+
+    def _standings(self, ids: Sequence[str]) -> dict[tuple[str, str], Standing]:
+        """How well each record stands in each project: what is less stands before."""
+        directory = self._library.directory
+        if directory is None or not ids:
+            return {}
+        found = directory.standings(ids, self.projects)
+        known = {key: self._library.is_signer(key) for key in {key for *_, key in found if key}}
+        return {
+            (i, project): Standing(
+                project != self.asked_from,
+                not known.get(key or "", False),
+                _NEVER if accepted is None else accepted,
+                project,
+            )
+            for i, project, accepted, key in found
+        }
 
     def knowers(self, hashes: Iterable[str]) -> dict[str, list[str]]:
         """The projects that know each content, by name; unknown contents are absent."""
@@ -134,12 +178,16 @@ class Union(Index):
 
     def _shares(self, known: dict[str, list[str]], *, one: bool = False) -> Iterator[tuple[Index, list[str]]]:
         """Each index with those of the names that are for it to answer; ``one``: each name by one index alone."""
+        for project, names in self._parts(known, one=one):
+            yield self.index(project), names
+
+    def _parts(self, known: dict[str, list[str]], *, one: bool = False) -> Iterable[tuple[str, list[str]]]:
+        """Each project with its names."""
         shares: dict[str, list[str]] = {}
         for name, projects in known.items():
             for project in projects[:1] if one else projects:
                 shares.setdefault(project, []).append(name)
-        for project, names in shares.items():
-            yield self.index(project), names
+        return shares.items()
 
     def _recalled(
         self, what: str, names: Iterable[str], ask: Callable[[Sequence[str]], Mapping[str, T]]
@@ -306,12 +354,38 @@ class Union(Index):
 
     def names(self, content: str) -> list[Use]:
         """The paths at which this content was seen, those it was written to first."""
-        found = {use.path: use for index, _ in self._shares(self.knowers([content])) for use in index.names(content)}
+        found: dict[str, Use] = {}
+        for project in self._homes(content):
+            for use in self.index(project).names(content):
+                found.setdefault(use.path, use)
         return list(found.values())
 
     def producers(self, content: str) -> list[str]:
-        """The jobs that wrote this content, newest first, those that run another again after all others."""
-        return self._originals_first([index.producers(content) for index, _ in self._shares(self.knowers([content]))])
+        """The jobs that wrote this content, those of the best project first; within one newest first, those that run
+        another again after all others.
+        """
+        jobs = (job for project in self._homes(content) for job in self.index(project).producers(content))
+        return list(dict.fromkeys(jobs))
+
+    def _homes(self, content: str) -> list[str]:
+        """The projects that know a content: those that made it, the best first, then the others."""
+        knowers = self.knowers([content]).get(content, [])
+        makers = [one.home for one in self.made([content]).get(content, ())] if len(knowers) > 1 else []
+        return list(dict.fromkeys([*makers, *knowers]))
+
+    def other_makers(self, content: str, job: str | None) -> list[Other]:
+        """The projects without ``job`` whose jobs made a content, too, in their order."""
+        if len(self.projects) < 2:
+            return []
+        made: dict[str, list[Made]] = {}
+        for one in self.made([content]).get(content, ()):
+            made.setdefault(one.home, []).append(one)
+        own = self.holders([job]).get(job, []) if job else []
+        return [
+            Other(home, max(makers, key=lambda m: (not m.again, m.started_ns, m.job)).job, len({m.job for m in makers}))
+            for home, makers in made.items()
+            if home not in own
+        ]
 
     def consumers(self, content: str) -> list[str]:
         """The jobs that read this content, newest first, those that run another again after all others."""
@@ -348,7 +422,9 @@ class Union(Index):
         """When each job ran."""
 
         def ask(new: Sequence[str]) -> dict[str, Span]:
-            return _merged(index.spans(ids) for index, ids in self._shares(self.holders(new), one=True))
+            homes = self.holders(new)
+            found = _merged(index.spans(ids) for index, ids in self._shares(homes, one=True))
+            return {job: span._replace(homes=tuple(homes[job])) for job, span in found.items()}
 
         return self._recalled("spans", jobs, ask)
 
@@ -361,11 +437,19 @@ class Union(Index):
         return self._recalled("uses", jobs, ask)
 
     def made(self, hashes: Iterable[str]) -> dict[str, list[Made]]:
-        """Who wrote each content, in order of start."""
+        """Who wrote each content: project by project, the best first, and in order of start."""
 
         def ask(new: Sequence[str]) -> dict[str, list[Made]]:
-            found = _lists(index.made(some) for index, some in self._shares(self.knowers(new)))
-            return {content: sorted(set(makers), key=_by_start) for content, makers in found.items()}
+            found: dict[str, list[Made]] = {}
+            several = set()
+            for project, some in self._parts(self.knowers(new)):
+                for content, made in self.index(project).made(some).items():
+                    several.update([content] if content in found else [])
+                    found.setdefault(content, []).extend(one._replace(home=project) for one in made)
+            standings = self._standings(list({one.job for content in several for one in found[content]}))
+            for content in several:
+                _best_first(found[content], standings)
+            return found
 
         return self._recalled("made", hashes, ask)
 
@@ -417,6 +501,18 @@ class Union(Index):
         return sorted({name for index, _ in known for name in index.collections_of(content)})
 
 
+class Standing(NamedTuple):
+    """By what projects are ordered that have a record or made a content; False is before True."""
+
+    elsewhere: bool
+    """It is not the project that is asked from."""
+    unsigned: bool
+    accepted_ns: int
+    project: str
+
+
+_NEVER = 1 << 63
+_LAST = Standing(True, True, _NEVER, "")
 _DIGITS = 64
 """Of a hash; ids of records are shorter."""
 
@@ -428,8 +524,13 @@ def _merged(parts: Iterable[dict[str, T]]) -> dict[str, T]:
     return found
 
 
-def _by_start(made: Made) -> tuple[int, str, str]:
-    return made.started_ns, made.job, made.path
+def _best_first(made: list[Made], standings: Mapping[tuple[str, str], Standing]) -> None:
+    """Order who wrote one content by what is the best of each project."""
+    best: dict[str, Standing] = {}
+    for one in made:
+        standing = standings.get((one.job, one.home), _LAST)
+        best[one.home] = min(best.get(one.home, standing), standing)
+    made.sort(key=lambda one: best[one.home])
 
 
 K = TypeVar("K", str, "tuple[str, str]")

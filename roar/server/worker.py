@@ -8,6 +8,7 @@ starts looks at all of them, so nothing that a killed worker had taken off is mi
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import select
@@ -21,11 +22,11 @@ from roar.cache import build, database
 from roar.cache.database import Connection, Database
 from roar.cache.index import Index, path_of
 from roar.errors import RoarError
-from roar.server import migrate
-from roar.server.directory import Directory
+from roar.server import log, migrate
+from roar.server.directory import Directory, Logged
 from roar.server.storage import Storage
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DATABASE = "ROAR_SERVE_DATABASE"
 """The variable that names the database to a worker: its URL may hold a password, which no list of processes shows."""
@@ -80,15 +81,36 @@ class Worker:
             self._again.pop(project, None)
             return False
         try:
+            logged = self._logged(project)  # first: what it has is in the refs, and so in the index after this
             with index_to_fill(self._storage, self._url, project) as index:
-                self._directory.bring_in(project, index)
+                self._directory.bring_in(project, index, logged)
         except (RoarError, OSError, database.Failure) as error:
             pause = min(2 * self._again.get(project, (0, 0.25))[1], _LONGEST_PAUSE)
             self._again[project] = (time.monotonic() + pause, pause)
-            log.warning("%s is not indexed yet: %s", project, error)
+            logger.warning("%s is not indexed yet: %s", project, error)
             return False
         self._again.pop(project, None)
         return True
+
+    def _logged(self, project: str) -> Logged:
+        """What the project's log notes now. A damaged log keeps no record from being found."""
+
+        def none(start: int, why: Exception) -> Iterator[log.Accepted]:
+            logger.warning("%s is indexed without its log from entry %d on: %s", project, start, why)
+            return iter(())
+
+        try:
+            found = log.extend(self._storage.repo(project), self._storage.root)
+        except (RoarError, OSError) as error:
+            return functools.partial(none, why=error)
+
+        def notes(start: int) -> Iterator[log.Accepted]:
+            try:
+                yield from found.accepted(start, max(start, found.checkpoint.size))
+            except OSError as error:
+                yield from none(start, error)
+
+        return notes
 
     def close(self) -> None:
         """Let go of the database."""

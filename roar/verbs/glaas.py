@@ -32,6 +32,14 @@ def servers(repo: Repository | None) -> list[Address]:
     return list({each.origin: Address(each.origin) for each in found}.values())
 
 
+def to_ask(repo: Repository | None) -> list[Address]:
+    """As ``servers``, each with the project that this repository shares its records with, the first by remote."""
+    mine: dict[str, Address] = {}
+    for _, project in sorted(projects(repo).items()) if repo else ():
+        mine.setdefault(project.origin, project)
+    return [mine.get(server.origin, server) for server in servers(repo)]
+
+
 def address_of(text: str | None) -> Address:
     """The server, and project, that somebody typed: an address, or a remote; else the server of this repository.
 

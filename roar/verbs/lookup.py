@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,8 +39,18 @@ class Maker(NamedTuple):
     commit: str
 
 
+class AlsoMade(NamedTuple):
+    """That jobs of another project made the content, too: one of them, and how many did."""
+
+    project: str
+    job: str
+    jobs: int
+
+
 class Found(NamedTuple):
-    """What a server knows of a content: who made it (newest first), how many jobs read it, the page that shows it."""
+    """What a server knows of a content: who made it (those of the project that stands first before others), in which
+    other projects that is said, too, how many jobs read it, the page that shows it.
+    """
 
     server: str
     hash: str
@@ -49,6 +58,7 @@ class Found(NamedTuple):
     paths: list[str]
     projects: list[str]
     made_by: list[Maker]
+    also_made_by: list[AlsoMade]
     used_by_count: int
     url: str
 
@@ -81,11 +91,13 @@ def is_hash(text: str) -> bool:
 
 
 def look_up(content: str, servers: Iterable[Address]) -> tuple[list[Found], list[RoarError]]:
-    """What servers know of a content, and the troubles with those that could not be asked. Raises ``RoarError``."""
+    """What servers know of a content, and the troubles with those that could not be asked; a project in the address of
+    a server is what is asked from. Raises ``RoarError``.
+    """
     found, troubles = [], list[RoarError]()
     for server in servers:
         try:
-            found.append(_found(server, content, _ask(server, f"/artifacts/{content}")))
+            found.append(_found(server, content, _ask(server, f"/artifacts/{content}", _asked_from(server))))
         except RefusedError as error:
             if error.status != 404:
                 troubles.append(error)
@@ -99,11 +111,13 @@ def origin(content: str, servers: Iterable[Address]) -> Origin:
 
     Raises ``UnknownThereError`` when no server knows, ``RoarError`` when those that might could not be asked.
     """
-    found, troubles = look_up(content, servers)
+    asked = list(servers)
+    found, troubles = look_up(content, asked)
     for each in found:
         if each.made_by:
-            server = Address(each.server)
-            names = _holders(server, _ask(server, f"/artifacts/{each.hash}/lineage", {"depth": 1000, "limit": 500}))
+            server = next(one for one in asked if one.origin == each.server)
+            query: dict[str, int | str] = {"depth": 1000, "limit": 500, **_asked_from(server)}
+            names = _holders(server, _ask(server, f"/artifacts/{each.hash}/lineage", query))
             projects = [Address(each.server, name) for name in names]
             return Origin(each.hash, projects, any(len(maker.commit) == 64 for maker in each.made_by))
     if troubles:
@@ -112,17 +126,22 @@ def origin(content: str, servers: Iterable[Address]) -> Origin:
 
 
 def _holders(server: Address, answer: Any) -> list[str]:
-    """The projects that hold a lineage: for each job the one that holds most of it."""
+    """The projects that hold a lineage: for each job the one that stands first. No other is needed, and who copies
+    records into a project of their own has not more to say for it.
+    """
 
     def read() -> list[str]:
-        of_jobs = [[address.check_project(str(name)) for name in job["projects"]] for job in answer["jobs"]]
-        held = Counter(name for names in of_jobs for name in names)
-        return sorted({max(names, key=lambda name: held[name]) for names in of_jobs if names})
+        return sorted({address.check_project(str(job["projects"][0])) for job in answer["jobs"]})
 
     return _read(server, read)
 
 
-def _ask(server: Address, path: str, query: Mapping[str, int] | None = None) -> Any:
+def _asked_from(server: Address) -> dict[str, str]:
+    """What the repository's own project says stands first."""
+    return {"project": server.project} if server.project else {}
+
+
+def _ask(server: Address, path: str, query: Mapping[str, int | str] | None = None) -> Any:
     def question(client: Client, token: str | None) -> Any:
         return client.get(path, query, token)
 
@@ -139,6 +158,7 @@ def _found(server: Address, asked: str, answer: Any) -> Found:
             [str(path) for path in answer["paths"]],
             [str(name) for name in answer["projects"]],
             [_maker(fields) for fields in answer["made_by"]],
+            [_also(fields) for fields in answer.get("also_made_by", [])],
             int(answer["used_by_count"]),
             f"{server.origin}/a/{answer['hash']}",
         ),
@@ -162,6 +182,10 @@ def _maker(fields: Any) -> Maker:
         str(fields["user"]),
         str(fields["commit"] or ""),
     )
+
+
+def _also(fields: Any) -> AlsoMade:
+    return AlsoMade(address.check_project(str(fields["project"])), _record(str(fields["job"])), int(fields["jobs"]))
 
 
 def _record(identifier: str) -> str:

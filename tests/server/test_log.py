@@ -148,3 +148,27 @@ def test_signatures_are_good_for_one_namespace_and_one_key(tmp_path: Path) -> No
     assert not ssh.is_signed(b"text", "", one, "auth@roar")
     listed = subprocess.run(["ssh-keygen", "-lf", one.path], capture_output=True, text=True, check=True).stdout
     assert listed.split()[1] == one.fingerprint
+
+
+def test_when_each_record_came_and_who_signed_it_is_noted(project: Repository, data: Path, tmp_path: Path) -> None:
+    add(project, 3, "writer-a")
+    found = whole(project, data)
+    (at,) = {it.at_ns for it in found.accepted(0, 3)}
+    noted = Path(project.common_dir) / "glaas/log/accepted"
+    noted.unlink()  # as in a log that is older than these notes
+    assert [it.at_ns for it in log.Log(project).accepted(0, 3)] == [0, 0, 0]
+    tip = add(project, 2, "writer-b")[-1]
+    ssh.make_key(str(tmp_path / "key"), "a writer")
+    ref = f"{JOBS}2025/writer-b"
+    words = ["git", f"--git-dir={project.git_dir}", "-c", "gpg.format=ssh", "commit-tree", f"-S{tmp_path / 'key'}"]
+    made = subprocess.run([*words, "-p", f"{ref}~", "-m", "x", f"{ref}^{{tree}}"], capture_output=True, check=True)
+    subprocess.run([*words[:2], "update-ref", ref, made.stdout.strip()], check=True)
+    found = whole(project, data)
+    (late,) = {it.at_ns for it in found.accepted(3, 5)}
+    assert late > at
+    shown = subprocess.run(["ssh-keygen", "-lf", str(tmp_path / "key")], capture_output=True, check=True, text=True)
+    assert [it.key for it in found.accepted(0, 5)] == ["", "", "", *[shown.stdout.split()[1]] * 2], "and what is before"
+    assert tip in {it.id for it in found.accepted(3, 5)}
+    noted.write_text(noted.read_text().replace(str(late), str(late + 10**18)))
+    add(project, 1, "writer-c")
+    assert [it.at_ns for it in whole(project, data).accepted(5, 6)] == [late + 10**18], "never earlier than before"
