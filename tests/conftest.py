@@ -12,11 +12,16 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from roar.git.repository import Repository, discover
 
 ROOT = Path(__file__).resolve().parent.parent
 TRACER = ROOT / "roar" / "bin" / "roar-tracer"
+
+
+settings.register_profile("roar", deadline=None)  # tests run beside others
+settings.load_profile("roar")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -30,7 +35,7 @@ def _sendable(value: object) -> object:
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, dict):
         return {name: _sendable(each) for name, each in value.items()}
-    return [_sendable(each) for each in value] if isinstance(value, list | tuple) else value
+    return type(value)(map(_sendable, value)) if isinstance(value, list | tuple) else value
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +45,8 @@ def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     for name in list(os.environ):
         if name.startswith(("GIT_", "ROAR_", "XDG_")) and name != "ROAR_TRACER":
             monkeypatch.delenv(name)
+    for name in ("COLUMNS", "LINES"):  # they go before what a terminal says of itself
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))

@@ -127,7 +127,7 @@ def test_a_step_is_a_command_in_a_place(repo: Repository) -> None:
     assert len(set(keys.values())) == 8
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_grown_is_rebuilt_and_order_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -81,7 +81,7 @@ def do(repo: Repository, step: str, number: int) -> None:
         jobs_of(repo)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 11)), min_size=3, max_size=12))
 def test_followed_is_rebuilt(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]) -> None:
     """Whatever became of the chains between two questions, and each record is where the index says."""
@@ -208,7 +208,7 @@ def verdict(decode: Any, body: bytes) -> Any:
 HOSTILE = (None, 0, True, 1.5, "x", [], {}, {"environment": {}, "exit": {}}, '"environment":,"exit":', [[]] * 3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_the_quick_decoder_says_what_the_other_says(data: st.DataObject) -> None:
     """Of well-formed, odd and hostile bytes, with environments that it met before and not."""

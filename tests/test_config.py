@@ -183,7 +183,7 @@ def test_with_a_mistake_nothing_is_run(roar: Roar, tree: Path, git: Git) -> None
 
 
 @given(st.sampled_from(sorted(KEYS)), st.text(max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_a_value_or_an_error(name: str, text: str) -> None:
     key = KEYS[name]
     try:
@@ -616,7 +616,7 @@ def test_long_answers_go_through_gits_pager_on_a_terminal(
 
 @given(st.lists(st.sampled_from(["a", "b", "ab", "*", "**", "a*", "?", "*b"]), min_size=1, max_size=5),
        st.lists(st.sampled_from(["a", "b", "ab", "aab", "ba"]), min_size=1, max_size=5))  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_glob_matches_as_its_definition_says(glob: list[str], path: list[str]) -> None:
     def defined(glob: list[str], path: list[str]) -> bool:
         if not glob:
@@ -629,7 +629,7 @@ def test_a_glob_matches_as_its_definition_says(glob: list[str], path: list[str])
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_value_comes_back_from_git_as_it_was_set(repo: Repository, value: str) -> None:
     place = Place("local", repo)
     place.put("filters.exclude", ["first", value])

@@ -160,7 +160,7 @@ def test_a_line_feed_is_refused_for_make(tree: Path, roar: Roar) -> None:
 HOSTILE = st.text(st.sampled_from(["'", '"', "\n", "$", "`", "#", "\\", "(", ")", "{", "}", ";", " ", "a", "é", "%"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(words=st.lists(HOSTILE, max_size=4), name=HOSTILE)
 def test_nothing_of_a_record_escapes_its_quoting(words: list[str], name: str) -> None:
     argv = ["printf", "%s\\0", *words, name]

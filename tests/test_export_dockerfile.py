@@ -124,7 +124,7 @@ HOSTILE = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(argv=st.lists(HOSTILE, max_size=4), name=HOSTILE)
 def test_nothing_of_a_record_escapes_its_quoting(repo_of_all: str, argv: list[str], name: str) -> None:
     values = make.fields(["printf", "%s\\0", *argv], None, {"end.txt": "1"})

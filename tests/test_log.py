@@ -366,7 +366,7 @@ def test_the_database_lets_every_match_of_a_glob_through(glob: str, path: str) -
         assert connection.execute("SELECT ? LIKE ? ESCAPE '!'", (name, like)).fetchone() == (1,)
 
 
-@settings(max_examples=40, deadline=None)  # each asks git
+@settings(max_examples=40)  # each asks git
 @given(st.text(st.characters(blacklist_categories=["Cs"])))
 def test_any_text_is_a_date_or_refused(text: str) -> None:
     try:

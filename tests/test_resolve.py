@@ -229,7 +229,7 @@ NAMES = st.one_of(
 
 
 # each example asks git; the repository stays the same
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=NAMES)
 def test_any_text_means_one_thing_or_is_refused_in_one_line(repo: Repository, text: str) -> None:
     if not list_of_jobs(repo):

@@ -156,7 +156,6 @@ def test_any_history_of_clones_ends_in_the_same_records_everywhere(tree: Path, m
     Clones.TestCase.settings = settings(
         max_examples=EXAMPLES,
         stateful_step_count=14,
-        deadline=None,
         derandomize=EXAMPLES <= 10,
         database=None,
         phases=[Phase.generate],

@@ -63,7 +63,6 @@ def test_whatever_is_asked(document: Any, mode: Any) -> None:
         @given(operation.ok().as_strategy(generation_mode=mode))
         @settings(
             max_examples=EXAMPLES,
-            deadline=None,
             derandomize=True,
             database=None,
             phases=[Phase.generate],

@@ -132,7 +132,7 @@ VALUES = st.recursive(
 KINDS = st.sampled_from(["start", "process", "file", "failed", "connect", "blind", "end", "seal", "new"])
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.binary()
