@@ -120,9 +120,11 @@ class Directory:
     def with_package(self, name: str, version: str | None, projects: Sequence[str]) -> set[str]:
         """The jobs that read a file of a package, of one version or any."""
         exact = "" if version is None else " AND k.version = :version"
+        # by list and project, so that what it takes does not tell how many jobs elsewhere read the package
         asked = (
-            f"SELECT h.id FROM holdings {_OF} JOIN list_packages l ON l.list = h.packages"
-            f" JOIN packages k ON k.row = l.package WHERE k.name = :name{exact} AND p.name IN :projects"
+            "SELECT h.id FROM packages k JOIN list_packages l ON l.package = k.row CROSS JOIN projects p"
+            f" JOIN holdings h ON h.packages = l.list AND h.project = p.row WHERE k.name = :name{exact}"
+            " AND p.name IN :projects"
         )
         return {job for (job,) in self._rows(asked, name=name, version=version, projects=list(projects))}
 

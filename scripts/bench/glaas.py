@@ -40,9 +40,9 @@ PROJECT = "bench/history"
 
 
 class Server:
-    """A `roar serve` over a data directory with one public project, and what its processes take."""
+    """A `roar serve` over a data directory with two projects, and what its processes take."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, visibility: str = "public") -> None:
         self.storage = Storage(os.path.join(folder, "data"))
         self.storage.prepare()
         self.people = People(self.storage)
@@ -51,7 +51,7 @@ class Server:
         self.people.add_user("ada", by="bench")
         with open(f"{folder}/key.pub", encoding="ascii") as file:
             self.people.add_key("ada", file.read(), by="bench")
-        self.people.add_project(PROJECT, by="bench", visibility="public", owner="ada")
+        self.people.add_project(PROJECT, by="bench", visibility=visibility, owner="ada")
         self.people.add_project("bench/pushed", by="bench", visibility="public", owner="ada")
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
@@ -136,13 +136,13 @@ class Asker:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
-    def get(self, path: str) -> tuple[float, bytes]:
-        """How long the answer took, in milliseconds, and the answer, which must be a good one."""
+    def get(self, path: str, expected: tuple[int, ...] = (200,)) -> tuple[float, bytes]:
+        """How long the answer took, in milliseconds, and the answer, which must be of a status that is expected."""
         began = time.perf_counter()
         self._connection.request("GET", path)
         answer = self._connection.getresponse()
         body = answer.read()
-        if answer.status != 200:
+        if answer.status not in expected:
             raise SystemExit(f"{path}: {answer.status} {body[:300]!r}")
         return (time.perf_counter() - began) * 1000, body
 

@@ -1,4 +1,4 @@
-"""When each record was accepted and which key signed it, as the log of its project says."""
+"""When each record was accepted and which key signed it, as the log of its project says; and packages by project."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ def upgrade() -> None:
     op.execute(f"ALTER TABLE holdings ADD COLUMN accepted {number}")
     op.execute(f"ALTER TABLE holdings ADD COLUMN signed_by {text}")
     op.execute(f"ALTER TABLE projects ADD COLUMN logged {number} NOT NULL DEFAULT 0")
+    op.execute("DROP INDEX holdings_by_packages")
+    op.execute("CREATE INDEX holdings_by_packages ON holdings (packages, project)")
 
 
 def downgrade() -> None:
     """Drop the columns: they are derived."""
+    op.execute("DROP INDEX holdings_by_packages")
+    op.execute("CREATE INDEX holdings_by_packages ON holdings (packages)")
     for table, column in (("holdings", "accepted"), ("holdings", "signed_by"), ("projects", "logged")):
         op.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
