@@ -33,7 +33,7 @@ from roar.cache.index import open_index
 from roar.git.repository import discover
 from roar.journal.append import append
 from roar.server import migrate, tokens, worker
-from roar.server.people import People
+from roar.server.people import People, Visibility
 from roar.server.storage import Storage
 
 PROJECT = "bench/history"
@@ -42,7 +42,7 @@ PROJECT = "bench/history"
 class Server:
     """A `roar serve` over a data directory with two projects, and what its processes take."""
 
-    def __init__(self, folder: str, visibility: str = "public") -> None:
+    def __init__(self, folder: str, visibility: Visibility = "public") -> None:
         self.storage = Storage(os.path.join(folder, "data"))
         self.storage.prepare()
         self.people = People(self.storage)
