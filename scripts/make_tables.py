@@ -20,7 +20,11 @@ from __future__ import annotations
 def text() -> str:
     """The whole module."""
     lines = [HEAD]
-    for name, statements in (("TABLES", schema.tables()), ("SEARCHES", schema.searches())):
+    for name, statements in (
+        ("TABLES", schema.tables()),
+        ("SEARCHES", schema.searches()),
+        ("IN_POSTGRES", schema.for_postgres()),
+    ):
         lines.append(f"{name} = (")
         for statement in statements:
             words = [line.strip() for line in statement.strip().splitlines()]

@@ -344,5 +344,9 @@ def test_the_version_is_in_the_name(repo: Repository) -> None:
 
 def test_the_written_statements_are_those_of_the_declared_tables() -> None:
     """`python scripts/make_tables.py` writes them."""
-    for written, declared in ((tables.TABLES, schema.tables()), (tables.SEARCHES, schema.searches())):
+    for written, declared in (
+        (tables.TABLES, schema.tables()),
+        (tables.SEARCHES, schema.searches()),
+        (tables.IN_POSTGRES, schema.for_postgres()),
+    ):
         assert [text.split() for text in written] == [text.split() for text in declared]

@@ -163,6 +163,11 @@ def test_no_question_loads_sqlalchemy(repo: Repository) -> None:
     assert "sqlalchemy" not in loaded(code)
 
 
+def test_a_server_keeps_no_migrations_in_memory_and_its_worker_no_server() -> None:
+    assert not {"alembic", "sqlalchemy"} & loaded("import roar.server.run")
+    assert not {"alembic", "sqlalchemy", "fastapi", "uvicorn", "jinja2"} & loaded("import roar.server.worker")
+
+
 def test_building_records_does_not_search_for_plugins() -> None:
     code = "from roar.records.job import Session; Session(clock=1, writer='a', user='a')"
     assert "email" not in loaded(code)

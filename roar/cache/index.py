@@ -67,11 +67,12 @@ class Extent(NamedTuple):
 class Index:
     """The records of a repository, by what one may know of them. A context manager."""
 
-    def __init__(self, repo: Repository, database: Database) -> None:
+    def __init__(self, repo: Repository, database: Database, decoder: codec.Decoder | None = None) -> None:
+        """``decoder``: one that several indexes share, also those of other threads, and what they remember."""
         self._repo = repo
         self._database = database
         self._reader = Reader(repo)
-        self._decoder = codec.Decoder()
+        self._decoder = decoder or codec.Decoder()
 
     def __enter__(self) -> Index:
         return self

@@ -51,9 +51,9 @@ class Postgres(Database):
         url: str,
         schema: str,
         fill: Fill,
-        tables: Callable[[], Iterable[str]] | None = None,
+        tables: Iterable[str] | None = None,
     ) -> None:
-        """``tables`` gives what makes the schema's tables; None: others made them. ``fill`` as in ``Database``."""
+        """``tables`` is what makes the schema's tables; None: others made them. ``fill`` as in ``Database``."""
         super().__init__(None, fill)
         self._url = url
         self._schema = schema
@@ -91,7 +91,7 @@ class Postgres(Database):
                 with database.transaction(connection):
                     if raw.execute("SELECT to_regclass('tips')").fetchone() == (None,):
                         raw.execute(f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"')
-                        for statement in self._tables():
+                        for statement in self._tables:
                             raw.execute(statement)
         except BaseException:
             connection.close()

@@ -56,10 +56,12 @@ def command(context: click.Context, /, data: str | None, database: str | None, *
     storage.prepare()
     if context.invoked_subcommand is not None:
         return 0
-    from roar.server import migrate, run, worker
+    from roar.server import run, worker
 
     first = run.begin(context.obj, serve_people.operator())
     if how["migrates"] or how["reindexes"]:
+        from roar.server import migrate
+
         (worker.reindex if how["reindexes"] else migrate.migrate)(storage, database)
         return 0
     place = run.Place(how["host"], how["port"], how["url"], database, works=not how["no_worker"])

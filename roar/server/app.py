@@ -19,7 +19,7 @@ from roar.server.people import People
 from roar.server.storage import Storage
 from roar.server.team import Team
 
-_ANSWERING = 8
+_ANSWERING = 4
 """Threads that answer: more of them only take turns, and everybody waits for the slowest."""
 
 

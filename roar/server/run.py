@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roar.errors import RoarError
 from roar.glaas import ssh
-from roar.server import migrate, worker
+from roar.server import apart, worker
 from roar.server.app import create_app
 from roar.server.limits import limits
 from roar.server.people import People
@@ -70,10 +70,7 @@ def run(storage: Storage, place: Place, tell: Callable[[str], None]) -> int:
     host, port = listening.getsockname()[:2]
     url = place.url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
     storage.settle()
-    if place.database is None:
-        migrate.migrate(storage, None)
-    else:
-        migrate.check(storage, place.database)
+    apart.do(lambda: _see_to_tables(storage, place.database))
     bounds = limits(os.environ)
     config = uvicorn.Config(
         create_app(storage, place.database, url=url.rstrip("/")),
@@ -91,6 +88,15 @@ def run(storage: Storage, place: Place, tell: Callable[[str], None]) -> int:
     with worker.kept_running(storage, place.database) if place.works else contextlib.nullcontext():
         server.run(sockets=[listening])
     return 0
+
+
+def _see_to_tables(storage: Storage, database: str | None) -> None:
+    from roar.server import migrate
+
+    if database is None:
+        migrate.migrate(storage, None)
+    else:
+        migrate.check(storage, database)
 
 
 class _Server(uvicorn.Server):

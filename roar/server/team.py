@@ -13,6 +13,7 @@ from roar.cache import database
 from roar.cache.database import Connection
 from roar.cache.index import Index, path_of
 from roar.git.repository import Repository
+from roar.records import codec
 from roar.server import access
 from roar.server.directory import Directory
 from roar.server.links import Place
@@ -21,7 +22,7 @@ from roar.server.storage import Storage
 from roar.server.union import Directory as AnyDirectory
 from roar.server.worker import database_of
 
-MOST_IDLE = 8
+MOST_IDLE = 4
 """Indexes of one project that wait for the next request."""
 MOST_IDLE_ALL = 64
 
@@ -42,6 +43,7 @@ class Team:
         self._lock = threading.Lock()
         self._idle: dict[str, list[tuple[Index, int]]] = {}
         self._files: dict[int, int] = {}
+        self._decoder = codec.Decoder()
         self.library = self
         self.directory: AnyDirectory | None = Directory(storage.root, url)
 
@@ -116,7 +118,7 @@ class Team:
             if database.value(connection, "SELECT 1 FROM tips LIMIT 1") is None:
                 self._storage.queue(project)
 
-        return Index(self.repository(project), database_of(self._storage, self._url, project, look))
+        return Index(self.repository(project), database_of(self._storage, self._url, project, look), self._decoder)
 
     def _empty(self, project: str) -> Index:
         self._storage.queue(project)

@@ -21,8 +21,9 @@ from collections.abc import Iterator
 from roar.cache import build, database
 from roar.cache.database import Connection, Database
 from roar.cache.index import Index, path_of
+from roar.cache.tables import IN_POSTGRES
 from roar.errors import RoarError
-from roar.server import log, migrate
+from roar.server import log
 from roar.server.directory import Directory, Logged
 from roar.server.storage import Storage
 
@@ -49,10 +50,9 @@ def database_of(storage: Storage, url: str | None, project: str, fill: database.
     """The database of the index of a project."""
     if url is None:
         return Database(path_of(storage.repo(project)), fill)
-    from roar.cache import schema
     from roar.cache.postgres import Postgres, schema_of
 
-    return Postgres(url, schema_of(project), fill, schema.for_postgres)
+    return Postgres(url, schema_of(project), fill, IN_POSTGRES)
 
 
 class Worker:
@@ -128,6 +128,8 @@ def run_once(storage: Storage, url: str | None) -> int:
 
 def reindex(storage: Storage, url: str | None) -> None:
     """Make all indexes and the directory anew from the refs. Raises ``RoarError``."""
+    from roar.server import migrate
+
     migrate.migrate(storage, url)
     directory = Directory(storage.root, url)
     directory.forget([])

@@ -93,6 +93,8 @@ class Server:
         """The resident memory of the server, its worker and their gits, in MiB; a page that n share counts 1/n each."""
         assert self._process
         found: dict[str, float] = {}
+        with open(f"/proc/{self._process.pid}/cmdline", "rb") as file:
+            own = file.read().split(b"\0")[1:]
         waiting = [self._process.pid]
         while waiting:
             pid = waiting.pop()
@@ -106,6 +108,8 @@ class Server:
                         waiting += map(int, file.read().split())
             except (OSError, ValueError):
                 continue
+            if pid != self._process.pid and words[1:] == own:
+                continue  # a child that is not another program yet has the memory of its parent
             name = "worker" if b"roar.server.worker" in words else "git" if b"git" in words[0] else "server"
             found[name] = found.get(name, 0) + int(fields.get("Pss", "0").split()[0]) / 1024
         return found
