@@ -24,7 +24,7 @@ from roar.server import finding, links
 from roar.server.access import Denied
 from roar.server.asked import site, union_of
 from roar.server.union import Union
-from roar.verbs.ancestry import Ancestry, ancestry
+from roar.verbs.ancestry import Ancestry, around
 from roar.verbs.compare import compare
 from roar.verbs.graph import Node, graph, neighbourhood, with_stubs
 from roar.verbs.resolve import SHORT_HASH, SHORT_ID, Target
@@ -166,15 +166,15 @@ def artifact(request: Request, content: str, opened: Opened = (), project: From 
         if asked != content:
             return RedirectResponse(f"/a/{asked}{links.from_project(project)}", 303, HEADERS)
         shown = show_artifact(union, None, Target("artifact", content))
-        around = _around(union, Target("artifact", content), set(opened), f"/a/{content}", project)
-        homes = union.holders([*shown.jobs, *around.up.jobs, *around.down.jobs])
+        beside = _around(union, Target("artifact", content), set(opened), f"/a/{content}", project)
+        homes = union.holders([*shown.jobs, *beside.up.jobs, *beside.down.jobs])
         maker = shown.made_by[0] if shown.made_by else None
         place = site(request).place(homes[maker][0] if maker else union.knowers([content])[content][0])
         again = links.commands(content, shown.jobs[maker] if maker else None, place)
         values = {
             "shown": shown,
             "commands": again,
-            "around": around,
+            "around": beside,
             "homes": homes,
             "projects": union.knowers([content])[content],
             "versions": finding.versions_beside(union, shown) if maker else [],
@@ -194,13 +194,13 @@ def job(request: Request, identifier: str, opened: Opened = (), project: From = 
             return RedirectResponse(f"/j/{asked}{links.from_project(project)}", 303, HEADERS)
         shown = show_job(union, identifier, MOST_ROWS)
         project = union.holders([identifier])[identifier][0]
-        around = _around(union, Target("job", identifier), set(opened), f"/j/{identifier}", project)
+        beside = _around(union, Target("job", identifier), set(opened), f"/j/{identifier}", project)
         made = next((file.hash for file in shown.outputs.files if file.hash), None)
         again = links.commands(made, shown.job, site(request).place(project)) if made else []
         before = finding.earlier_runs(union, shown)
-        homes = union.holders([identifier, *around.up.jobs, *around.down.jobs])
+        homes = union.holders([identifier, *beside.up.jobs, *beside.down.jobs])
         also = {path: union.other_makers(content, shown.made_by[path]) for path, content in _traced(shown)}
-        values = {"shown": shown, "commands": again, "around": around, "earlier": before, "homes": homes, "also": also}
+        values = {"shown": shown, "commands": again, "around": beside, "earlier": before, "homes": homes, "also": also}
         values["asked_from"] = "" if site(request).local else project
         return _html(request, "job.html", values)
 
@@ -301,9 +301,7 @@ class Around(NamedTuple):
 
 
 def _around(union: Union, target: Target, opened: set[str], page: str, project: str) -> Around:
-    up = ancestry(union, target, direction="up", most=MOST_JOBS)
-    down = ancestry(union, target, direction="down", most=MOST_JOBS)
-    both = ancestry(union, target, direction="both", most=MOST_JOBS)
+    up, down, both = around(union, target, MOST_JOBS)
     folded = graph(both, target)
     whole = graph(both, target, {node.key for node in folded.nodes if _short(node.key) in opened})
     shown = [node.key for node in whole.nodes if _short(node.key) in opened]

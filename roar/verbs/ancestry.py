@@ -55,6 +55,17 @@ def ancestry(
         lineage = _walk(index, target, direction, depth, most)
     else:
         lineage = _between(index, _walk(index, target, direction, depth), to, direction, most)
+    return _told(index, target, lineage)
+
+
+def around(index: Index, target: Target, most: int) -> tuple[Ancestry, Ancestry, Ancestry]:
+    """What ``ancestry`` gives upwards, downwards and both ways, walked once."""
+    up, down = (_walk(index, target, way, None, most) for way in ("up", "down"))
+    return _told(index, target, up), _told(index, target, down), _told(index, target, _joined(index, [up, down]))
+
+
+def _told(index: Index, target: Target, lineage: Lineage) -> Ancestry:
+    """The lineage of a target, with all that is to be said of it."""
     uses = lineage.uses
     products = _products(lineage, uses)
     if target.kind == "artifact" and not any(product.use.hash == target.id for product in products):
@@ -98,8 +109,10 @@ def _walk(index: Index, target: Target, direction: Direction, depth: int | None,
     ways = {"up": upstream, "down": downstream}
     asked = {name: way for name, way in ways.items() if direction in (name, "both")}
     found = [way(index, roots(index, target, name), depth, most) for name, way in asked.items()]
-    if len(found) == 1:
-        return found[0]
+    return found[0] if len(found) == 1 else _joined(index, found)
+
+
+def _joined(index: Index, found: list[Lineage]) -> Lineage:
     jobs = {job for lineage in found for job in lineage.jobs}
     return among(index, jobs, {job for lineage in found for job in lineage.cut if job not in jobs})
 
