@@ -86,7 +86,12 @@ def command(  # noqa: PLR0913  one for each option
         raise UsageError("X, --all and --waiting say different things", "roar register --all")
     manner = _Manner(no_overlay, yes, as_json)
     if due:
-        return _send_waiting(repo, remote, manner)
+        sent_now = _send_waiting(repo, remote, manner)
+        if as_json:
+            write_json(sent_now)
+        elif not sent_now:
+            present.write(["nothing waits to be registered"])
+        return EXIT_OK
     where = register.remote_for(repo, remote)
     code = settings().register.code if code is None else code
     with present.opened_index(repo) as index:
@@ -171,8 +176,19 @@ def _confirmation(project: Address, what: Subject, log: Logged) -> Iterator[str]
     yield f"  {_page(project, what)}"
 
 
-def _send_waiting(repo: Repository, remote: str | None, manner: _Manner) -> int:
-    """Register what waits, for one remote or for all."""
+def after_sync(repo: Repository, remote: str | None) -> list[str]:
+    """Register what waits, for one remote or for all, and give the names. What cannot go yet is said, and waits on."""
+    sent = []
+    for each in dict.fromkeys(one.remote for one in waiting.waiting(repo) if remote in (None, one.remote)):
+        try:
+            sent += _send_waiting(repo, each, _Manner(no_overlay=False, yes=False, as_json=False, quiet=True))
+        except RoarError as error:
+            say(f"roar: {error.message}" + (f" (next: {error.hint})" if error.hint else ""))
+    return [fields["name"] for fields in sent]
+
+
+def _send_waiting(repo: Repository, remote: str | None, manner: _Manner) -> list[dict[str, Any]]:
+    """Register what waits, for one remote or for all, and give what was done of each as fields."""
     due = [one for one in waiting.waiting(repo) if remote in (None, one.remote)]
     sent = []
     for one in due:
@@ -186,13 +202,7 @@ def _send_waiting(repo: Repository, remote: str | None, manner: _Manner) -> int:
         sent.append(_register(repo, what, one, manner))
         if manner.quiet:
             say(f"roar: {what.name}, which waited, is registered with {printable(one.remote)}, too")
-    if manner.quiet:
-        return EXIT_OK
-    if manner.as_json:
-        write_json(sent)
-    elif not due:
-        present.write(["nothing waits to be registered"])
-    return EXIT_OK
+    return sent
 
 
 def _show(repo: Repository, where: str, what: Subject, manner: _Manner, *, code: bool) -> int:

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from roar.cli import register_command
 from roar.cli.complete import remote_names
 from roar.cli.say import write_json
 from roar.errors import GitError
@@ -22,14 +23,17 @@ from roar.verbs import sync
 def command(remote: str | None, *, fetch_only: bool, push_only: bool, quiet: bool, as_json: bool) -> None:
     """Fetch and push the records (refs/roar/*) with REMOTE, by default that of the current branch.
 
-    The same as `git fetch REMOTE '+refs/roar/*:refs/roar-remote/REMOTE/*'` and `git push REMOTE 'refs/roar/*'`.
+    Registrations that wait for a remote that could not be reached (`roar register`) are made, too: those with REMOTE,
+    without it all. The rest is the same as `git fetch REMOTE '+refs/roar/*:refs/roar-remote/REMOTE/*'` and
+    `git push REMOTE 'refs/roar/*'`.
     """
     repo = discover()
     still = quiet or as_json or not sys.stderr.isatty()
     done = sync.sync(repo, remote, fetch=not push_only, push=not fetch_only, quiet=still)
+    waited = [] if fetch_only or done.refused else register_command.after_sync(repo, remote and done.remote)
     loose = sync.noted_and_unshared(repo)
     if as_json:
-        write_json({**done._asdict(), "commits_on_no_remote_branch": loose})
+        write_json({**done._asdict(), "registered": waited, "commits_on_no_remote_branch": loose})
     elif not quiet:
         sealed = f" ({done.sealed} records sealed)" if done.sealed else ""
         click.echo(f"{done.remote}: fetched {_count(done.fetched)}, pushed {_count(done.pushed)}{sealed}")

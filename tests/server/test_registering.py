@@ -84,6 +84,24 @@ def test_what_cannot_be_sent_waits(glaas: Glaas, remote: str, roar: Roar, repo: 
     assert b"different things" in roar("register", "--all", "--waiting", code=2).stderr
 
 
+def test_sync_sends_what_waited(glaas: Glaas, remote: str, roar: Roar, repo: Repository) -> None:
+    pipeline(repo)
+    model = make.digest("m")
+    glaas.stop()
+    try:
+        roar("register", model, code=1)
+        roar("sync", code=1)
+        assert b"1 registration with glaas waiting" in roar("status").stdout
+    finally:
+        glaas.start()
+    roar("sync", "--fetch-only")
+    done = roar("sync")
+    assert done.stderr == f"roar: {model}, which waited, is registered with glaas, too\n".encode()
+    assert done.stdout.startswith(b"glaas: fetched ")
+    assert json.loads(roar("sync", "--json").stdout)["registered"] == []
+    assert roar("register", "--waiting").stdout == b"nothing waits to be registered\n"
+
+
 def test_without_a_log_in_it_says_what_to_do(
     glaas: Glaas, project: str, roar: Roar, repo: Repository, git: Git
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import make
 import pytest
+from conftest import Roar
 
 from roar.git.repository import Repository
 from server.crafted import REF, commit, push, told
@@ -98,6 +100,39 @@ def test_push_and_fetch(
     oid = commit(repo, {b"record.json": b"{"})
     assert "not JSON" in told(push(tree, url, f"{oid}:{REF}"))[0]
     assert (Path(glaas.storage.path(project)) / "glaas/log/checkpoint").exists()
+
+
+def test_registered_over_ssh(
+    glaas: Glaas,
+    sshd: Sshd,
+    project: str,
+    repo: Repository,
+    roar: Roar,
+    git: Git,
+    home_key: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GIT_SSH_COMMAND", sshd.command(glaas.key))
+    git(roar.folder, "remote", "add", "glaas", sshd.url(project))
+    make.job(repo, "prepare", {"raw": "r"}, {"train": "t"})
+    job = make.job(repo, "train", {"train": "t"}, {"model": "m"}, at=60)
+    model = make.digest("m")
+    said = roar("register", model).stdout.decode()
+    assert said == f"registered {model} with glaas, 2 jobs: 2 records sent\n", "git alone: no server is known"
+    git(roar.folder, "config", "roar.glaas.url", glaas.url)
+    said = roar("register", model).stdout.decode()
+    assert "2 jobs: nothing new to send" in said
+    assert "  not confirmed: " in said, said
+    assert f"log in to use {project}\n" in said, "the log of a private project is asked for over HTTP"
+    roar("auth", "login", glaas.url)
+    said = roar("register", model).stdout.decode()
+    assert f"  confirmed: 2 records in the log of {project}, which has 2\n  {glaas.url}/a/{model}\n" in said
+    (log,) = json.loads(roar("verify", "--json").stdout)["logs"]
+    assert (log["project"], log["included"], log["missing"]) == (project, 2, [])
+    token = glaas.token()
+    until(lambda: glaas.api(f"jobs/{job}", token)[0] == 200)
+    assert glaas.api(f"artifacts/{model}?project={project}", token)[1]["made_by"][0]["id"] == job
+    assert b"train" in roar("lookup", model).stdout
 
 
 def test_who_may_not_may_not(
