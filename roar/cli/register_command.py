@@ -72,7 +72,7 @@ def command(  # noqa: PLR0913  one for each option
     Without X: the active session. What goes is looked at first, records and the code beside them; what looks secret is
     shown, and goes only after a yes. Then the remote is asked whether it has what it took; a server (roar serve) must
     show that it is in its log. To do it again is safe. When the remote cannot be reached, what was asked for waits, and
-    goes with the next registration there.
+    goes with the next registration there or the next `roar sync`.
 
     A plain git remote takes records only as they are, in the order they were made: all of this clone's go, and of
     others' what X needs. With --with-code, commits go as parents of refs/roar/code/*, so that who fetches the records

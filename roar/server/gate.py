@@ -13,7 +13,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from roar.errors import RoarError
@@ -27,12 +27,13 @@ from roar.server.people import People, Project, Role
 from roar.server.storage import Storage
 from roar.verbs import receive
 from roar.verbs.arrived import Arrived
-from roar.verbs.arriving import Rules
+from roar.verbs.arriving import Rules, in_time
 
 logger = logging.getLogger(__name__)
 
 MOST_ASKED = 4 << 20
 """Bytes of the list of refs in one push."""
+_SIGNATURES_AT_ONCE = 64
 AHEAD_MS = 24 * 3600 * 1000
 """How far a record's clock may be ahead of ours: a record that names a later one must be later still."""
 
@@ -146,7 +147,11 @@ class Gate:
             most_objects=self._limits.objects,
             deadline=time.monotonic() + self._limits.check_seconds,
         )
-        problems = receive.problems(repo, lines, rules, lambda it, ours: self._unsigned(repo, settings, it, ours))
+
+        def more(arrived: Arrived, updates: list[receive.Update]) -> list[str]:
+            return self._unsigned(repo, settings, arrived, updates, rules)
+
+        problems = receive.problems(repo, lines, rules, more)
         if not problems:
             self._accepted = {ref: new for _, new, ref in pushed if new != repo.zero}
             self._note("push", self._accepted)
@@ -154,7 +159,7 @@ class Gate:
         return problems
 
     def _unsigned(
-        self, repo: Repository, settings: Project, arrived: Arrived, updates: list[receive.Update]
+        self, repo: Repository, settings: Project, arrived: Arrived, updates: list[receive.Update], rules: Rules
     ) -> list[str]:
         """What is wrong with signatures: bad ones, those of nobody here or of one who may not write; too few."""
         required = settings.signers == "required"
@@ -170,7 +175,7 @@ class Gate:
                     "GIT_CONFIG_KEY_0": "gpg.ssh.allowedSignersFile",
                     "GIT_CONFIG_VALUE_0": signers.name,
                 }
-            for oid, signature in signing.check(repo, signed).items():
+            for oid, signature in _checked(repo, signed, rules):
                 who = signature.signer or signature.key or "somebody"
                 if signature.state == "good" and self._people.role(signature.signer, self._project) >= Role.WRITE:
                     good.add(oid)
@@ -196,6 +201,13 @@ class Gate:
         """Audit a push: the reasons it was refused for, or its refs."""
         who, named = self._pusher, {"reasons" if what == "refused" else "refs": of}
         audit.note(self._storage, what, user=who.user, address=who.address, project=self._project, **named)
+
+
+def _checked(repo: Repository, commits: list[str], rules: Rules) -> Iterator[tuple[str, signing.Signature]]:
+    """What git says of signatures, a few at a time: each takes a process. Raises ``TooMuchError``."""
+    for start in range(0, len(commits), _SIGNATURES_AT_ONCE):
+        in_time(rules)
+        yield from signing.check(repo, commits[start : start + _SIGNATURES_AT_ONCE]).items()
 
 
 def finish(storage: Storage, project: str) -> None:

@@ -27,6 +27,12 @@ class Rules(NamedTuple):
     """By ``time.monotonic``: when looking must be done."""
 
 
+def in_time(rules: Rules) -> None:
+    """Raises ``TooMuchError`` when looking should be done by now."""
+    if rules.deadline is not None and time.monotonic() > rules.deadline:
+        raise TooMuchError("checking it takes too long (next: push fewer records at once)")
+
+
 class Arriving(NamedTuple):
     """What is kept of a new commit: ``said`` is the record id in its message; ``signed`` by SSH, otherwise, or not."""
 
@@ -57,8 +63,8 @@ class Watch:
     def tick(self) -> None:
         """One more step. Raises ``TooMuchError``."""
         self._steps += 1
-        if self._rules.deadline is not None and self._steps % 64 == 0 and time.monotonic() > self._rules.deadline:
-            raise TooMuchError("checking it takes too long (next: push fewer records at once)")
+        if self._steps % 64 == 0:
+            in_time(self._rules)
 
 
 class RecordBlobs:

@@ -415,3 +415,24 @@ def test_nothing_but_records_is_shown(glaas: Glaas, project: str, repo: Reposito
     there.ask("update-ref", "refs/heads/main", hidden)
     assert git(tree, "ls-remote", glaas.remote(project)).split("\t")[1:] == [REF]
     assert git(tree, "-c", "protocol.version=0", "ls-remote", glaas.remote(project)).split("\t")[1:] == [REF]
+
+
+def test_a_push_that_takes_too_long_to_check_is_refused_whole(tmp_path: Path) -> None:
+    server = Glaas(tmp_path, ROAR_SERVE_CHECK_SECONDS="1")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "init", "-q", str(clone)], check=True)
+    make.bulk(discover(str(clone)), make.pipelines(10_000))
+    server.start()
+    try:
+        project = server.storage.path(PROJECT)
+        before = files_of(project)
+        said = push(clone, server.remote(), "refs/roar/*")
+        assert told(said) == ["checking it takes too long (next: push fewer records at once)"]
+        assert files_of(project) == before
+        assert not refs.listing(server.storage.repo(PROJECT), "refs/")
+        (line,) = (it for it in server.audited() if it["what"] != "log-in")
+        assert (line["what"], len(line["reasons"])) == ("refused", 1)
+        push(clone, server.remote(), "refs/roar/jobs/2025/bulk~9990:refs/roar/jobs/2025/bulk", code=0)
+        until(lambda: server.indexed(PROJECT) == 10)
+    finally:
+        server.stop()
