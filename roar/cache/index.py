@@ -236,10 +236,15 @@ class Index:
     def search(self, wanted: Wanted, limit: int | None = None) -> list[tuple[str, bool]]:
         """The jobs that are so, the newest or all, newest first, each with whether it was withdrawn."""
         conditions, values = search.where(wanted)
-        rows = _EVERYTHING if limit is None or wanted.paths is not None or wanted.label is not None else limit
+        few = wanted.paths is not None and len(wanted.paths) <= database.AT_ONCE  # so that one question is enough
+        if few:
+            conditions += " AND r.row IN (SELECT f.record FROM files f JOIN paths p ON p.row = f.path"
+            conditions += " WHERE p.text IN :paths)"
+            values["paths"] = wanted.paths
+        whole = limit is None or wanted.label is not None or (wanted.paths is not None and not few)
         asked = f"SELECT id, withdrawn FROM records r WHERE {conditions} ORDER BY id DESC LIMIT :most"
-        found = self._rows(asked, most=rows, **values)
-        if wanted.paths is not None:
+        found = self._rows(asked, most=_EVERYTHING if whole else limit, **values)
+        if wanted.paths is not None and not few:
             touching = f"SELECT DISTINCT r.id FROM {_PATHS} WHERE p.text IN :paths"
             touched = set(self._texts(touching, paths=wanted.paths))
             found = [row for row in found if row[0] in touched]
@@ -335,13 +340,13 @@ class Index:
         """The jobs that read this content, newest first, those that run another again after all others."""
         return self._users(content, output=False)
 
-    def versions(self, path: str) -> list[tuple[str, str]]:
-        """Each known content that a job wrote to a path, with the job: as in ``producers``."""
-        return self._at_path(path, output=True)
+    def versions(self, path: str, most: int | None = None) -> list[tuple[str, str]]:
+        """Each known content that a job wrote to a path, with the job: as in ``producers``, the first or all."""
+        return self._at_path(path, most, output=True)
 
-    def readers_of_path(self, path: str) -> list[tuple[str, str]]:
-        """Each known content that a job read from a path, with the job: as in ``consumers``."""
-        return self._at_path(path, output=False)
+    def readers_of_path(self, path: str, most: int | None = None) -> list[tuple[str, str]]:
+        """Each known content that a job read from a path, with the job: as in ``consumers``, the first or all."""
+        return self._at_path(path, most, output=False)
 
     def names(self, content: str) -> list[Use]:
         """The paths at which this content was seen, those it was written to first, then by path."""
@@ -357,9 +362,10 @@ class Index:
         grouped = f"{found} GROUP BY r.id, r.reproduces {_ORIGINALS_FIRST}"
         return self._texts(grouped, content=content, output=output)
 
-    def _at_path(self, path: str, *, output: bool) -> list[tuple[str, str]]:
+    def _at_path(self, path: str, most: int | None, *, output: bool) -> list[tuple[str, str]]:
         found = f"SELECT h.text, r.id FROM {_NAMED_USES} WHERE p.text = :path AND f.output = :output AND {_LIVE}"
-        return self._rows(f"{found} {_ORIGINALS_FIRST}", path=path, output=output)
+        limit = _EVERYTHING if most is None else most
+        return self._rows(f"{found} {_ORIGINALS_FIRST} LIMIT :most", path=path, output=output, most=limit)
 
     # What lineage asks
 

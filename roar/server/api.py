@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from typing import Annotated, Any, Literal
@@ -44,6 +45,8 @@ Name = Annotated[str, Path(min_length=1, max_length=150, description="the name o
 Limit = Annotated[int, Query(ge=1, le=500, description="at most so many on one page")]
 _FROM = "the project that is asked from: what it says stands first"
 From = Annotated[str | None, Query(max_length=150, description=_FROM)]
+_PLACE = f"^(?:{_RECORD})?(?:~[a-z0-9][a-z0-9_./-]{{0,149}})?$"
+"""Of a search: after a job, and among the projects from one on."""
 Cursor = Annotated[str | None, Query(pattern=f"^{_RECORD}$", description="`next` of the page before")]
 
 
@@ -163,14 +166,17 @@ class Question(BaseModel):
     since: Annotated[int | None, Field(ge=0, lt=1 << 63, description="began then or later, in nanoseconds")] = None
     until: Annotated[int | None, Field(ge=0, lt=1 << 63, description="began then or before, in nanoseconds")] = None
     limit: Annotated[int, Field(ge=1, le=500, description="at most so many on one page")] = 100
-    cursor: Annotated[str | None, Field(pattern=f"^{_RECORD}$", description="`next` of the page before")] = None
+    cursor: Annotated[str | None, Field(pattern=_PLACE, description="`next` of the page before")] = None
 
 
 @router.get("/search", response_model=answers.JobsAnswer)
 def search(request: Request, asked: Annotated[Question, Query()]) -> Response:
-    """The jobs of which all that is asked is true, newest first."""
+    """The jobs of which all that is asked is true, newest first within 200 projects by name; then of the next 200."""
     key, equals, value = (asked.label or "").partition("=")
-    with union_of(request) as union:
+    before, _, start = (asked.cursor or "").partition("~")
+    with union_of(request) as visible, contextlib.ExitStack() as closing:
+        part, left = visible.part(start)
+        union = closing.enter_context(part)
         wanted = Wanted(
             since_ns=asked.since,
             until_ns=asked.until,
@@ -182,9 +188,11 @@ def search(request: Request, asked: Annotated[Question, Query()]) -> Response:
             label=(key, value if equals else None) if key else None,
         )
         among = None if asked.package is None else union.with_package(asked.package)
-        found = finding.search(union, wanted, asked.cursor, asked.limit, among)
-        jobs = answers.short(union, union.load_jobs(found.jobs))
-        return _answer(request, answers.JobsAnswer(jobs=jobs, next=found.next))
+        found = finding.search(union, wanted, before or None, asked.limit, among)
+        jobs = answers.short(visible, visible.load_jobs(found.jobs))
+        here = f"~{start}" if start else ""
+        following = f"{found.next}{here}" if found.next else f"~{left}" if left else None
+        return _answer(request, answers.JobsAnswer(jobs=jobs, next=following))
 
 
 @router.get("/health", response_model=answers.Health)

@@ -111,6 +111,12 @@ class Directory:
         values = {"from": prefix, "to": prefix + "~", "projects": list(projects), "most": most}
         return sorted({name for (name,) in self._rows(asked, **values)})[:most]
 
+    def newest(self, projects: Sequence[str]) -> dict[str, str]:
+        """The newest job of each project that has any."""
+        job = "SELECT max(h.id) FROM holdings h WHERE h.project = p.row AND h.kind = 'job'"
+        asked = f"SELECT p.name, ({job}) FROM projects p WHERE p.name IN :projects"
+        return {project: job for project, job in self._rows(asked, projects=list(projects)) if job is not None}
+
     def repeating(self, jobs: Sequence[str], projects: Sequence[str]) -> list[str]:
         """The projects with jobs that run one of these again."""
         asked = f"SELECT DISTINCT p.name FROM holdings {_OF} WHERE h.reproduces IN :jobs"

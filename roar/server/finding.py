@@ -17,18 +17,22 @@ from roar.verbs.show import ArtifactShown, JobShown
 
 _HEX = re.compile(r"[0-9a-fA-F]{4,64}")
 _MOST = 50
+_MOST_ROWS = 500
+"""Of uses of a path, which may be of fewer contents."""
 _MOST_VERSIONS = 8
 
 
-def named(union: Union, text: str) -> list[Target]:
-    """The jobs, sessions, artifacts and commits whose ids begin so; of one that is exactly so that one alone."""
+def named(union: Union, part: Union, text: str) -> list[Target]:
+    """The jobs, sessions, artifacts and commits (in some projects) whose ids begin so; of one that is exactly so that
+    one alone.
+    """
     found: list[Target] = []
     canonical = ids.normalise(text)
     if canonical is not None and len(canonical) >= SHORTEST:
         found += [Target(union.kind_of(identifier), identifier) for identifier in union.find_ids(canonical)[:_MOST]]
     if _HEX.fullmatch(text):
         found += [Target("artifact", content) for content in union.find_hashes(text.lower())[:_MOST]]
-        found += [Target("commit", commit) for commit in union.code_commits(text.lower())[:_MOST]]
+        found += [Target("commit", commit) for commit in part.code_commits(text.lower())[:_MOST]]
     return [target for target in found if target.id in (canonical, text.lower())] or found
 
 
@@ -67,7 +71,7 @@ def _one(found: list[str], text: str, what: str) -> str:
 
 def at_path(union: Union, text: str) -> list[tuple[str, str]]:
     """The contents that jobs wrote to a path (or read from it, when none wrote it), each with the newest such job."""
-    found = union.versions(text) or union.readers_of_path(text)
+    found = union.versions(text, _MOST_ROWS) or union.readers_of_path(text, _MOST_ROWS)
     newest: dict[str, str] = {}
     for content, job in found:
         newest.setdefault(content, job)
@@ -115,6 +119,9 @@ def earlier_runs(union: Union, shown: JobShown) -> list[str]:
 
 
 def versions_beside(union: Union, shown: ArtifactShown) -> list[tuple[str, str]]:
-    """Other contents that jobs wrote to the path of an artifact, the newest first, each with its job."""
-    found = at_path(union, shown.names[0].path)
+    """Other contents that jobs wrote to the path of an artifact in its first maker's projects, the newest first, each
+    with its job: elsewhere the same name means something else.
+    """
+    with union.only(union.holders(shown.made_by[:1])[shown.made_by[0]]) as homes:
+        found = at_path(homes, shown.names[0].path)
     return [(content, job) for content, job in found if content != shown.hash][:_MOST_VERSIONS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import re
@@ -55,6 +56,8 @@ MOST_ROWS = 200
 RECENT = 20
 Opened = Annotated[Sequence[str], Query(alias="open", max_length=50)]
 """The nodes of the drawing that were opened, by ``_short``."""
+After = Annotated[str, Query(max_length=150)]
+"""The first of the projects that are asked, by name; those before it were asked for the page before."""
 From = Annotated[str, Query(alias="project", max_length=150)]
 """The project that is asked from: links on its pages say so."""
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -126,17 +129,19 @@ def front(request: Request) -> Response:
 
 
 @router.get("/search")
-def search(request: Request, q: Annotated[str, Query(max_length=500)] = "") -> Response:
+def search(request: Request, q: Annotated[str, Query(max_length=500)] = "", after: After = "") -> Response:
     """Whatever answers to some text; the page of it when it is one thing."""
     text = q.strip()
     if not text:
         return RedirectResponse("/", 303, HEADERS)
-    with union_of(request) as union:
-        targets = finding.named(union, text)
+    with union_of(request) as union, contextlib.ExitStack() as closing:
+        part, left = union.part(after)
+        closing.enter_context(part)
+        targets = finding.named(union, part, text)
         if len(targets) == 1:
             return RedirectResponse(path_of(targets[0]), 303, HEADERS)
-        versions = finding.at_path(union, text)
-        jobs = finding.with_command(union, text)
+        versions = finding.at_path(part, text)
+        jobs = finding.with_command(part, text)
         known = union.load_jobs([*jobs, *(job for _, job in versions)])
         found = {
             "q": text,
@@ -146,6 +151,7 @@ def search(request: Request, q: Annotated[str, Query(max_length=500)] = "") -> R
             "known": known,
             "homes": union.holders(known),
             "path_of": path_of,
+            "left": left and urlencode({"q": text, "after": left}),
         }
         return _html(request, "search.html", found)
 
@@ -261,13 +267,16 @@ def session(request: Request, identifier: str) -> Response:
 
 
 @router.get("/c/{commit}")
-def commit(request: Request, commit: str) -> Response:
+def commit(request: Request, commit: str, after: After = "") -> Response:
     """The jobs that ran at a commit."""
-    with union_of(request) as union:
-        if not re.fullmatch("[0-9a-f]{4,64}", commit) or not (ran := union.jobs_at(commit)):
+    with union_of(request) as union, contextlib.ExitStack() as closing:
+        part, left = union.part(after)
+        ran = closing.enter_context(part).jobs_at(commit) if re.fullmatch("[0-9a-f]{4,64}", commit) else []
+        if not ran and not left:
             raise NotFoundError(f"no job in sight ran at a commit that begins with {commit}", "check the digits")
         jobs = union.load_jobs(ran[:MOST_JOBS])
         values = {"commit": commit, "jobs": jobs, "total": len(ran), "homes": union.holders(jobs)}
+        values["left"] = left and urlencode({"after": left})
         return _html(request, "commit.html", values)
 
 

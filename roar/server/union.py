@@ -6,7 +6,8 @@ every project in sight that has it says so: nobody takes back what others keep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import heapq
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from roar.cache.index import MOST_CANDIDATES, Index, Step
@@ -41,6 +42,9 @@ class Directory(Protocol):
 
     def with_package(self, name: str, version: str | None, projects: Sequence[str]) -> set[str]:
         """The jobs that read a file of a package, of one version or any."""
+
+    def newest(self, projects: Sequence[str]) -> dict[str, str]:
+        """The newest job of each project that has any."""
 
     def repeating(self, jobs: Sequence[str], projects: Sequence[str]) -> list[str]:
         """The projects with jobs that run one of these again."""
@@ -93,6 +97,19 @@ class Union(Index):
 
     def __enter__(self) -> Union:
         return self
+
+    def part(self, start: str = "") -> tuple[Union, str | None]:
+        """Some of the projects by name, from one on, as a union of its own, and the first of those that are left.
+
+        Where nothing but their indexes can tell, this bounds how many are asked for one answer.
+        """
+        names = sorted(project for project in self.projects if project >= start)
+        left = names[MOST_TOGETHER:]
+        return self.only(names[:MOST_TOGETHER]), left[0] if left else None
+
+    def only(self, projects: Sequence[str]) -> Union:
+        """Some of the projects as a union of their own."""
+        return Union(self._library, projects, self.asked_from)
 
     def close(self) -> None:
         """Give all indexes back."""
@@ -287,8 +304,29 @@ class Union(Index):
 
     def jobs(self, session: str | None = None, limit: int | None = None, *, withdrawn: bool = False) -> list[str]:
         """The jobs, of one session or all, newest first; with those that were withdrawn when asked for."""
-        among = self._all() if session is None else map(self.index, self.holders([session]).get(session, []))
+        if session is None:
+            return self._newest_jobs(limit, lambda index: index.jobs(None, limit, withdrawn=withdrawn))
+        among = map(self.index, self.holders([session]).get(session, []))
         return _newest(index.jobs(session, limit, withdrawn=withdrawn) for index in among)[:limit]
+
+    def _newest_jobs(self, limit: int | None, ask: Callable[[Index], Iterable[str]]) -> list[str]:
+        """The newest of the jobs that each index gives. Not asked are those whose newest job is older than enough."""
+        found: set[str] = set()
+        for project in self._by_newest(limit, found):
+            found.update(ask(self.index(project)))
+        return sorted(found, reverse=True)[:limit]
+
+    def _by_newest(self, limit: int | None, found: Collection[str]) -> Iterator[str]:
+        """The projects, those with the newest jobs first, while they can add to so many newest ones of ``found``."""
+        directory = self._library.directory
+        if directory is None or limit is None or len(self.projects) < 2:
+            yield from self.projects
+            return
+        newest = directory.newest(self.projects)
+        for project in sorted(newest, key=newest.__getitem__, reverse=True):
+            if len(found) >= limit and newest[project] < heapq.nlargest(limit, found)[-1]:
+                return
+            yield project
 
     def count_jobs(self) -> int:
         """How many jobs there are, those of several projects counted in each."""
@@ -297,8 +335,8 @@ class Union(Index):
     def search(self, wanted: Wanted, limit: int | None = None) -> list[tuple[str, bool]]:
         """The jobs that are so, the newest or all, newest first, each with whether it was withdrawn."""
         found: dict[str, bool] = {}
-        for index in self._all():
-            for job, withdrawn in index.search(wanted, limit):
+        for project in self._by_newest(limit, found):
+            for job, withdrawn in self.index(project).search(wanted, limit):
                 found[job] = withdrawn and found.get(job, True)
         return sorted(found.items(), reverse=True)[:limit]
 
@@ -398,14 +436,14 @@ class Union(Index):
         spans = self.spans(jobs)
         return sorted(jobs, key=lambda job: job in spans and spans[job].again)
 
-    def versions(self, path: str) -> list[tuple[str, str]]:
-        """Each known content that a job wrote to a path, with the job, newest first."""
-        found = {pair for index in self._all() for pair in index.versions(path)}
+    def versions(self, path: str, most: int | None = None) -> list[tuple[str, str]]:
+        """Each known content that a job wrote to a path, with the job, newest first; of each project the first."""
+        found = {pair for index in self._all() for pair in index.versions(path, most)}
         return sorted(found, key=lambda pair: pair[::-1], reverse=True)
 
-    def readers_of_path(self, path: str) -> list[tuple[str, str]]:
-        """Each known content that a job read from a path, with the job, newest first."""
-        found = {pair for index in self._all() for pair in index.readers_of_path(path)}
+    def readers_of_path(self, path: str, most: int | None = None) -> list[tuple[str, str]]:
+        """Each known content that a job read from a path, with the job, newest first; of each project the first."""
+        found = {pair for index in self._all() for pair in index.readers_of_path(path, most)}
         return sorted(found, key=lambda pair: pair[::-1], reverse=True)
 
     # What lineage asks
@@ -499,6 +537,10 @@ class Union(Index):
         """The collections that an artifact is in, by name."""
         known = self._shares(self.knowers([content]))
         return sorted({name for index, _ in known for name in index.collections_of(content)})
+
+
+MOST_TOGETHER = 200
+"""Projects whose indexes are asked for one answer to a search."""
 
 
 class Standing(NamedTuple):

@@ -222,6 +222,24 @@ def test_search(teams: Teams) -> None:
     assert [job["id"] for job in second["jobs"]] == [teams.jobs["prepare"]]
 
 
+def test_a_search_goes_on_from_its_cursor(teams: Teams) -> None:
+    token = teams.glaas.token()
+    whole = [job["id"] for job in teams.get("search?limit=500", token)["jobs"]]
+    assert len(whole) > 3
+    found: list[str] = []
+    cursor = ""
+    while cursor is not None:
+        page = teams.get(f"search?limit=2{cursor and '&cursor='}{cursor}", token)
+        found += [job["id"] for job in page["jobs"]]
+        cursor = page["next"]
+    assert found == whole
+    assert [job["id"] for job in teams.get("search?cursor=~team/open", token)["jobs"]] == [
+        job["id"] for job in teams.get("search")["jobs"]
+    ], "from a project on, by name"
+    assert teams.glaas.api("search?cursor=~../x")[0] == 422
+    assert teams.get("search?cursor=~z")["jobs"] == []
+
+
 def test_answers_that_have_not_changed_are_not_sent_again(teams: Teams) -> None:
     url = f"{teams.glaas.url}/api/v1/artifacts/{make.digest('model')}"
     with urllib.request.urlopen(url, timeout=30) as answer:

@@ -303,3 +303,34 @@ def test_while_the_database_is_down_nothing_is_lost(tmp_path: Path, postgres: Cl
         assert union.jobs()[0] == new
         assert len(union.jobs()) == len(jobs) + 1
     place.team.close()
+
+
+def test_a_search_asks_no_project_that_can_add_nothing_and_few_at_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[str] = []
+    names = [f"many/p{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        place.people.add_project(name, by="tests", visibility="public")
+        clone = place.clone(f"c{number}")
+        at = 1000 * number
+        jobs += [make.job(clone, f"train {k}", {}, {"out/m": f"{number} {k}"}, at=at + k) for k in range(3)]
+        place.arrive(name, f"c{number}")
+    place.work()
+    newest = sorted(jobs, reverse=True)
+    with place.union(*names) as union:
+        assert union.jobs(limit=4) == newest[:4]
+        assert len(union._taken) == 2, "the others have nothing newer"
+        assert union.jobs() == newest
+    with place.union(*names) as union:
+        wanted = Wanted(command="train", live=True, paths=["out/m", "no/where"])
+        assert [job for job, _ in union.search(wanted, 5)] == newest[:5]
+        assert len(union._taken) == 2
+        assert [job for job, _ in union.search(wanted._replace(before=newest[4]), 5)] == newest[5:10]
+        assert len(union._taken) < 6
+    monkeypatch.setattr("roar.server.union.MOST_TOGETHER", 4)
+    with place.union(*names) as union:
+        part, left = union.part()
+        assert (part.projects, left) == (names[:4], names[4])
+        rest, left = union.part(names[4])
+        assert (rest.projects, left) == (names[4:], None)
