@@ -51,8 +51,10 @@ def ssh_keys(repo: Repository, tips: Iterable[str], known: Iterable[str]) -> dic
     header = b"gpgsig-sha256 " if len(repo.zero) == 64 else b"gpgsig "
     found: dict[str, str] = {}
     for entry in repo.ask(*words, stdin=names.encode()).split(b"\0") if names else ():
+        commit = entry[: len(repo.zero)].decode()
+        if commit not in found and header not in entry:
+            continue
         head = entry.partition(b"\n\n")[0].split(b"\n")
-        commit = head[0].decode()
         key = _ssh_key(head, header) or found.get(commit)
         if key:
             found[commit] = key

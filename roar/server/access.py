@@ -66,7 +66,12 @@ def may(who: Caller, project: str, role: Role) -> bool:
 
 def visible(who: Caller) -> list[str]:
     """The projects that a caller may read, sorted."""
-    return [project for project in sorted(who.people.projects()) if may(who, project, Role.READ)]
+    if who.scope < Role.READ:
+        return []
+    own = who.people.visible(who.user)
+    if who.project is None:
+        return own
+    return sorted({*who.people.visible(None), *(name for name in own if name == who.project)})
 
 
 def require(who: Caller, project: str, role: Role) -> None:

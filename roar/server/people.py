@@ -135,6 +135,19 @@ _EMPTY = State("", {}, {}, {}, {}, {})
 M = TypeVar("M", bound=_Plain)
 
 
+def _enabled(state: State, user: str | None) -> User | None:
+    known = state.users.get(user) if user is not None else None
+    return None if known is None or known.disabled else known
+
+
+def _role(settings: Project, user: User | None) -> Role:
+    """What a user who is known, or anybody, may do in a project of these settings."""
+    if user is None:
+        return Role.READ if settings.visibility == "public" else Role.NONE
+    given = Role[settings.roles.get(user.name, "none").upper()]
+    return max(given, Role.NONE if settings.visibility == "private" else Role.READ)
+
+
 class People:
     """Reads and changes the repository of administration of a server."""
 
@@ -164,17 +177,17 @@ class People:
         """What a user (None: nobody in particular) may do in a project; NONE in one that does not exist."""
         state = self.state()
         settings = state.projects.get(project)
-        if settings is None:
-            return Role.NONE
-        known = state.users.get(user) if user is not None else None
-        if known is None or known.disabled:
-            return Role.READ if settings.visibility == "public" else Role.NONE
-        given = Role[settings.roles.get(known.name, "none").upper()]
-        return max(given, Role.NONE if settings.visibility == "private" else Role.READ)
+        return Role.NONE if settings is None else _role(settings, _enabled(state, user))
+
+    def roles(self, user: str | None) -> dict[str, Role]:
+        """What a user may do in each project."""
+        state = self.state()
+        known = _enabled(state, user)
+        return {name: _role(settings, known) for name, settings in state.projects.items()}
 
     def visible(self, user: str | None) -> list[str]:
         """The projects that a user may read, sorted."""
-        return [project for project in sorted(self.projects()) if self.role(user, project) >= Role.READ]
+        return sorted(project for project, role in self.roles(user).items() if role >= Role.READ)
 
     def user_of_key(self, fingerprint: str) -> User | None:
         """Who may log in with the key of this fingerprint."""

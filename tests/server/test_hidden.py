@@ -225,3 +225,15 @@ def test_the_hidden_and_the_missing_are_the_same(site: Site, path: str, status: 
             names |= {SECRET[:9]: NONE[:9]}
         assert found.renamed(names) == other
         assert found.status == (status or (401 if who == "nobody" else 404))
+
+
+def test_who_may_see_what_is_asked_once_however_many_projects_there_are(site: Site) -> None:
+    def work() -> list[str]:
+        return site.get("/api/v1/search?command=no-such", site.token, "application/json").work
+
+    before = work()
+    people = People(site.storage)
+    for number in range(8):
+        people.add_project(f"many/p{number}", by="tests")
+    work()  # reads the settings anew
+    assert work() == before
