@@ -89,10 +89,12 @@ class Server:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def memory(self) -> dict[str, float]:
-        """The resident memory of the server, its worker and their gits, in MiB; a page that n share counts 1/n each."""
+    def memory(self) -> dict[str, tuple[float, float]]:
+        """The memory of the server, its worker and their gits, in MiB: PSS, where a page that n processes share counts
+        1/n for each, and RSS, where it counts for each whole (proc(5), smaps_rollup).
+        """
         assert self._process
-        found: dict[str, float] = {}
+        found: dict[str, tuple[float, float]] = {}
         with open(f"/proc/{self._process.pid}/cmdline", "rb") as file:
             own = file.read().split(b"\0")[1:]
         waiting = [self._process.pid]
@@ -111,7 +113,9 @@ class Server:
             if pid != self._process.pid and words[1:] == own:
                 continue  # a child that is not another program yet has the memory of its parent
             name = "worker" if b"roar.server.worker" in words else "git" if b"git" in words[0] else "server"
-            found[name] = found.get(name, 0) + int(fields.get("Pss", "0").split()[0]) / 1024
+            before = found.get(name, (0.0, 0.0))
+            pss, rss = (int(fields.get(kind, "0").split()[0]) / 1024 for kind in ("Pss", "Rss"))
+            found[name] = before[0] + pss, before[1] + rss
         return found
 
 
@@ -208,18 +212,23 @@ def readers(server: Server, contents: list[str], jobs: list[str], seconds: float
 
     work: list[Callable[[], None]] = [functools.partial(read, number) for number in range(clients)]
     threads = [threading.Thread(target=target) for target in [*work, push]]
-    most: dict[str, float] = {}
-    before = server.cpu()
+    most: dict[str, tuple[float, float]] = {}
+    whole = 0.0
+    cpu = server.cpu()
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        for name, size in server.memory().items():
-            most[name] = max(most.get(name, 0.0), size)
+        now = server.memory()
+        whole = max(whole, sum(pss for pss, _ in now.values()))
+        for name, (pss, rss) in now.items():
+            before = most.get(name, (0.0, 0.0))
+            most[name] = max(before[0], pss), max(before[1], rss)
         time.sleep(0.5)
     _said(f"{clients} clients at once, {len(times) / seconds:.0f} answers a second", times)
-    print(f"  CPU of the server: {(server.cpu() - before) * 1000 / len(times):.1f} ms an answer, pushes included")
+    print(f"  CPU of the server: {(server.cpu() - cpu) * 1000 / len(times):.1f} ms an answer, pushes included")
     _said("pushes meanwhile", pushes)
-    print("memory at most: " + ", ".join(f"{name} {size:.0f} MiB" for name, size in sorted(most.items())))
+    each = ", ".join(f"{name} {pss:.0f} ({rss:.0f})" for name, (pss, rss) in sorted(most.items()))
+    print(f"memory at most, PSS (RSS) in MiB: {each}; all together {whole:.0f} PSS")
 
 
 def main() -> None:
