@@ -23,27 +23,6 @@ class Other(NamedTuple):
     commit: str
 
 
-class Others:
-    """Finds the innermost repository around a file."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Other | None] = {"/": None}
-
-    def around(self, path: str) -> Other | None:
-        """The repository that holds a file (an absolute ``os`` path); None when there is none that git may read."""
-        folder = os.path.dirname(path)
-        new = []
-        while folder not in self._known:
-            new.append(folder)
-            folder = os.path.dirname(folder)
-        found = self._known[folder]
-        for below_it in reversed(new):
-            if os.path.lexists(os.path.join(below_it, ".git")):
-                found = opened(below_it)
-            self._known[below_it] = found
-        return found
-
-
 def opened(folder: str) -> Other | None:
     """The repository with this work tree; None when it is none, has no commit, or git refuses it."""
     try:

@@ -14,11 +14,12 @@ from roar.git.repository import Repository
 from roar.hashing import digest_bytes
 from roar.paths import below, from_fs, fs, is_outside
 from roar.records.job import OverlayFile
-from roar.verbs.elsewhere import Other, Others
+from roar.verbs.elsewhere import Other, opened
+from roar.verbs.innermost import Innermost
 from roar.verbs.kept import Overlay, Wanted, size_words
 from roar.verbs.met import Met
 from roar.verbs.observe import Observed
-from roar.verbs.submodules import Finder, Nested
+from roar.verbs.submodules import Nested, nested_in
 
 _CODE = (
     "py pyi pyx ipynb r rmd qmd jl m sh bash zsh fish pl rb lua js mjs ts tsx java scala kt go rs c h cc cpp cxx hh "
@@ -42,7 +43,7 @@ def build(
     inside = {f.path: f for f in seen.inputs if not is_outside(f.path) and f.path not in seen.annexed}
     tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
     untracked, tracked_here = [], []
-    finder, nested = Finder(repo), dict[Nested, list[Met]]()
+    finder, nested = nested_in(repo), dict[Nested, list[Met]]()
     with Reader(repo) as reader:
         for path, file in inside.items():
             blob = tracked.get(fs(path))
@@ -75,7 +76,7 @@ def _other_repositories(
 ) -> None:
     """Sort the files of submodules, and of other repositories inside and outside of the work tree."""
     root = repo.require_work_tree()
-    others, elsewhere = Others(), dict[Other, list[Met]]()
+    others, elsewhere = Innermost("", opened), dict[Other, list[Met]]()
     for file in outside:
         other = others.around(fs(file.path))
         if other is not None:

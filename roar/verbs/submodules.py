@@ -17,6 +17,7 @@ from roar.git import refs, settings
 from roar.git.repository import Repository, discover
 from roar.paths import below, from_fs
 from roar.records.job import Submodule
+from roar.verbs.innermost import Innermost
 
 
 class Nested(NamedTuple):
@@ -28,51 +29,36 @@ class Nested(NamedTuple):
     commit: str | None
 
 
-class Finder:
+def nested_in(repo: Repository) -> Innermost[Nested]:
     """Finds the innermost repository that holds a path of a work tree, the work tree's own excepted."""
+    top = repo.require_work_tree()
+    return Innermost(top, lambda folder: _nested(repo, top, folder))
 
-    def __init__(self, repo: Repository) -> None:
-        self._repo = repo
-        self._top = repo.require_work_tree()
-        self._known: dict[str, Nested | None] = {"": None}
 
-    def around(self, path: str) -> Nested | None:
-        """The nested repository that holds a file. ``path`` is an ``os`` path relative to the work tree."""
-        folder = os.path.dirname(path)
-        new = []
-        while folder not in self._known:
-            new.append(folder)
-            folder = os.path.dirname(folder)
-        found = self._known[folder]
-        for below_it in reversed(new):
-            if os.path.lexists(os.path.join(self._top, below_it, ".git")):
-                found = self._nested(below_it)
-            self._known[below_it] = found
-        return found
-
-    def _nested(self, folder: str) -> Nested:
-        if os.path.isfile(os.path.join(self._top, folder, ".git")) and self._leads_to_ours(folder):
-            try:
-                inner = discover(os.path.join(self._top, folder))
-            except NotARepositoryError:
-                return Nested(folder, None, None)
-            commit = refs.head(inner)[1]
-            if commit is not None and inner.work_tree is not None:
-                return Nested(folder, inner, commit)
-        return Nested(folder, None, None)
-
-    def _leads_to_ours(self, folder: str) -> bool:
-        """True when the ``.git`` file of a folder names a git directory below ours (gitrepository-layout(5))."""
-        place = os.path.join(self._top, folder)
+def _nested(repo: Repository, top: str, folder: str) -> Nested:
+    place = os.path.join(top, folder)
+    if os.path.isfile(os.path.join(place, ".git")) and _leads_to_ours(repo, top, place):
         try:
-            with open(os.path.join(place, ".git"), "rb") as file:
-                kind, _, target = file.read(1 << 16).partition(b": ")
-        except OSError:
-            return False
-        inner = os.path.realpath(os.path.join(place, os.fsdecode(target.strip())))
-        ours = {os.path.realpath(self._repo.common_dir), os.path.realpath(self._repo.git_dir)}
-        ours.add(os.path.join(os.path.realpath(self._top), ".git"))  # a work area's own
-        return kind == b"gitdir" and any(below(inner, os.path.join(top, "modules")) for top in ours)
+            inner = discover(place)
+        except NotARepositoryError:
+            return Nested(folder, None, None)
+        commit = refs.head(inner)[1]
+        if commit is not None and inner.work_tree is not None:
+            return Nested(folder, inner, commit)
+    return Nested(folder, None, None)
+
+
+def _leads_to_ours(repo: Repository, top: str, place: str) -> bool:
+    """True when the ``.git`` file of a folder names a git directory below ours (gitrepository-layout(5))."""
+    try:
+        with open(os.path.join(place, ".git"), "rb") as file:
+            kind, _, target = file.read(1 << 16).partition(b": ")
+    except OSError:
+        return False
+    inner = os.path.realpath(os.path.join(place, os.fsdecode(target.strip())))
+    ours = {os.path.realpath(repo.common_dir), os.path.realpath(repo.git_dir)}
+    ours.add(os.path.join(os.path.realpath(top), ".git"))  # a work area's own
+    return kind == b"gitdir" and any(below(inner, os.path.join(folder, "modules")) for folder in ours)
 
 
 def described(found: Iterable[Nested], rules: Redact) -> list[Submodule]:
