@@ -63,7 +63,7 @@ def forge(glaas: Glaas, project: str, entries: list[tuple[str, str]]) -> None:
     shutil.rmtree(folder(glaas, project))
     repo = glaas.storage.repo(project)
     forged = log.Log(repo)
-    forged.append(entries, project, log.key_path(glaas.storage.root))
+    forged.append([log.Fresh(*entry) for entry in entries], project, log.key_path(glaas.storage.root))
     forged.remember(sorted(git_tips(repo)))
 
 
