@@ -13,7 +13,7 @@ import make
 import pytest
 from ask import Ask
 from conftest import Git, Roar
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from roar.cache.index import path_of
@@ -23,6 +23,7 @@ from roar.config.globs import Globs
 from roar.errors import UsageError
 from roar.git.dates import moment
 from roar.git.repository import Repository
+from roar.verbs.history import as_recorded
 
 
 @pytest.fixture
@@ -311,6 +312,7 @@ def test_filters_by_path(repo: Repository, tree: Path, ask: Ask, monkeypatch: py
         "no/*/such": "",
         os.fsdecode(b"caf\xe9"): "d",
         str(tree / "data" / "*"): "ba",
+        str(tree.parent / "*" / "data" / "*"): "ba",
     }.items():
         assert "".join(found(ask, "--path", typed)) == expected, typed
     (tree / "data").mkdir()
@@ -357,12 +359,15 @@ SIGNS = st.text("ab/*?[]!.-^%_", max_size=9)
 
 
 @given(glob=SIGNS, path=SIGNS)
+@example(glob="/*", path="?")
 def test_the_database_lets_every_match_of_a_glob_through(glob: str, path: str) -> None:
     name, place = "/".join(filter(None, path.split("/"))), "/top"
     if not name or "." in name.split("/") or not Globs([glob], place).match(f"{place}/{name}"):
         return
+    if "/" in glob.rstrip("/"):
+        glob = as_recorded(os.path.normpath(os.path.join(place, glob)), place)
     with sqlite3.connect(":memory:") as connection:
-        like = like_of_glob(os.path.normpath(glob) if "/" in glob.rstrip("/") else glob)
+        like = like_of_glob(glob)
         assert connection.execute("SELECT ? LIKE ? ESCAPE '!'", (name, like)).fetchone() == (1,)
 
 

@@ -50,11 +50,19 @@ def paths_meant(index: Index, repo: Repository, text: str, cwd: str) -> list[str
     if any(sign in text for sign in WILD):
         if "/" in text.rstrip("/"):
             glob = os.path.normpath(os.path.join(literal(os.path.realpath(cwd)), text))
-            inside = below(glob, literal(top))
-            found.update(dict.fromkeys(_matching(index, top, glob, from_fs(glob if inside is None else inside))))
+            found.update(dict.fromkeys(_matching(index, top, glob, from_fs(as_recorded(glob, top)))))
         else:
             found.update(dict.fromkeys(_matching(index, top, text, from_fs(text))))
     return list(found)
+
+
+def as_recorded(glob: str, top: str) -> str:
+    """A glob of absolute paths as records spell those: without the work tree ``top``, or any where it may lie above."""
+    inside = below(glob, literal(top))
+    if inside is not None:
+        return inside
+    fixed = next((at for at, sign in enumerate(glob) if sign in WILD), len(glob))
+    return "*" if literal(top).startswith(glob[:fixed]) else glob
 
 
 def _matching(index: Index, top: str, glob: str, recorded: str) -> list[str]:
