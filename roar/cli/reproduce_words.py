@@ -12,6 +12,7 @@ from roar.cli.present import count
 from roar.cli.say import Style
 from roar.records.job import File
 from roar.records.summary import command_line, duration, printable
+from roar.verbs.inputs import Kind
 from roar.verbs.neighbours import Neighbour
 from roar.verbs.plan import Need, Plan, Reason, Step, Stop
 from roar.verbs.rebuild_env import Planned
@@ -108,24 +109,28 @@ def _python(env: Planned) -> str:
     return f"{env.recipe.interpreter.version}, {conda}{packages}" + (f"; {env.remark}" if env.remark else "")
 
 
+_PLACES: dict[Kind, str] = {
+    "step": "made by @{1}",
+    "commit": "in the commit",
+    "overlay": "kept with the record",
+    "repository": "in the repository {0}",
+    "work tree": "in the work tree",
+    "made before": "made before it was interrupted",
+    "given": "from {0}",
+    "git": f"blob {{0:.{_SHORT}}}",
+    "store": "to be fetched from {0}",
+    "pointer": "to be fetched: {0}",
+    "address": "to be fetched from {0}",
+    "missing": "missing",
+}
+"""What is said of where an input comes from: its place, its step."""
+
+
 def _need(need: Need, style: Style) -> str:
     file, source = need
     known = style.cyan(file.hash[:_SHORT]) if file.hash else "unknown".ljust(_SHORT)
-    places = {
-        "step": f"made by @{source.step}",
-        "commit": "in the commit",
-        "overlay": "kept with the record",
-        "repository": f"in the repository {printable(source.place)}",
-        "work tree": "in the work tree",
-        "made before": "made before it was interrupted",
-        "given": f"from {printable(source.place)}",
-        "git": f"blob {source.place[:_SHORT]}",
-        "store": f"to be fetched from {printable(source.place)}",
-        "pointer": f"to be fetched: {printable(source.place)}",
-        "address": f"to be fetched from {printable(source.place)}",
-        "missing": "missing",
-    }
-    place = places.get(source.kind, printable(source.note) or source.kind)
+    words = _PLACES.get(source.kind)
+    place = words.format(printable(source.place), source.step) if words else printable(source.note) or source.kind
     paint = style.red if source.kind == "missing" else style.dim
     return f"{known}  {printable(file.path)}  {paint(place)}"
 

@@ -17,6 +17,8 @@ def printable(text: str) -> str:
 
     Those that change the direction of writing are among them: they would make a name look like another.
     """
+    if text.isascii() and text.isprintable():
+        return text
     return _UNPRINTABLE.sub(lambda m: "\\n" if m[0] == "\n" else f"\\x{ord(m[0]):02x}", text)
 
 
