@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Git
 
+from roar.errors import GitError
 from roar.git import gclock, objects, refs
 from roar.git.objects import Reader
 from roar.git.repository import Repository, discover
@@ -321,6 +322,14 @@ def test_segments_are_read(repo: Repository, tree: Path, git: Git) -> None:
         last = found[-1]
         place = (last.blob, last.start, len(last.body))
         assert list(read.records(reader, codec.Decoder(), [place, place])) == [codec.decode(bodies[-1])] * 2
+
+
+def test_an_object_that_is_missing_shifts_no_other_answer(repo: Repository) -> None:
+    first, second, third = (objects.write(repo, "blob", word) for word in (b"first", b"second", b"third"))
+    with Reader(repo) as reader:
+        with pytest.raises(GitError, match="0" * 40):
+            list(reader.bodies([first, "0" * 40, second, third], "blob"))
+        assert reader.body(third, "blob") == b"third"
 
 
 def test_long_lists_go_into_manifests_and_come_back(repo: Repository, tree: Path, git: Git) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 
@@ -61,6 +62,18 @@ def test_only_what_is_lost_is_kept(reversible: Roar, git: Git, tmp_path: Path) -
     git(reversible.folder, "config", "roar.reversible.enabled", "false")
     record(reversible, "sh", "-c", "echo z > same")
     assert not json.loads(reversible("get", "--kept", "--json").stdout)
+
+
+def test_a_damaged_line_of_the_list_costs_no_other(reversible: Roar) -> None:
+    data = reversible.folder / "data"
+    data.write_text("1111\n")
+    record(reversible, "sh", "-c", "echo 2222 > data")
+    with (reversible.folder / ".git/roar/kept/list").open("ab") as file:
+        file.write(b"{half of a li\xff\n")
+    record(reversible, "sh", "-c", "echo 3333 > data")
+    kept = [each["hash"] for each in json.loads(reversible("get", "--kept", "--json").stdout)]
+    assert sorted(kept) == sorted(digest_bytes(text) for text in (b"1111\n", b"2222\n"))
+    assert os.listdir(reversible.folder / ".git/roar/kept/tmp") == []
 
 
 def test_the_oldest_copies_go_first(reversible: Roar, git: Git) -> None:

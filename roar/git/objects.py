@@ -194,7 +194,10 @@ class Reader:
         for start in range(0, len(names), _AT_ONCE):
             some = names[start : start + _AT_ONCE]
             self._ask(some)
-            yield from [_must_be(self._answer(name), name, kind) for name in some]
+            answers = [
+                self._answer(name) for name in some
+            ]  # all of them, lest one left unread answers another question
+            yield from [_must_be(found, name, kind) for name, found in zip(some, answers, strict=True)]
 
     def _ask(self, names: Sequence[str]) -> None:
         """Write the names, which a pipe can hold: git may wait until its answers are read."""

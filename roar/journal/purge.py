@@ -80,7 +80,7 @@ def find(repo: Repository, identifiers: Collection[str]) -> Found:
 def _unwalkable(repo: Repository, tips: Mapping[str, str]) -> GitError | None:
     """What to say of the first chain that git cannot walk to its end."""
     for ref, tip in tips.items():
-        done = program.call([*repo.args(), "rev-list", "--count", tip], cwd=repo.git_dir)
+        done = program.call([*repo.args(), "rev-list", "--count", tip], cwd=repo.git_dir, env=repo.environment())
         if done.returncode:
             why = f"{ref} cannot be walked, so nobody can tell what it holds: {program.last_line(done.stderr)}"
             mend = "roar fsck" if ref.startswith(OWN) else f"git update-ref -d {ref}, then fetch it again"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -20,6 +21,8 @@ from roar.hashing import digest_file
 from roar.paths import below, from_fs
 from roar.store.folder import Folder
 from roar.trace.start import COPIES
+
+log = logging.getLogger(__name__)
 
 _LIST = "list"
 _SHORTEST = 4
@@ -48,34 +51,43 @@ def take_in(
     Copies of what is still there, byte code, and what cannot be read are dropped. Raises ``OSError``.
     """
     kept, top = store(repo), repo.require_work_tree()
-    taken = []
+    found = []
     for path, copy in copies:
         if os.path.dirname(copy) != os.path.join(repo.own_dir, COPIES):
             continue
         try:
             digest = digest_file(copy)
-        except OSError:
-            continue
-        if "/__pycache__/" in path or _holds(path, digest.hash):
+            if "/__pycache__/" not in path and not _holds(path, digest.hash):
+                named = Copy(digest.hash, from_fs(below(path, top) or path), digest.stat.st_size, job, time_ns)
+                found.append((copy, named))
+                continue
+        except OSError as error:
+            log.debug("%s cannot be kept: %s", copy, error)
+        with contextlib.suppress(OSError):
             os.unlink(copy)
-            continue
-        place = kept.place(digest.hash)
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        os.replace(copy, place)
-        taken.append(Copy(digest.hash, from_fs(below(path, top) or path), digest.stat.st_size, job, time_ns))
+    taken = [named for _, named in found]
     if taken:
+        os.makedirs(kept.name, exist_ok=True)
         with locks.exclusive(os.path.join(kept.name, "lock")):
+            for copy, named in found:
+                place = kept.place(named.hash)
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                os.replace(copy, place)
             _write(repo, _within(kept, [*listed(repo), *taken], limits.max_total_size))
     return taken
 
 
 def listed(repo: Repository) -> list[Copy]:
-    """All copies, oldest first."""
-    try:
-        with open(os.path.join(store(repo).name, _LIST), encoding="utf-8") as file:
-            return [Copy(*json.loads(line)) for line in file]
-    except (FileNotFoundError, ValueError, TypeError):
-        return []
+    """All copies, oldest first, but for damaged lines."""
+    found = []
+    with (
+        contextlib.suppress(FileNotFoundError),
+        open(os.path.join(store(repo).name, _LIST), encoding="utf-8", errors="replace") as file,
+    ):
+        for line in file:
+            with contextlib.suppress(ValueError, TypeError):
+                found.append(Copy(*json.loads(line)))
+    return found
 
 
 def find(repo: Repository, text: str) -> Copy | None:

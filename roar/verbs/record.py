@@ -100,18 +100,17 @@ def record(run: Run, report: Report, keeping: contextlib.AbstractContextManager[
     Raises ``SavedAsideError`` when the repository could not be written; the record is then in a folder from which
     ``roar recover`` takes it.
     """
-    run = run._replace(configuration=run.configuration or load(run.repo))
-    fields, beside = describe(run, report)
+    wanted = (run.configuration or load(run.repo)).settings
+    fields, beside = describe(run, report, wanted)
 
     def draft(clock: int, writer: str) -> Job:
         return Job.model_validate({**fields, "clock": clock, "writer": writer})
 
-    sign = run.configuration.settings.sign if run.configuration else None
     with keeping:
         try:
-            fields["session"] = run.session or _session(run, sign)
+            fields["session"] = run.session or _session(run, wanted.sign)
             named = (fields["session"], run.reproduces)
-            entry = append(run.repo, draft, beside, max(clock_of(i) for i in named if i), sign)
+            entry = append(run.repo, draft, beside, max(clock_of(i) for i in named if i), wanted.sign)
         except (OSError, RoarError) as error:
             sealed = Entry(draft(report.end.get("time_ns", 0) // 1_000_000, "aside"), beside)
             raise SavedAsideError(*_save_aside(run.repo, sealed, error)) from error
@@ -119,7 +118,7 @@ def record(run: Run, report: Report, keeping: contextlib.AbstractContextManager[
     return Recorded(entry.identifier, entry.record, entry.unsigned)
 
 
-def _session(run: Run, sign: Sign | None) -> str:
+def _session(run: Run, sign: Sign) -> str:
     name = run.session_name
     return sessions.for_run(run.repo, from_fs(name), sign) if name else sessions.active_or_new(run.repo, sign)
 
@@ -139,11 +138,10 @@ def _save_aside(repo: Repository, entry: Entry, error: Exception) -> tuple[str, 
     )
 
 
-def describe(run: Run, report: Report) -> tuple[dict[str, Any], dict[bytes, bytes]]:
+def describe(run: Run, report: Report, wanted: Settings) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     """The fields of the job (all but clock, writer and session) and what lies beside its record."""
     repo = run.repo
     root = repo.require_work_tree()
-    wanted = (run.configuration or load(repo)).settings
     stamps = Stamps(repo.own_dir)
     try:
         read = (fs(f["path"]) for f in report.files if f.get("read"))

@@ -80,7 +80,7 @@ class Place:
 
 
 TABLES = {
-    "records": "id, kind, role, session, code, started_ns, ending, gaps, step, reproduces, command, author, made, withdrawn, oid",
+    "records": "id, kind, role, session, code, started_ns, ok, gaps, step, reproduces, command, author, withdrawn, oid",
     "files f JOIN records r ON r.row = f.record JOIN paths p ON p.row = f.path LEFT JOIN hashes h ON h.row = f.hash": (
         "r.id, f.output, p.text, h.text, f.size, f.code"
     ),
