@@ -137,6 +137,12 @@ def ask(
     return done.stdout
 
 
+def init(folder: str, *options: str, sha256: bool) -> None:
+    """Make an empty repository, with nothing of the user's template in it. Raises ``GitError``."""
+    kind = "sha256" if sha256 else "sha1"
+    ask(["init", "--quiet", "--template=", f"--object-format={kind}", *options, "--", folder])
+
+
 def last_line(stderr: bytes) -> str:
     """The line of git's errors that says most: its ``fatal:`` or ``error:`` line, else the last one."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]

@@ -62,8 +62,7 @@ def fetch_code(repo: Repository, urls: list[str], say: Progress) -> None:
 
 def _made(folder: str, origin: Origin) -> Repository:
     if not os.path.isdir(os.path.join(folder, ".git")):
-        kind = "sha256" if origin.sha256 else "sha1"
-        program.ask(["init", "--quiet", "--template=", f"--object-format={kind}", "--", folder])
+        program.init(folder, sha256=origin.sha256)
     repo = discover(folder)
     repo.ask("config", "core.hooksPath", os.devnull)
     for project in origin.projects:

@@ -47,7 +47,9 @@ def of_outputs(top: str, outputs: Iterable[File | Met], rules: Redact = BUILT_IN
         public = {name: value for name, value in values.items() if not _is_secret(name, rules)}
         if public:
             found.append(Metrics(path=file.path, values=public))
-    return sorted(found[:MOST_FILES], key=lambda each: each.path)
+        if len(found) == MOST_FILES:
+            break
+    return sorted(found, key=lambda each: each.path)
 
 
 def _is_secret(name: str, rules: Redact) -> bool:

@@ -132,8 +132,7 @@ def _bare(wanted: Neighbour) -> Repository:
 
 def _fetch(bare: Repository, wanted: Neighbour, sources: list[str]) -> None:
     """Fetch a commit from the first place that gives it. Raises ``RoarError`` with what the last one said."""
-    kind = "sha256" if bare.sha256 else "sha1"
-    program.ask(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", "--", bare.git_dir])
+    program.init(bare.git_dir, "--bare", sha256=bare.sha256)
     said = "nobody has it"
     tags = "+refs/tags/*:refs/tags/*"  # programs that name their version ask for the nearest tag
     for source in sources:

@@ -231,9 +231,8 @@ def _remove(folder: str) -> None:
 
 def _make_git(repo: Repository, top: str, own: str) -> None:
     """A git directory of the area that borrows the user's objects and knows the user's tags."""
-    kind = "sha256" if repo.sha256 else "sha1"
     apart = [] if own == os.path.join(top, ".git") else [f"--separate-git-dir={own}"]
-    program.ask(["init", "--quiet", "--template=", f"--object-format={kind}", *apart, "--", top])
+    program.init(top, *apart, sha256=repo.sha256)
     with open(os.path.join(own, "objects", "info", "alternates"), "wb") as file:
         file.write(_quoted(os.fsencode(repo.objects_dir)) + b"\n")
     shallow = os.path.join(repo.common_dir, "shallow")
