@@ -11,6 +11,7 @@ import make
 import pytest
 from conftest import Git, Roar
 
+from roar.git import locks
 from roar.git.repository import Repository, discover
 from roar.glaas import known, ssh
 from roar.glaas.address import Address
@@ -60,11 +61,14 @@ def verified(roar: Roar, *words: str, code: int = 0) -> dict[str, Any]:
 
 def forge(glaas: Glaas, project: str, entries: list[tuple[str, str]]) -> None:
     """Put another log in the place of a project's, signed by the server's own key, as who owns the server can."""
-    shutil.rmtree(folder(glaas, project))
     repo = glaas.storage.repo(project)
-    forged = log.Log(repo)
-    forged.append([log.Fresh(*entry) for entry in entries], project, log.key_path(glaas.storage.root))
-    forged.remember(sorted(git_tips(repo)))
+    lock = folder(glaas, project) / "lock"
+    with locks.exclusive(str(lock)):  # the server or its worker may be extending the real one
+        for path in set(folder(glaas, project).iterdir()) - {lock}:
+            (shutil.rmtree if path.is_dir() else Path.unlink)(path)
+        forged = log.Log(repo)
+        forged.append([log.Fresh(*entry) for entry in entries], project, log.key_path(glaas.storage.root))
+        forged.remember(sorted(git_tips(repo)))
 
 
 def git_tips(repo: Repository) -> list[str]:
