@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from roar.config.model import Settings
 from roar.git.repository import Repository
 from roar.trace import report as reports
 from roar.verbs.record import Run, describe
@@ -113,7 +114,7 @@ def test_files_that_are_not_kept_in_memory_are_read_again(
     found = reports.read(io.BytesIO(true_report))
     assert len(found.files) == len(whole.files) > 4
     assert list(found.files) == list(whole.files)
-    assert describe(run, found) == describe(run, whole)
+    assert describe(run, found, Settings()) == describe(run, whole, Settings())
 
 
 def test_ten_thousand_damaged_reports(true_report: bytes) -> None:
@@ -152,7 +153,7 @@ def test_records_of_damaged_reports(true_report: bytes, repo: Repository) -> Non
     run = Run(repo, ["sh"], repo.require_work_tree(), "main", None, {})
     for raw in mutations(true_report, 100, seed=2):
         found = reports.read(io.BytesIO(raw))
-        fields, _ = describe(run, found)
+        fields, _ = describe(run, found, Settings())
         gaps = {gap.reason for gap in fields["incomplete"]}
         assert gaps & {"lost-events", "tracer-died"} or raw == true_report
 
@@ -166,7 +167,7 @@ def test_failed_look_ups_by_their_reason(repo: Repository) -> None:
     failed = [{"kind": "failed", "path": f"{root}/{name}", "errno": errno} for name, errno in errnos.items()]
     start, end = {"kind": "start", "format": 1}, {"kind": "end", "time_ns": 1}
     found = reports.read(io.BytesIO("".join(json.dumps(line) + "\n" for line in [start, gone, *failed, end]).encode()))
-    fields, _ = describe(Run(repo, ["sh"], root, "main", None, {}), found)
+    fields, _ = describe(Run(repo, ["sh"], root, "main", None, {}), found, Settings())
     assert fields["not_found"] == ["below", "none"]
     (refused,) = fields["left_out"]
     assert (refused.reason, refused.inside, refused.examples) == ("refused", True, ["secret"])
