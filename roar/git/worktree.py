@@ -6,7 +6,8 @@ Paths are ``os`` path strings relative to the top of the work tree, with ``/``.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import NamedTuple
 
 from roar.errors import GitError
@@ -17,21 +18,22 @@ _AT_ONCE = 50_000
 """Paths that one git is asked of."""
 
 
-def blobs_at(repo: Repository, commit: str, paths: list[str]) -> dict[str, str]:
+def blobs_at(repo: Repository, commit: str, paths: Iterable[str]) -> dict[str, str]:
     """The blob id of each of the paths that the commit has as a file. Raises ``GitError``."""
     found: dict[str, str] = {}
-    for start in range(0, len(paths), _AT_ONCE):
-        plain = [p for p in paths[start : start + _AT_ONCE] if "\n" not in p]
+    left = iter(paths)
+    while some := list(islice(left, _AT_ONCE)):
+        plain = [p for p in some if "\n" not in p]
         names = "".join(f"{commit}:{p}\n" for p in plain).encode("utf-8", "surrogateescape")
         out = repo.ask("cat-file", "--buffer", "--batch-check=%(objectname) %(objecttype)", stdin=names)
         for path, line in zip(plain, out.split(b"\n"), strict=False):
             words = line.split(b" ")
             if len(words) == 2 and words[1] == b"blob":
                 found[path] = words[0].decode()
-    for path in {p for p in paths if "\n" in p}:
-        line = repo.ask("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
-        if line:
-            found[path] = line.split(b"\t")[0].split(b" ")[2].decode()
+        for path in set(some).difference(plain):
+            line = repo.ask("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
+            if line:
+                found[path] = line.split(b"\t")[0].split(b" ")[2].decode()
     return found
 
 

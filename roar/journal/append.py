@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import MutableMapping
 
 from roar.config.model import Sign
 from roar.config.read import load
@@ -38,7 +39,7 @@ _NOBODY = "aside"
 def append(
     repo: Repository,
     draft: Draft,
-    beside: dict[bytes, bytes] | None = None,
+    beside: MutableMapping[bytes, bytes] | None = None,
     after: int = 0,
     sign: Sign | None = None,
 ) -> Entry:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, MutableMapping
 
 from roar.records import codec
 from roar.records.job import Job
@@ -20,11 +21,11 @@ class Entry:
 
     __slots__ = ("body", "commit", "identifier", "message", "note", "record", "tree", "unsigned")
 
-    def __init__(self, record: Record, beside: dict[bytes, bytes]) -> None:
+    def __init__(self, record: Record, beside: MutableMapping[bytes, bytes]) -> None:
         self.record = record
         self.body = codec.encode(record)
         self.identifier = codec.identify(record, self.body)
-        self.tree = {RECORD: self.body, **beside}
+        self.tree = ChainMap({RECORD: self.body}, beside)
         title = subject(record) if isinstance(record, Job) else f"roar: {record.kind}"
         self.message = f"{title}\n\nRoar-Id: {self.identifier}\n"
         self.commit = record.code.commit if isinstance(record, Job) else None

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Protocol, TypeVar
 
 from roar.errors import RecordError
 from roar.hashing import digest_bytes
+from roar.journal.beside import Beside
 from roar.paths import to_bytes, to_text
 from roar.records import codec
 from roar.records.job import File, Shard
@@ -40,19 +42,18 @@ T = TypeVar("T")
 L = TypeVar("L", bound=Listed)
 
 
-def split(
-    files: list[L], side: bytes, as_file: Callable[[L], File]
-) -> tuple[list[File], list[Shard], dict[bytes, bytes]]:
-    """The files to write inline, or the shards instead, and the manifests by their path in the tree.
+def split(files: Iterable[L], side: bytes, as_file: Callable[[L], File]) -> tuple[list[File], list[Shard], Beside]:
+    """The files (given by path) to write inline, or the shards instead, and the manifests by their path in the tree.
 
-    The list of files is emptied on the way: what is in a manifest needs no other room.
+    No more of the files is held at once than becomes one manifest.
     """
-    files.sort(key=lambda f: f.path)
-    if len(files) <= INLINE_FILES:
-        return [as_file(file) for file in files], [], {}
-    manifests: dict[bytes, bytes] = {}
+    manifests = Beside()
+    left = iter(files)
+    first = list(islice(left, INLINE_FILES + 1))
+    if len(first) <= INLINE_FILES:
+        return [as_file(file) for file in first], [], manifests
     shards = []
-    for piece in _pieces(_taken(files), _cut_files):
+    for piece in _pieces(chain(first, left), _cut_files):
         folder = _common({os.path.dirname(to_bytes(file.path)) for file in piece})
         shards.append(_shard(manifests, side, [as_file(file) for file in piece], folder, len(piece), 0))
     while len(shards) > INLINE_SHARDS:
@@ -64,7 +65,7 @@ def split(
 
 
 def _shard(
-    manifests: dict[bytes, bytes], side: bytes, parts: Sequence[File | Shard], folder: bytes, count: int, level: int
+    manifests: Beside, side: bytes, parts: Sequence[File | Shard], folder: bytes, count: int, level: int
 ) -> Shard:
     body = codec.encode_lines(parts)
     size = sum(part.size for part in parts)
@@ -79,13 +80,6 @@ def _common(folders: set[bytes]) -> bytes:
         return os.path.commonpath(folders)
     except ValueError:
         return b""
-
-
-def _taken(parts: list[T]) -> Iterator[T]:
-    """The parts, each taken out of the list."""
-    parts.reverse()
-    while parts:
-        yield parts.pop()
 
 
 def _pieces(parts: Iterable[T], cut: Callable[[T, T, int], bool]) -> Iterator[list[T]]:

@@ -36,8 +36,8 @@ def of_outputs(top: str, outputs: Iterable[File | Met], rules: Redact = BUILT_IN
 
     A file whose content is no longer what was recorded gives none, and so do names that ``rules`` take for secrets'.
     """
-    small = [f for f in outputs if f.hash is not None and 0 < f.size <= MAX_BYTES and not is_outside(f.path)]
-    results = [f for f in small if f.path.lower().endswith((".json", ".csv", ".tsv", ".yaml", ".yml"))]
+    small = (f for f in outputs if f.hash is not None and 0 < f.size <= MAX_BYTES and not is_outside(f.path))
+    results = [f for f in small if may_hold_numbers(f.path)]
     found: list[Metrics] = []
     for file in sorted(results, key=lambda f: (f.path.count("/"), f.path))[:MOST_LOOKED_AT]:
         values: dict[str, str] = {}
@@ -50,6 +50,10 @@ def of_outputs(top: str, outputs: Iterable[File | Met], rules: Redact = BUILT_IN
         if len(found) == MOST_FILES:
             break
     return sorted(found, key=lambda each: each.path)
+
+
+def may_hold_numbers(path: str) -> bool:
+    return path.lower().endswith((".json", ".csv", ".tsv", ".yaml", ".yml"))
 
 
 def _is_secret(name: str, rules: Redact) -> bool:

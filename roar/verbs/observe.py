@@ -19,7 +19,7 @@ from roar.records.job import Incomplete, LeftOut, Pointer
 from roar.stamps import Stamps
 from roar.trace.report import Report, SeenFile, Stat
 from roar.trace.scope import Scope
-from roar.verbs.met import Met
+from roar.verbs.met import Met, MetFiles
 from roar.verbs.pointers import annexed
 
 CLOCK_TICK_NS = 20_000_000
@@ -35,8 +35,8 @@ class Observed:
     """What belongs to the record, and what does not. Paths are spelled as in records."""
 
     def __init__(self, report: Report, scope: Scope, stamps: Stamps) -> None:
-        self.inputs: list[Met] = []
-        self.outputs: list[Met] = []
+        self.inputs = MetFiles()
+        self.outputs = MetFiles()
         self.executed: set[str] = set()
         self.system: list[str] = []
         """Files of the system that were read: absolute ``os`` paths."""
@@ -133,7 +133,7 @@ class Observed:
             self.incomplete.append(Incomplete(reason="input-unknown", detail=f"{name}: {why}"))
         kept = known is not None and "before_hash" not in file and "after" in file
         size, mode = (before["size"], before["mode"]) if before else (0, 0o100644)
-        self.inputs.append(Met(name, known, size, mode, asked=self._asked(file), unknown=why, kept=kept))
+        self.inputs.add(Met(name, known, size, mode, asked=self._asked(file), unknown=why, kept=kept))
 
     def _add_output(self, file: SeenFile, name: str) -> None:
         after = file["after"]
@@ -150,7 +150,7 @@ class Observed:
             self.incomplete.append(Incomplete(reason="output-unknown", detail=f"{name}: {why}"))
         change = "modified" if file.get("existed") else "created"
         asked = self._asked(file)
-        self.outputs.append(Met(name, known, after["size"], after["mode"], change, asked=asked, unknown=why))
+        self.outputs.add(Met(name, known, after["size"], after["mode"], change, asked=asked, unknown=why))
 
     def _asked(self, file: SeenFile) -> str | None:
         """A name that led to the file through a symbolic link, one inside the work tree if there is any."""

@@ -7,6 +7,8 @@ Data files are not copied: they are inputs by hash.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from itertools import chain
 
 from roar.git import worktree
 from roar.git.objects import Reader
@@ -40,10 +42,20 @@ def build(
     ``vain`` are paths it looked for and did not find, ``scripts`` names that its programs were given first.
     """
     overlay = Overlay(wanted, repo.require_work_tree())
-    inside = {f.path: f for f in seen.inputs if not is_outside(f.path) and f.path not in seen.annexed}
-    tracked = worktree.blobs_at(repo, commit, [fs(p) for p in [*inside, *vain]]) if commit else {}
+    own = (path for path in seen.inputs.paths() if not is_outside(path) and path not in seen.annexed)
+    tracked = worktree.blobs_at(repo, commit, (fs(p) for p in chain(own, vain))) if commit else {}
     untracked, tracked_here = [], []
     finder, nested = nested_in(repo), dict[Nested, list[Met]]()
+
+    def matters(path: str) -> bool:
+        """Whether an input is more than data, which needs no overlay, and of which there may be millions."""
+        if is_outside(path) or path in seen.annexed:
+            return False
+        asked = path in seen.executed or _name(path) in scripts or (overlay.limits.include and overlay.is_wanted(path))
+        telling = asked or _is_code(path) or _is_configuration(path)
+        return bool(telling or fs(path) in tracked or finder.around(fs(path)))
+
+    inside = {file.path: file for file in seen.inputs.where(matters)}
     with Reader(repo) as reader:
         for path, file in inside.items():
             blob = tracked.get(fs(path))
@@ -65,14 +77,14 @@ def build(
     asked_for = seen.executed | {path for path in inside if path not in overlay.blobs and _name(path) in scripts}
     _untracked(repo, overlay, [f for f in untracked if f.kept], asked_for)
     nested = {each: [f for f in files if f.kept] for each, files in nested.items()}
-    outside = [f for f in seen.inputs if is_outside(f.path) and f.kept]
+    outside = (file for file in seen.inputs.where(is_outside) if file.kept)
     _other_repositories(repo, overlay, nested, outside, asked_for)
     overlay.entries.sort(key=lambda e: e.path)
     return overlay
 
 
 def _other_repositories(
-    repo: Repository, overlay: Overlay, nested: dict[Nested, list[Met]], outside: list[Met], asked_for: set[str]
+    repo: Repository, overlay: Overlay, nested: dict[Nested, list[Met]], outside: Iterable[Met], asked_for: set[str]
 ) -> None:
     """Sort the files of submodules, and of other repositories inside and outside of the work tree."""
     root = repo.require_work_tree()

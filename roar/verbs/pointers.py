@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 
 from roar.git import worktree
 from roar.git.objects import Reader
@@ -37,10 +38,8 @@ def annexed(path: str) -> Pointer | None:
     return Pointer(tool="git-annex", oid=path.rpartition("/")[2]) if "/.git" + ANNEX in path else None
 
 
-def with_pointers(
-    repo: Repository, inputs: list[Met], known: dict[str, Pointer], filtered: dict[str, str]
-) -> list[Met]:
-    """The inputs with the pointers that there are: ``known`` ones, those of ``filtered`` blobs, and DVC's."""
+def finder(repo: Repository, known: dict[str, Pointer], filtered: dict[str, str]) -> Callable[[Met], Pointer | None]:
+    """What finds the pointer of an input: a ``known`` one, that of a ``filtered`` blob, or DVC's."""
     found = dict(known)
     small = {blob for blob, size in worktree.sizes(repo, filtered.values()).items() if size <= MAX_BYTES}
     with Reader(repo) as reader:
@@ -48,12 +47,7 @@ def with_pointers(
             if blob in small and (pointer := in_git(reader.body(blob, "blob"))):
                 found[path] = pointer
     dvc = Dvc(repo.require_work_tree())
-    for file in inputs:
-        if file.blob is None and file.path not in found and (pointer := dvc.pointer(file)):
-            found[file.path] = pointer
-    if not found:
-        return inputs
-    return [f._replace(pointer=found[f.path]) if f.path in found else f for f in inputs]
+    return lambda file: found.get(file.path) or (dvc.pointer(file) if file.blob is None else None)
 
 
 class Dvc:

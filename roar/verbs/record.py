@@ -19,6 +19,7 @@ from roar.git import settings
 from roar.git.repository import Repository
 from roar.journal import manifests, spool
 from roar.journal.append import append
+from roar.journal.beside import Beside
 from roar.journal.entry import Entry
 from roar.paths import below, from_fs, fs, is_outside
 from roar.records.ids import clock_of
@@ -40,7 +41,7 @@ from roar.trace.report import Report
 from roar.trace.scope import Scope
 from roar.verbs import course, metrics, overlay, pointers, sessions, tracked
 from roar.verbs.kept import Overlay
-from roar.verbs.met import Met, as_file, with_digests
+from roar.verbs.met import Met, as_file, digests_of
 from roar.verbs.observe import Observed, relative_to, vain_lookups
 
 _NOTHING = contextlib.nullcontext()
@@ -138,7 +139,7 @@ def _save_aside(repo: Repository, entry: Entry, error: Exception) -> tuple[str, 
     )
 
 
-def describe(run: Run, report: Report, wanted: Settings) -> tuple[dict[str, Any], dict[bytes, bytes]]:
+def describe(run: Run, report: Report, wanted: Settings) -> tuple[dict[str, Any], Beside]:
     """The fields of the job (all but clock, writer and session) and what lies beside its record."""
     repo = run.repo
     root = repo.require_work_tree()
@@ -160,18 +161,11 @@ def describe(run: Run, report: Report, wanted: Settings) -> tuple[dict[str, Any]
     vain = vain_lookups(report, root)
     limits = wanted.overlay._replace(enabled=wanted.overlay.enabled and not run.without_overlay)
     kept = overlay.build(repo, run.commit, seen, vain, _scripts(report), (limits, wanted.redact))
-    inputs = [f._replace(blob=kept.blobs[f.path]) if f.path in kept.blobs else f for f in seen.inputs]
-    seen.inputs = []
-    inputs = pointers.with_pointers(repo, inputs, seen.annexed, {path: kept.blobs[path] for path in kept.filtered})
-    if wanted.hash.run:
-        inputs = with_digests(inputs, root, wanted.hash.run)
-        seen.outputs = with_digests(seen.outputs, root, wanted.hash.run)
-    found = len(inputs)
-    if not wanted.output.track_repository_files:
-        inputs = [file for file in inputs if file.blob is None]
+    found = len(seen.inputs)
+    _complete(repo, seen, kept, wanted)
     left_out = seen.left_out
-    if found > len(inputs):
-        left_out.append(LeftOut(reason=UNLISTED_CODE, count=found - len(inputs), inside=True))
+    if found > len(seen.inputs):
+        left_out.append(LeftOut(reason=UNLISTED_CODE, count=found - len(seen.inputs), inside=True))
     extra = (*wanted.environment.variables, *run.set_variables)
     chosen, hidden = redact.redact_variables(variables.chosen_variables(run.environ, extra), wanted.redact)
     command, hidden_words = command_of(run, wanted.redact)
@@ -181,10 +175,10 @@ def describe(run: Run, report: Report, wanted: Settings) -> tuple[dict[str, Any]
     gaps = _gaps_of_run(run, hidden + hidden_words + hidden_in_them)
     numbers: list[Metrics] = []
     try:
-        numbers = metrics.of_outputs(root, seen.outputs, wanted.redact)
+        numbers = metrics.of_outputs(root, seen.outputs.where(metrics.may_hold_numbers), wanted.redact)
     except Exception as error:  # noqa: BLE001  whatever a result file holds, it may not cost the record
         gaps.append(Incomplete(reason="metrics-unread", detail=f"numbers in result files: {type(error).__name__}"))
-    fields, beside = _files(_as_recorded(inputs, run), _as_recorded(seen.outputs, run))
+    fields, beside = _files(seen, run)
     fields |= course.history(report, run.began_ns, wanted.redact)
     fields |= {
         "role": run.role,
@@ -207,12 +201,36 @@ def describe(run: Run, report: Report, wanted: Settings) -> tuple[dict[str, Any]
         "incomplete": seen.incomplete + kept.incomplete + blind + gaps,
         "reproduces": run.reproduces,
     }
-    return _without_unwanted(fields, wanted), beside | kept.tree
+    beside.update(kept.tree)
+    return _without_unwanted(fields, wanted), beside
+
+
+def _complete(repo: Repository, seen: Observed, kept: Overlay, wanted: Settings) -> None:
+    """Tell of each input its blob and its pointer, and of every file the digests that are set to be taken."""
+    root = repo.require_work_tree()
+    pointer_of = pointers.finder(repo, seen.annexed, {path: kept.blobs[path] for path in kept.filtered})
+
+    def known(file: Met) -> Met | None:
+        blob = kept.blobs.get(file.path)
+        if blob is not None:
+            file = file._replace(blob=blob)
+        pointer = pointer_of(file)
+        if pointer is not None:
+            file = file._replace(pointer=pointer)
+        return hashed(file) if blob is None or wanted.output.track_repository_files else None
+
+    def hashed(file: Met) -> Met:
+        digests = digests_of(file, root, wanted.hash.run) if wanted.hash.run else None
+        return file._replace(digests=digests) if digests else file
+
+    seen.inputs.change(known)
+    if wanted.hash.run:
+        seen.outputs.change(hashed)
 
 
 def _of_system(seen: Observed, scope: Scope) -> list[str]:
     """The files of the system that were read, be they listed or not."""
-    listed = (fs(file.path) for file in seen.inputs if is_outside(file.path))
+    listed = (fs(path) for path in seen.inputs.paths() if is_outside(path))
     return [*seen.system, *(path for path in listed if scope.is_system(path))]
 
 
@@ -296,18 +314,16 @@ def said_of(run: Run, rules: Redact) -> tuple[dict[str, str], list[tuple[str, st
     return tags, hints, hidden + sum(clean != ref for clean, ref in zip(hints, typed, strict=True))
 
 
-def _files(inputs: list[Met], outputs: list[Met]) -> tuple[dict[str, Any], dict[bytes, bytes]]:
-    in_files, in_shards, in_tree = manifests.split(inputs, b"in", as_file)
-    out_files, out_shards, out_tree = manifests.split(outputs, b"out", as_file)
+def _files(seen: Observed, run: Run) -> tuple[dict[str, Any], Beside]:
+    """The lists of files, those in places that stand for others named as they were there; and their manifests."""
+    if run.places:
+        for files in (seen.inputs, seen.outputs):
+            files.change(lambda file: file._replace(path=_recorded_path(file.path, run)))
+    in_files, in_shards, in_tree = manifests.split(seen.inputs.taken(), b"in", as_file)
+    out_files, out_shards, out_tree = manifests.split(seen.outputs.taken(), b"out", as_file)
     fields = {"inputs": in_files, "outputs": out_files, "input_shards": in_shards, "output_shards": out_shards}
-    return fields, in_tree | out_tree
-
-
-def _as_recorded(files: list[Met], run: Run) -> list[Met]:
-    """The files, those in places that stand for others named as they were there."""
-    if not run.places:
-        return files
-    return [file._replace(path=_recorded_path(file.path, run)) for file in files]
+    in_tree.update(out_tree)
+    return fields, in_tree
 
 
 def _recorded_path(path: str, run: Run) -> str:

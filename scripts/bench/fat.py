@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1_000_000, help="inputs (default: 1,000,000)")
     where = os.path.join(tempfile.gettempdir(), "roar-bench")
     parser.add_argument("--folder", default=where, help=f"folder for the repository, kept (default: {where})")
+    parser.add_argument("--recorder", action="store_true", help="measure only the recorder")
     options = parser.parse_args()
     folder, report = f"{options.folder}/fat-{options.files}", f"{options.folder}/fat-{options.files}.report"
     if not os.path.exists(report):
@@ -92,6 +93,8 @@ def main() -> None:
     measure("recorder", [sys.executable, __file__, "--record", report], folder)
     measure("recorder, the same again", [sys.executable, __file__, "--record", report], folder)
     roar = [sys.executable, "-m", "roar"]
+    if options.recorder:
+        return
     measure("making the index", [*roar, "cache", "rebuild"], folder)
     for question in QUESTIONS:
         measure(f"`roar {question}`", [*roar, *question.split()], folder)
