@@ -9,12 +9,19 @@ from roar.config.model import Redact
 from roar.records.job import Endpoint, Exit, Incomplete, Process, Program, Tracer
 from roar.trace.report import Report
 
+MOST_WORDS_BYTES = 8 << 20
+"""Of the arguments of all processes together: a reader refuses a record of more than 32 MiB."""
 
-def history(report: Report, began_ns: int, rules: Redact) -> dict[str, Any]:
-    """What happened when: times, end, processes, network. ``began_ns`` is for a tracer that died too early to say."""
+
+def history(report: Report, began_ns: int, rules: Redact) -> tuple[dict[str, Any], list[Incomplete]]:
+    """What happened when: times, end, processes, network; and what of it the record has no room for.
+
+    ``began_ns`` is for a tracer that died too early to say.
+    """
     start, end = report.start, report.end
+    cut = _cut_arguments(report.processes)
     began = start.get("time_ns", began_ns)
-    return {
+    happened = {
         "started_ns": began,
         "duration_ns": max(0, end.get("root_end_ns", end.get("time_ns", began)) - began),
         "exit": Exit(code=end.get("exit_code"), signal=end.get("signal")),
@@ -30,6 +37,22 @@ def history(report: Report, began_ns: int, rules: Redact) -> dict[str, Any]:
         ],
         "tracer": Tracer(version=str(start.get("tracer", "unknown")), mechanism=str(start.get("mechanism", "unknown"))),
     }
+    detail = f"of programs started when those before had {MOST_WORDS_BYTES >> 20} MiB of them"
+    return happened, [Incomplete(reason="arguments-dropped", detail=detail, count=cut)] if cut else []
+
+
+def _cut_arguments(processes: list[dict[str, Any]]) -> int:
+    """Leave the programs that no longer fit only their names, and give their number."""
+    left, cut = MOST_WORDS_BYTES, 0
+    for program in (program for line in processes for program in line.get("programs", [])):
+        argv = program.get("argv", [])
+        size = sum(len(word.encode(errors="replace")) for word in argv)
+        if size <= left:
+            left -= size
+        else:
+            program["argv"] = argv[:1]
+            cut += 1
+    return cut
 
 
 def _process(line: dict[str, Any], rules: Redact) -> Process:

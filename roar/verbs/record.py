@@ -179,7 +179,8 @@ def describe(run: Run, report: Report, wanted: Settings) -> tuple[dict[str, Any]
     except Exception as error:  # noqa: BLE001  whatever a result file holds, it may not cost the record
         gaps.append(Incomplete(reason="metrics-unread", detail=f"numbers in result files: {type(error).__name__}"))
     fields, beside = _files(seen, run)
-    fields |= course.history(report, run.began_ns, wanted.redact)
+    happened, no_room = course.history(report, run.began_ns, wanted.redact)
+    fields |= happened
     fields |= {
         "role": run.role,
         "command": command,
@@ -198,7 +199,7 @@ def describe(run: Run, report: Report, wanted: Settings) -> tuple[dict[str, Any]
         "trackers": tracked.cleaned(booked, root, wanted.redact),
         "left_out": left_out,
         "not_found": vain,
-        "incomplete": seen.incomplete + kept.incomplete + blind + gaps,
+        "incomplete": seen.incomplete + kept.incomplete + blind + gaps + no_room,
         "reproduces": run.reproduces,
     }
     beside.update(kept.tree)

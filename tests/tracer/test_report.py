@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from roar.config.model import Settings
 from roar.git.repository import Repository
 from roar.trace import report as reports
+from roar.verbs.course import MOST_WORDS_BYTES
 from roar.verbs.record import Run, describe
 
 WORK = (
@@ -211,3 +212,20 @@ def test_a_report_damaged_on_its_way(
     assert reason in {gap["reason"] for gap in record["incomplete"]}
     assert os.path.exists(tree / "out")
     assert git(tree, "fsck", "--strict") == ""
+
+
+def test_arguments_beyond_what_a_record_holds(repo: Repository) -> None:
+    """As xargs gives them: the first are kept, of the others the names of the programs; and the record says so."""
+    root = repo.require_work_tree()
+    words = ["cat", *(f"{root}/{number:06}" for number in range(20_000))]
+    programs = [{"path": "/bin/cat", "argv": words} for _ in range(40)]
+    process = {"kind": "process", "pid": 1, "programs": programs}
+    start, end = {"kind": "start", "format": 1}, {"kind": "end", "time_ns": 1}
+    found = reports.read(io.BytesIO("".join(json.dumps(line) + "\n" for line in [start, process, end]).encode()))
+    fields, _ = describe(Run(repo, ["sh"], root, "main", None, {}), found, Settings())
+    argv = [program.argv for program in fields["processes"][0].programs]
+    kept = argv.index(["cat"])
+    assert 0 < kept < 40
+    assert argv == [words] * kept + [["cat"]] * (40 - kept)
+    assert sum(len(word) for each in argv[:kept] for word in each) <= MOST_WORDS_BYTES
+    assert {gap.reason: gap.count for gap in fields["incomplete"]}["arguments-dropped"] == 40 - kept
