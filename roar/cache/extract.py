@@ -160,7 +160,7 @@ def _row(item: Stored, record: Record) -> tuple[Any, ...]:
         record.session,
         record.code.commit,
         record.started_ns,
-        record.started_ns + record.duration_ns,
+        min(record.started_ns + record.duration_ns, _LATEST_NS),
         record.exit.code == 0,
         len(record.incomplete),
         step_key(record.command),
@@ -169,6 +169,10 @@ def _row(item: Stored, record: Record) -> tuple[Any, ...]:
         record.user,
         *place,
     )
+
+
+_LATEST_NS = (1 << 63) - 1
+"""As far as a database counts: a record may name an earlier time, and a duration beyond it."""
 
 
 def _corrects(record: Record) -> list[str]:
