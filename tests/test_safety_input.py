@@ -24,8 +24,9 @@ from roar.verbs import sessions
 
 COUNT = int(os.environ.get("ROAR_FUZZ", "10000"))
 HOSTILE: tuple[Any, ...] = (
-    None, True, -1, 0, 1.5, (1 << 63) - 1, 1 << 63, 1 << 64, 10**30, "", "x" * 3000, [], {}, [[]], [None], {"": {}}, 2**48,
-    "NaN", "a\0b", "\n", "\r\x1b[2J", "\u202egnp.exe", "\U0010ffff", "0" * 26, "Z" * 26, "0" * 40, "f" * 64, "F" * 64,
+    None, True, -1, 0, 1.5, (1 << 63) - 1, 1 << 63, 1 << 64, 10**30, "", "x" * 3000, [], {}, [[]], [None],
+    {"": {}}, 2**48, "NaN", "a\0b", "\n", "\r\x1b[2J", "\u202egnp.exe", "\U0010ffff",
+    "0" * 26, "Z" * 26, "0" * 40, "f" * 64, "F" * 64,
     "../../../../tmp/roar-was-here", "/etc/passwd", ".git/hooks/post-checkout", "..", "a/../b", "a//b",
     "//bytes/%ZZ", "//bytes/%FF", "//bytes/",
     "--upload-pack=touch roar-was-here", "$(touch roar-was-here)", "; touch roar-was-here", "-rf",
