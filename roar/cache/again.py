@@ -9,6 +9,7 @@ from roar.cache import extract
 from roar.cache.database import Connection, value
 from roar.cache.filling import Filling, forget, insert
 from roar.errors import GitError
+from roar.git.commits import reached
 from roar.git.repository import Repository
 from roar.journal import read
 
@@ -54,9 +55,8 @@ def follow(connection: Connection, repo: Repository, tips: dict[str, str], known
 
     False when that cannot be done, and all records must be read. Needs a transaction.
     """
-    names = "".join(f"{oid}\n" for oid in sorted(set(tips.values()))).encode()
     try:
-        reachable = set(repo.ask("rev-list", "--stdin", "--ignore-missing", stdin=names).decode().split())
+        reachable = reached(repo, set(tips.values()))
         for oid in set(tips.values()) - set(known_tips.values()):  # perhaps it could not be walked last time
             connection.execute("DELETE FROM broken WHERE oid = ?", (oid,))
         known = _commits(connection)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from roar.errors import GitError, UsageError
 from roar.git import program, refs
+from roar.git.commits import reached
 from roar.git.repository import Repository
 
 OURS = "refs/roar/"
@@ -267,9 +268,7 @@ def on_no_remote_branch(repo: Repository, commits: list[str]) -> list[str]:
     # options such as --remotes are not taken from standard input before git 2.42
     there = refs.listing(repo, "refs/remotes/", "refs/roar-remote/")
     held = [oid for ref, oid in there.items() if ref.startswith("refs/remotes/") or "/code/" in ref]
-    names = [*commits, *(f"^{oid}" for oid in set(held))]
-    stdin = "".join(f"{name}\n" for name in names).encode()
-    missing = set(repo.ask("rev-list", "--ignore-missing", "--stdin", stdin=stdin).decode().split())
+    missing = reached(repo, [*commits, *(f"^{oid}" for oid in set(held))])
     return [oid for oid in commits if oid in missing]
 
 

@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterable
 
 from roar.errors import GitError, RoarError
-from roar.git import gclock, locks, objects, program, refs, settings
+from roar.git import gclock, locks, objects, refs, settings
+from roar.git.commits import reached
 from roar.git.gclock import GcRunningError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
@@ -27,14 +28,14 @@ log = logging.getLogger(__name__)
 
 
 def unheld(repo: Repository, commits: Iterable[str]) -> list[str]:
-    """Those of the commits that no branch, tag, checked-out HEAD or keeping ref holds; what is gone is left out."""
+    """Those of the commits that no branch, tag, checked-out HEAD or keeping ref holds; what is gone is left out.
+
+    Raises ``GitError``.
+    """
     asked = list(dict.fromkeys(commits))
     if not asked:
         return []
-    words = ["rev-list", "--ignore-missing", "--stdin", "--not", "--exclude=refs/roar*", "--all", f"--glob={KEEP}*"]
-    stdin = "".join(f"{oid}\n" for oid in asked).encode()
-    done = program.call([*repo.args(), *words], cwd=repo.git_dir, stdin=stdin)
-    loose = set(done.stdout.decode("ascii", "replace").split()) if done.returncode == 0 else set()
+    loose = reached(repo, asked, "--not", "--exclude=refs/roar*", "--all", f"--glob={KEEP}*")
     return [oid for oid in asked if oid in loose]
 
 
@@ -75,10 +76,9 @@ def send_along(repo: Repository, commits: Iterable[str]) -> list[str]:
     with locks.exclusive(os.path.join(repo.own_dir, "lock")), Reader(repo) as reader, gclock.hold(repo):
         ref = CODE + writer_name(repo)
         tip = refs.read(repo, ref)
-        words = ["rev-list", "--ignore-missing", "--stdin", *(["--not", tip] if tip else [])]
-        stdin = "".join(f"{oid}\n" for oid in commits).encode()
-        loose = set(repo.ask(*words, stdin=stdin).decode().split())
-        new = [oid for oid in dict.fromkeys(commits) if oid in loose]
+        asked = list(dict.fromkeys(commits))
+        loose = reached(repo, [*asked, *([f"^{tip}"] if tip else [])])
+        new = [oid for oid in asked if oid in loose]
         if new:
             made = _holding(repo, reader, settings.identity(repo), [*([tip] if tip else []), *new])
             if not refs.compare_and_swap(repo, ref, made, tip):

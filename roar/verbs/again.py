@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from roar.cache.index import open_index
 from roar.errors import NotFoundError, RoarError
-from roar.git import program, refs
+from roar.git import refs
+from roar.git.commits import is_ancestor
 from roar.git.repository import Repository
 from roar.journal import JOBS
 from roar.paths import fs, is_safe_relative
@@ -81,5 +82,4 @@ def _is_ours(repo: Repository, place: str) -> bool:
     """True when a record lies on a chain of this clone, where nobody else writes."""
     tips = refs.listing(repo, JOBS)
     commit = place.partition(":")[0]
-    words = [*repo.args(), "merge-base", "--is-ancestor", commit]
-    return any(program.call([*words, tip]).returncode == 0 for tip in tips.values())
+    return any(is_ancestor(repo, commit, tip) for tip in tips.values())

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from roar.config.read import load
 from roar.errors import GitError, UsageError
 from roar.git import program, refs
+from roar.git.commits import is_ancestor, reached
 from roar.git.repository import Repository, discover
 from roar.journal import ARCHIVE, CHECK, CODE, JOBS, NOTES
 from roar.verbs.arrived import Arrived
@@ -92,7 +93,7 @@ def _judged(repo: Repository, arrived: Arrived, update: Update, *, rewrites: boo
             yield f"is a {kind}, not a commit"
             return
     appended = update.old == repo.zero or update.old in bases or rewrites
-    if not appended and not _is_ancestor(repo, update.old, update.new):
+    if not appended and not is_ancestor(repo, update.old, update.new):
         yield "would lose records that are here: its writer only ever appends (next: fetch, and push again)"
         return
     try:
@@ -113,11 +114,5 @@ def _elsewhere(repo: Repository, bases: set[str]) -> Iterator[str]:
     """Commits that are here, but came as code, as notes or to try the server, and so were never read as records."""
     if bases:
         chains = set(refs.listing(repo, JOBS, ARCHIVE).values())
-        wanted = "".join(f"{oid}\n" for oid in [*sorted(bases), *(f"^{oid}" for oid in sorted(chains))])
-        for oid in repo.ask("rev-list", "--max-count=1", "--stdin", stdin=wanted.encode()).decode().split():
+        for oid in reached(repo, [*sorted(bases), *(f"^{oid}" for oid in sorted(chains))], "--max-count=1"):
             yield f"commit {oid} is here, and in no chain of records"
-
-
-def _is_ancestor(repo: Repository, old: str, new: str) -> bool:
-    words = [*repo.args(), "merge-base", "--is-ancestor", old, new]
-    return program.call(words, env=repo.environment()).returncode == 0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from roar.cache.index import Index
 from roar.git import refs, transport, worktree
+from roar.git.commits import reached
 from roar.git.repository import Repository
 from roar.journal import keep, noted, spool
 from roar.records.job import Job
@@ -54,7 +55,7 @@ def status(index: Index, repo: Repository) -> Status:
     session = session_asked(index, repo)
     jobs = index.jobs(session=session) if session else []
     newest = jobs[:1] or index.jobs(limit=1)
-    remotes = transport.remotes(repo)
+    remotes, commits = transport.remotes(repo), noted.commits(repo)
     found = states(index, repo, session) if session else []
     return Status(
         worktree.standing(repo),
@@ -65,8 +66,8 @@ def status(index: Index, repo: Repository) -> Status:
         found,
         {remote: count for remote in remotes if (count := sync.unpushed(repo, remote))},
         [remote for remote in remotes if not refs.listing(repo, f"refs/roar-remote/{remote}/")],
-        _loose(repo, remotes[0]) if remotes else {},
-        _gone(repo, noted.commits(repo)),
+        _loose(repo, remotes[0], commits) if remotes else {},
+        _gone(repo, commits),
         index.with_gaps(session) if session else [],
         index.broken(),
         saved_aside(repo),
@@ -87,20 +88,15 @@ def saved_aside(repo: Repository) -> int:
     return sum(len(spool.entries(parent)) for parent in spool.places(repo)) + len(spool.reports_of(repo))
 
 
-def _loose(repo: Repository, remote: str) -> dict[str, list[str]]:
+def _loose(repo: Repository, remote: str, commits: list[str]) -> dict[str, list[str]]:
     """The commits on no remote branch, by the command that shares them: a push of HEAD brings only what it holds."""
-    loose = sync.noted_and_unshared(repo)
+    loose = transport.on_no_remote_branch(repo, commits)
     _, head = refs.head(repo)
-    outside = _listed(repo, [*loose, *([f"^{head}"] if head else [])]) if loose else set()
+    outside = reached(repo, [*loose, *([f"^{head}"] if head else [])]) if loose else set()
     groups = [c for c in loose if c not in outside], [c for c in loose if c in outside]
     return {sync.how_to_share(repo, remote, group[0]): group for group in groups if group}
 
 
 def _gone(repo: Repository, commits: list[str]) -> list[str]:
-    there = _listed(repo, commits, "--no-walk") if commits else set()
+    there = reached(repo, commits, "--no-walk") if commits else set()
     return [commit for commit in commits if commit not in there]
-
-
-def _listed(repo: Repository, names: list[str], *options: str) -> set[str]:
-    stdin = "".join(f"{name}\n" for name in names).encode()
-    return set(repo.ask("rev-list", "--ignore-missing", *options, "--stdin", stdin=stdin).decode().split())

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from roar.config.read import load
 from roar.errors import UsageError
 from roar.git import locks, program, refs, settings, transport
+from roar.git.commits import is_ancestor
 from roar.git.gclock import GcRunningError
 from roar.git.repository import Repository
 from roar.journal import JOBS, LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, keep, noted, segments
@@ -166,8 +167,8 @@ def _display_notes(repo: Repository, known: Collection[str]) -> list[str]:
 
 def how_to_share(repo: Repository, remote: str, commit: str) -> str:
     """The git command that brings a commit to a remote: with the branch when it holds it, else under a name."""
-    done = program.call([*repo.args(), "merge-base", "--is-ancestor", commit, "HEAD"])
-    return f"git push {remote} HEAD" if done.returncode == 0 else f"git push {remote} {commit[:12]}:refs/heads/NAME"
+    what = "HEAD" if is_ancestor(repo, commit, "HEAD") else f"{commit[:12]}:refs/heads/NAME"
+    return f"git push {remote} {what}"
 
 
 def noted_and_unshared(repo: Repository) -> list[str]:
