@@ -5,6 +5,7 @@ Whatever is found was read and hashed: a record's word is not taken for it. Abso
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
@@ -95,16 +96,20 @@ class Sources:
         self.movable = known.movable
         self._stamps = stamps
         self._made = made
-        self._settings = load(repo).settings
+        self._url = load(repo).settings.store.url
         self._reader = Reader(repo)
         self._blobs = Blobs(repo, self._reader)
         self._large = LargeFiles(repo)
-        self._store: Store | None = None
         self._far: dict[str, Source] = {}
 
     def close(self) -> None:
         """End the running git."""
         self._reader.close()
+
+    @functools.cached_property
+    def store(self) -> Store | None:
+        """The store that is set; None without one. Raises what ``opened`` raises."""
+        return opened(self._url, self._repo.work_tree or self._repo.own_dir) if self._url else None
 
     def lacking(self, neighbour: Neighbour) -> tuple[str, str] | None:
         """Why another repository cannot be had, and what to do, when that is known already; else None."""
@@ -246,12 +251,9 @@ class Sources:
 
     def _stored(self, content: str) -> Source | None:
         """What the user's store has of it."""
-        url = self._settings.store.url
-        if not url:
-            return None
         try:
-            store = self._store = self._store or opened(url, self._repo.work_tree or self._repo.own_dir)
-            if not store.has(content, None):
+            store = self.store
+            if store is None or not store.has(content, None):
                 return None
         except RoarError as error:
             return Source("missing", note=printable(str(error)))

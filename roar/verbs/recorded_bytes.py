@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 
-from roar.config.read import load
 from roar.errors import RoarError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.records.job import File
 from roar.stamps import Stamps
 from roar.store.copying import Tell
-from roar.store.place import opened
 from roar.verbs import stored
 from roar.verbs.inputs import Known, Places, Sources
 from roar.verbs.stored import Item
@@ -37,8 +35,7 @@ class Recorded:
             with Reader(self._repo) as reader, open(place, "wb") as copy:
                 copy.write(reader.body(source.place, "blob"))
             return place
-        if source.kind == "store":
-            store = opened(load(self._repo).settings.store.url, self._repo.work_tree or self._repo.own_dir)
+        if source.kind == "store" and (store := self._sources.store):
             (done,) = stored.get(store, [Item(place, file.hash or "", file.size, file.path)], self._tell)
             if isinstance(done.why, RoarError):
                 raise done.why

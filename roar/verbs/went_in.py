@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from roar.cache.index import Index
-from roar.config.read import load
 from roar.errors import NotFoundError
 from roar.git.repository import Repository
 from roar.records.job import File, Job
 from roar.records.summary import printable
 from roar.stamps import Stamps
 from roar.store.folder import Folder
-from roar.store.place import opened
 from roar.verbs.ancestry import Ancestry, Product, ancestry
 from roar.verbs.inputs import Kind, Known, Places, Sources
 from roar.verbs.resolve import Target
@@ -65,7 +63,7 @@ def went_in(index: Index, repo: Repository, target: Target) -> WentIn:
     known = Known(lambda content: [use.path for use in index.names(content)])
     sources = Sources(repo, Places(all_of_git=False), known, memo)
     try:
-        inputs = _inputs(found, sources, _store(repo))
+        inputs = _inputs(found, sources)
     finally:
         sources.close()
         memo.close()
@@ -73,15 +71,9 @@ def went_in(index: Index, repo: Repository, target: Target) -> WentIn:
     return WentIn(found.jobs, inputs, between)
 
 
-def _store(repo: Repository) -> Folder | None:
-    """The store, where asking it costs nothing. A question sends nothing anywhere."""
-    url = load(repo).settings.store.url
-    store = opened(url, repo.work_tree or repo.own_dir) if url else None
-    return store if isinstance(store, Folder) else None
-
-
-def _inputs(found: Ancestry, sources: Sources, store: Folder | None) -> list[Input]:
+def _inputs(found: Ancestry, sources: Sources) -> list[Input]:
     """The unsourced ones first, then by path."""
+    store = sources.store if isinstance(sources.store, Folder) else None  # a question sends nothing anywhere
     seen: dict[tuple[str, str | None, Origin, str | None], Input] = {}
     for item in found.lineage.external:
         job = found.jobs[item.consumer]
