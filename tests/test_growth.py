@@ -320,7 +320,7 @@ def test_the_second_run_over_a_large_data_set_adds_only_what_changed(repo: Repos
         job = codec.decode(reader.body(f"{place}:record.json", "blob"))
         assert isinstance(job, Job)
         assert len(job.input_shards) <= manifests.INLINE_SHARDS
-        found = read.inputs(reader, place, job)
+        found = list(read.inputs(reader, place, job))
     assert sorted(found, key=lambda f: f.path) == data(frozenset({5}))
 
 

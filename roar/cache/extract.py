@@ -136,7 +136,7 @@ def _uses(reader: Reader, item: Stored, job: Job) -> Iterator[tuple[bool, str, s
     """Each file of a job as (is output, path, hash, size, is code)."""
     if not job.input_shards and not job.output_shards:
         return _listed(job, job.inputs, job.outputs)
-    return _listed(job, read.each_input(reader, item.place, job), read.each_output(reader, item.place, job))
+    return _listed(job, read.inputs(reader, item.place, job), read.outputs(reader, item.place, job))
 
 
 def _listed(

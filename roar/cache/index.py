@@ -151,7 +151,7 @@ class Index:
         job = self.load_job(identifier)
 
         def ask(place: str) -> tuple[list[File], list[File]]:
-            return read.inputs(self._reader, place, job), read.outputs(self._reader, place, job)
+            return list(read.inputs(self._reader, place, job)), list(read.outputs(self._reader, place, job))
 
         return self._beside(identifier, ask)
 
@@ -170,7 +170,7 @@ class Index:
             return job.inputs, job.outputs
 
         def ask(place: str) -> tuple[list[File], list[File]]:
-            inputs, outputs = read.each_input(self._reader, place, job), read.each_output(self._reader, place, job)
+            inputs, outputs = read.inputs(self._reader, place, job), read.outputs(self._reader, place, job)
             return read.first(inputs, most), read.first(outputs, most)
 
         return self._beside(identifier, ask)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
 
 from roar.errors import GitError, RecordError
@@ -23,8 +23,8 @@ from roar.records.job import File, Job, Shard
 from roar.records.model import Record
 
 _PIPE_BYTES = 1 << 18
-_AT_ONCE = 200
-"""Records read again in one portion; each may lie in a segment of 1 MB."""
+_AT_ONCE, _BYTES_AT_ONCE = 200, 16 << 20
+"""Records read again in one portion, and about how much of the blobs that they lie in."""
 _CHAIN = re.compile(r"refs/(roar|roar-folded|roar-remote/.+?)/(jobs|archive)/.+")
 
 
@@ -200,18 +200,34 @@ def _folder(body: bytes, beside: set[bytes]) -> str | None:
     return None
 
 
-def records(reader: Reader, decoder: codec.Decoder, places: Sequence[tuple[str, int, int]]) -> Iterator[Record]:
+def records(reader: Reader, decoder: codec.Decoder, places: Iterable[tuple[str, int, int]]) -> Iterator[Record]:
     """Records read again from where they were found: blob, start and length. Raises ``GitError`` or ``RecordError``."""
     yield from map(decoder.decode, bodies(reader, places))
 
 
-def bodies(reader: Reader, places: Sequence[tuple[str, int, int]]) -> Iterator[bytes]:
+def bodies(reader: Reader, places: Iterable[tuple[str, int, int]]) -> Iterator[bytes]:
     """The bytes of records from where they were found: blob, start and length. Raises ``GitError``."""
-    for first in range(0, len(places), _AT_ONCE):
-        some = places[first : first + _AT_ONCE]
+    for some in _portions(places):
         blobs = list(dict.fromkeys(blob for blob, _, _ in some))  # a segment holds many
         whole = dict(zip(blobs, reader.bodies(blobs, "blob"), strict=True))
         yield from (whole[blob][start : start + length] for blob, start, length in some)
+
+
+def _portions(places: Iterable[tuple[str, int, int]]) -> Iterator[list[tuple[str, int, int]]]:
+    """Places to read together. All that is known of a blob's size is how far the records reach that are asked for."""
+    some: list[tuple[str, int, int]] = []
+    ends: dict[str, int] = {}
+    size = 0
+    for blob, start, length in places:
+        some.append((blob, start, length))
+        more = max(start + length - ends.get(blob, 0), 0)
+        ends[blob] = ends.get(blob, 0) + more
+        size += more
+        if len(some) == _AT_ONCE or size >= _BYTES_AT_ONCE:
+            yield some
+            some, ends, size = [], {}, 0
+    if some:
+        yield some
 
 
 def tree_beside(place: str) -> str:
@@ -236,23 +252,13 @@ def overlay(reader: Reader, place: str, beside: bytes = b"files") -> dict[str, s
     return {path: oid for path, oid in paths.items() if is_safe_relative(path)}
 
 
-def inputs(reader: Reader, place: str, job: Job) -> list[File]:
-    """All inputs of a job, its manifests included. Raises ``RecordError`` or ``GitError``."""
-    return list(each_input(reader, place, job))
-
-
-def outputs(reader: Reader, place: str, job: Job) -> list[File]:
-    """All outputs of a job, its manifests included. Raises ``RecordError`` or ``GitError``."""
-    return list(each_output(reader, place, job))
-
-
-def each_input(reader: Reader, place: str, job: Job) -> Iterator[File]:
-    """The same one by one, for there may be millions."""
+def inputs(reader: Reader, place: str, job: Job) -> Iterator[File]:
+    """All inputs of a job, its manifests included; there may be millions. Raises ``RecordError`` or ``GitError``."""
     return _each(reader, place, b"in", job.inputs, job.input_shards)
 
 
-def each_output(reader: Reader, place: str, job: Job) -> Iterator[File]:
-    """The same one by one, for there may be millions."""
+def outputs(reader: Reader, place: str, job: Job) -> Iterator[File]:
+    """All outputs of a job, its manifests included, as ``inputs``."""
     return _each(reader, place, b"out", job.outputs, job.output_shards)
 
 
