@@ -69,7 +69,7 @@ Sourced (3)
 and 1 file that these jobs made themselves (roar lineage)
 
 To make it again
-    no  code committed     1 file differed from the commit, such as train.py (kept with the records) (next: git commit, then roar run it again)
+    no  code committed     1 file differed from the commit, such as train.py (next: git commit, then roar run it again)
     no  code shared        there is no remote (next: git remote add origin URL)
     no  inputs here        1 not here with the recorded content, such as /far/labels.csv (next: roar reproduce m.pkl --input {h("labels")}=PATH)
     yes packages known     8 were read

@@ -61,7 +61,7 @@ train.csv  {h("train")}  5 B   JOB-0
 m1.pkl     {h("one")}  3 B   JOB-1
 m2.pkl     {h("two")}  3 B   JOB-2
 report     {h("r")}  1 B   JOB-3
-and 1 file of code, in git or kept with the records
+and 1 file of code, in git or beside the records
 """
     )
 

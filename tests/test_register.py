@@ -98,19 +98,6 @@ def test_yes_sends_what_looks_secret(hub: Path, roar: Roar, repo: Repository, gi
     assert there(hub, git)
 
 
-def test_a_plain_remote_takes_records_whole(hub: Path, roar: Roar, repo: Repository, git: Git) -> None:
-    code = {"overlay": [make.overlaid("train.py", "x = 1\n")]}
-    make.job(repo, "python train.py", {"train.py": "x = 1\n"}, {"model": "m"}, code=code)
-    done = roar("register", "--all", "--no-overlay", code=1)
-    assert done.stderr == (
-        b"roar: 1 record that would go hold uncommitted code, and a git remote takes records only whole"
-        b" (next: record with `roar run --no-overlay`, or register without --no-overlay)\n"
-    )
-    assert there(hub, git) == []
-    roar("register", "--all")
-    assert answer(roar, "--all", "--no-overlay")["sent"] is True
-
-
 def test_code_goes_along_and_comes_back(hub: Path, roar: Roar, repo: Repository, git: Git, tmp_path: Path) -> None:
     heads = [commit(roar.folder, git, "one")]
     job_on(repo, heads[0])

@@ -177,11 +177,18 @@ class Index:
 
     def overlay(self, identifier: str, beside: bytes = b"files") -> dict[str, str]:
         """The overlay files of a job: path to git blob id. ``beside`` is that of ``read.overlay``."""
+        return read.overlay(self._reader, self._place_of_overlay(identifier), beside)
+
+    def is_withheld(self, identifier: str) -> bool:
+        """Whether the overlays of a job are not here because who shared it left them out."""
+        return read.is_withheld(self._reader, self._place_of_overlay(identifier))
+
+    def _place_of_overlay(self, identifier: str) -> str:
         first, *others = self._places(identifier)
         if others:  # one beside which all is well, if there is any
             job, company = self.load_job(identifier), Company(self._reader)
             first = next((p for p in (first, *others) if not any(company.overlay_faults(p, job))), first)
-        return read.overlay(self._reader, first, beside)
+        return first
 
     def _places(self, identifier: str) -> list[str]:
         """Where in the journal the record is, one place at least. Raises ``NotFoundError``."""

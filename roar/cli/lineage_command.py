@@ -129,7 +129,7 @@ def _lines(target: Target, found: Ancestry, style: Style, direction: Direction, 
     yield from _table(found, style)
     code = {use.path for inputs, _ in found.uses.values() for use in inputs if use.code}
     if code:
-        yield style.dim(f"and {present.count(len(code), 'file')} of code, in git or kept with the records")
+        yield style.dim(f"and {present.count(len(code), 'file')} of code, in git or beside the records")
 
 
 def _name(target: Target, found: Ancestry) -> str:

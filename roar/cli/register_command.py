@@ -51,7 +51,12 @@ _NO_USER = "could not read Username"
     default=None,
     help="Send commits that jobs ran on and no remote branch holds, too, or not.",
 )
-@click.option("--no-overlay", is_flag=True, help="Send nothing if records that would go hold uncommitted code.")
+@click.option(
+    "--overlay/--no-overlay",
+    "overlay",
+    default=None,
+    help="Send the uncommitted code beside the records, or the records without it.",
+)
 @click.option("--waiting", "due", is_flag=True, help="Register what waits for a remote that could not be reached.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask when something that goes looks secret.")
 @click.option("--json", "as_json", is_flag=True, help="Write what went, or would go, as JSON.")
@@ -62,7 +67,7 @@ def command(  # noqa: PLR0913  one for each option
     remote: str | None,
     dry_run: bool,
     code: bool | None,
-    no_overlay: bool,
+    overlay: bool | None,
     due: bool,
     yes: bool,
     as_json: bool,
@@ -74,8 +79,9 @@ def command(  # noqa: PLR0913  one for each option
     show that it is in its log. To do it again is safe. When the remote cannot be reached, what was asked for waits, and
     goes with the next registration there or the next `roar sync`.
 
-    A plain git remote takes records only as they are, in the order they were made: all of this clone's go, and of
-    others' what X needs. With --with-code, commits go as parents of refs/roar/code/*, so that who fetches the records
+    A git remote takes records in the order they were made: all of this clone's go, and of others' what X needs. With
+    --no-overlay, they go without the uncommitted code beside them; their names and hashes are in the records. With
+    --with-code, commits go as parents of refs/roar/code/*, so that who fetches the records
     can reproduce. With roar.register.tag the commit that made X is tagged, and the tag goes.
 
     Exit status: 0 done; 1 nothing or not all went; 3 for --dry-run when something looks secret, or when a server
@@ -84,7 +90,7 @@ def command(  # noqa: PLR0913  one for each option
     repo = discover()
     if bool(name) + everything + due > 1:
         raise UsageError("X, --all and --waiting say different things", "roar register --all")
-    manner = _Manner(no_overlay, yes, as_json)
+    manner = _Manner(yes, as_json)
     if due:
         sent_now = _send_waiting(repo, remote, manner)
         if as_json:
@@ -94,22 +100,22 @@ def command(  # noqa: PLR0913  one for each option
         return EXIT_OK
     where = register.remote_for(repo, remote)
     code = settings().register.code if code is None else code
+    overlay = settings().register.overlay if overlay is None else overlay
     with present.opened_index(repo) as index:
         what = _subject(index, repo, name, everything=everything)
+    one = Waiting(where, None if everything else what.target.id if what.target else name, code, overlay)
     if dry_run:
-        return _show(repo, where, what, manner, code=code)
-    one = Waiting(where, None if everything else what.target.id if what.target else name, code)
+        return _show(repo, what, one, manner)
     sent = _register(repo, what, one, manner)
     if as_json:
         write_json(sent)
-    _send_waiting(repo, where, _Manner(no_overlay=False, yes=False, as_json=as_json, quiet=True))
+    _send_waiting(repo, where, _Manner(yes=False, as_json=as_json, quiet=True))
     return EXIT_OK
 
 
 class _Manner(NamedTuple):
     """How it is done, as the options say. ``quiet``: nothing is written but what goes wrong."""
 
-    no_overlay: bool
     yes: bool
     as_json: bool
     quiet: bool = False
@@ -127,13 +133,12 @@ def _register(repo: Repository, what: Subject, one: Waiting, manner: _Manner) ->
         waiting.add(repo, one)
         said = f"nothing was registered, {error.message}; it waits, and the records are kept here"
         raise GitError(said, "roar register --waiting, when the remote can be reached") from error
-    offered = _offer(repo, one.remote, what, manner)
+    offered = _offer(repo, what, one)
     if offered.suspicions:
         for line in _lines(what, offered, Style.of(2), code=one.code) if not manner.yes else ():
             say(line)
-        words = ["roar", "register", *(["--all"] if one.name is None else [one.name]), "-y"]
         refusal = "nothing was registered, since something looks secret"
-        present.agree("Register this?", refusal, shlex.join(words), yes=manner.yes)
+        present.agree("Register this?", refusal, shlex.join(_words(one)), yes=manner.yes)
     done = register.send(repo, offered, what, code=one.code, tag=settings().register.tag, quiet=still)
     log = _confirmed(repo, one.remote, project, what) if project and not done.refused else None
     if not (manner.as_json or manner.quiet):
@@ -148,6 +153,14 @@ def _register(repo: Repository, what: Subject, one: Waiting, manner: _Manner) ->
     waiting.done(repo, one)
     fields = _fields(what, offered, done)
     return {**fields, "url": _page(project, what), "log": log and log._asdict()} if project else fields
+
+
+def _words(one: Waiting) -> list[str]:
+    """The command that registers this without asking."""
+    default = settings().register
+    words = ["roar", "register", *(["--all"] if one.name is None else [one.name]), "-y"]
+    words += [] if one.overlay == default.overlay else ["--overlay" if one.overlay else "--no-overlay"]
+    return words + ([] if one.code == default.code else ["--with-code" if one.code else "--records-only"])
 
 
 def _confirmed(repo: Repository, remote: str, project: Address, what: Subject) -> Logged:
@@ -181,7 +194,7 @@ def after_sync(repo: Repository, remote: str | None) -> list[str]:
     sent = []
     for each in dict.fromkeys(one.remote for one in waiting.waiting(repo) if remote in (None, one.remote)):
         try:
-            sent += _send_waiting(repo, each, _Manner(no_overlay=False, yes=False, as_json=False, quiet=True))
+            sent += _send_waiting(repo, each, _Manner(yes=False, as_json=False, quiet=True))
         except RoarError as error:
             say(f"roar: {error.message}" + (f" (next: {error.hint})" if error.hint else ""))
     return [fields["name"] for fields in sent]
@@ -205,26 +218,19 @@ def _send_waiting(repo: Repository, remote: str | None, manner: _Manner) -> list
     return sent
 
 
-def _show(repo: Repository, where: str, what: Subject, manner: _Manner, *, code: bool) -> int:
+def _show(repo: Repository, what: Subject, one: Waiting, manner: _Manner) -> int:
     """Say what would go, as far as is known here."""
-    offered = _offer(repo, where, what, manner)
+    offered = _offer(repo, what, one)
     if manner.as_json:
         write_json(_fields(what, offered, None))
     else:
-        present.write(_lines(what, offered, present.style(), code=code))
+        present.write(_lines(what, offered, present.style(), code=one.code))
     return EXIT_NO if offered.suspicions else EXIT_OK
 
 
-def _offer(repo: Repository, where: str, what: Subject, manner: _Manner) -> Offer:
+def _offer(repo: Repository, what: Subject, one: Waiting) -> Offer:
     with present.opened_index(repo) as index, Counter("records read") as counter:
-        offered = register.offer(index, repo, where, what.jobs, counter.show)
-    if manner.no_overlay and offered.with_code_beside:
-        raise RoarError(
-            f"{count(len(offered.with_code_beside), 'record')} that would go hold uncommitted code, and a git remote"
-            " takes records only whole",
-            "record with `roar run --no-overlay`, or register without --no-overlay",
-        )
-    return offered
+        return register.offer(index, repo, one.remote, what.jobs, counter.show, overlay=one.overlay)
 
 
 def _subject(index: Index, repo: Repository, name: str | None, *, everything: bool) -> Subject:
@@ -242,12 +248,12 @@ def _lines(what: Subject, offered: Offer, style: Style, *, code: bool) -> Iterat
     """What would go, for people."""
     remote = printable(offered.remote)
     led = f", {count(len(what.jobs), 'job')} in the lineage" if what.jobs is not None else ""
-    yield f"{style.bold(what.name)}{led}: {count(offered.records, 'record')} not on {remote} yet"
+    yield f"{style.bold(what.name)}{led}: {count(len(offered.records), 'record')} not on {remote} yet"
     if offered.others:
         yield f"  with {count(len(offered.others), 'chain')} of records that others wrote"
     if offered.with_code_beside:
         ids = present.some([present.short_id(each) for each in offered.with_code_beside])
-        yield f"  with uncommitted code: {ids}"
+        yield f"  {'without their' if offered.bare else 'with'} uncommitted code: {ids}"
     if offered.code:
         commits = present.some([commit[:12] for commit in offered.code])
         hint = "" if code else "  (--with-code sends them)"
@@ -265,7 +271,10 @@ def _lines(what: Subject, offered: Offer, style: Style, *, code: bool) -> Iterat
 def _report(what: Subject, offered: Offer, done: Registered) -> None:
     style, remote = present.style(), printable(offered.remote)
     if not done.refused:
-        went = f"{count(offered.records, 'record')} sent" if offered.records else "nothing new to send"
+        went = f"{count(len(offered.records), 'record')} sent" if offered.records else "nothing new to send"
+        if offered.bare and offered.with_code_beside:
+            left = len(offered.with_code_beside)
+            went += f", {left} without {'its' if left == 1 else 'their'} uncommitted code"
         jobs = f", {count(len(what.jobs), 'job')}" if what.jobs is not None else ""
         also = f", with {count(len(done.code), 'commit')} of code" if done.code else ""
         tag = f", tagged {done.tag}" if done.tag else ""
@@ -283,8 +292,9 @@ def _fields(what: Subject, offered: Offer, done: Registered | None) -> dict[str,
         "name": what.name,
         "remote": offered.remote,
         "jobs": what.jobs,
-        "records": offered.records,
-        "with_overlay": offered.with_code_beside,
+        "records": len(offered.records),
+        "with_overlay": [] if offered.bare else offered.with_code_beside,
+        "without_overlay": offered.with_code_beside if offered.bare else [],
         "chains_of_others": list(offered.others),
         "commits_on_no_remote_branch": offered.code,
         "not_sent": offered.lacking,

@@ -150,7 +150,7 @@ def _job(found: JobShown, style: Style, most: int) -> Iterator[str]:
     yield ""
     yield from _circumstances(found, style)
     yield ""
-    origins = dict.fromkeys(job.code.kept, "kept with the record")
+    origins = dict.fromkeys(job.code.kept, "not here" if found.withheld else "kept with the record")
     origins |= {path: f"by {present.short_id(maker)}" for path, maker in found.made_by.items()}
     yield from _files("Inputs", found.inputs, origins, style, most)
     yield from _declared("input", job, style)
@@ -179,6 +179,8 @@ def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
     for file in job.code.overlay:
         digits = f"{(file.hash or '')[:SHORT_HASH]:{SHORT_HASH}}"
         yield f"             {file.state:<9}  {style.cyan(digits)}  {printable(file.path)}"
+    if found.withheld:
+        yield style.red("             the changed files are not here: they were left out when it was shared")
     if job.session:
         name = f" ({printable(job.command.name)})" if job.command.name else ""
         step = f"@{found.step}" if found.step else "none"
@@ -339,6 +341,7 @@ def _fields(found: JobShown | ArtifactShown | GroupShown) -> dict[str, Any]:
             "reproductions": found.repeated._asdict(),
             "withdrawals": taken_back,
             "labels": found.labels,
+            "overlay_withheld": found.withheld,
             "record": whole,
         }
     jobs = [as_fields(identifier, job) for identifier, job in found.jobs.items()]

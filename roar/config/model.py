@@ -283,6 +283,9 @@ class Register(NamedTuple):
     code: Annotated[
         bool, Help("Push commits that jobs ran on and no remote branch holds, too, as `roar register --with-code`.")
     ] = False
+    overlay: Annotated[
+        bool, Help("Push the uncommitted code beside the records, too; false: as `roar register --no-overlay`.")
+    ] = True
     tag: Annotated[
         bool,
         Help("Tag the commit that made what was registered, as roar/<the first 12 digits>, and push the tag."),

@@ -132,7 +132,14 @@ def push_records(
 
     Raises ``GitError`` when it cannot be reached.
     """
-    here = {**(also or {}), **refs.listing(repo, OURS)}
+    return push_as(repo, remote, {**(also or {}), **refs.listing(repo, OURS)}, place, quiet=quiet)
+
+
+def push_as(repo: Repository, remote: str, here: Mapping[str, str], place: str = OURS, *, quiet: bool = True) -> Pushed:
+    """Push objects to a remote, each under the name of a ref, which need not be here.
+
+    Raises ``GitError`` when it cannot be reached.
+    """
     own = {ref: oid for ref, oid in here.items() if _is_commit(repo, oid)}
     if not own:
         return Pushed([], {})

@@ -29,15 +29,16 @@ class Company:
 
     def faults(self, place: str, record: Record) -> Iterator[str]:
         """What is wrong beside the record at a ``Stored.place``: its overlays and its manifests."""
-        if not isinstance(record, Job):
-            return
-        yield from self.overlay_faults(place, record)
-        try:
-            for side, shards in ((b"in", record.input_shards), (b"out", record.output_shards)):
-                for shard in shards:
-                    self._manifest(place, side, shard)
-        except (GitError, RecordError) as error:
-            yield error.message
+        if isinstance(record, Job):
+            yield from self.overlay_faults(place, record)
+            yield from self._manifest_faults(place, record)
+
+    def damage(self, place: str, record: Record) -> Iterator[str]:
+        """The same, but that overlays were left out on purpose when the record was shared is no damage."""
+        if isinstance(record, Job) and read.is_withheld(self._reader, place):
+            yield from self._manifest_faults(place, record)
+        else:
+            yield from self.faults(place, record)
 
     def overlay_faults(self, place: str, job: Job) -> Iterator[str]:
         """What is wrong with a job's overlays alone."""
@@ -51,6 +52,14 @@ class Company:
                     name = f"{number}/{file.path}"
                     yield from self._file(others.get(name), file, f"repositories/{name}")
         except GitError as error:
+            yield error.message
+
+    def _manifest_faults(self, place: str, job: Job) -> Iterator[str]:
+        try:
+            for side, shards in ((b"in", job.input_shards), (b"out", job.output_shards)):
+                for shard in shards:
+                    self._manifest(place, side, shard)
+        except (GitError, RecordError) as error:
             yield error.message
 
     def _file(self, blob: str | None, file: OverlayFile, place: str) -> Iterator[str]:

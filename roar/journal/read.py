@@ -16,7 +16,7 @@ from roar.errors import GitError, RecordError
 from roar.git import program, refs
 from roar.git.objects import TREE_MODE, Reader
 from roar.git.repository import Repository
-from roar.journal import ARCHIVE, FOLDED, JOBS, RECORD, REMOTES, manifests
+from roar.journal import ARCHIVE, FOLDED, JOBS, RECORD, REMOTES, WITHHELD, manifests
 from roar.paths import is_safe_relative, to_text
 from roar.records import codec
 from roar.records.job import File, Job, Shard
@@ -250,6 +250,11 @@ def overlay(reader: Reader, place: str, beside: bytes = b"files") -> dict[str, s
     found = reader.files(folder) if folder else {}
     paths = {to_text(path): oid for path, (_, oid) in found.items()}
     return {path: oid for path, oid in paths.items() if is_safe_relative(path)}
+
+
+def is_withheld(reader: Reader, place: str) -> bool:
+    """Whether the overlays of the record at a ``Stored.place`` were left out there when it was shared."""
+    return any(name == WITHHELD for _, name, _ in reader.tree(tree_beside(place)))
 
 
 def inputs(reader: Reader, place: str, job: Job) -> Iterator[File]:

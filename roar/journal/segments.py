@@ -12,8 +12,9 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from roar.config.model import Sign
 from roar.errors import GitError, RecordError
-from roar.git import gclock, locks, objects, refs, settings
+from roar.git import gclock, locks, objects, refs, settings, signing
 from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
 from roar.journal import JOBS, RECORD
@@ -52,8 +53,20 @@ def portions(items: Iterator[Item]) -> Iterator[list[Item]]:
         yield portion
 
 
-def write(repo: Repository, items: list[Item], parent: str | None, who: str, date: int, folder: bytes = b"") -> str:
-    """Write a segment's commit with its objects and give its id. ``date`` is the committer's, in seconds."""
+def write(  # noqa: PLR0913  what a commit is made of
+    repo: Repository,
+    items: list[Item],
+    parent: str | None,
+    who: str,
+    date: int,
+    folder: bytes = b"",
+    *,
+    sign: Sign | None = None,
+) -> str:
+    """Write a segment's commit with its objects and give its id. ``date`` is the committer's, in seconds.
+
+    Raises ``GitError``, also when it cannot be signed though ``sign`` wants that.
+    """
     items = sorted(items)
     first, last = items[0].identifier, items[-1].identifier
     blob = objects.write(repo, "blob", b"".join(item.body + b"\n" for item in items))
@@ -70,6 +83,8 @@ def write(repo: Repository, items: list[Item], parent: str | None, who: str, dat
     message = f"roar: {len(items)} records, {first} to {last}\n\n{_COUNT}: {len(items)}\nRoar-Id: {last}\n"
     author = f"{who} {clock_of(last) // 1000} +0000"
     body = objects.commit_body(top, [parent] if parent else [], author, f"{who} {date} +0000", message)
+    if sign and sign.enabled:
+        return signing.write_signed(repo, body, sign.key or None)
     return objects.write(repo, "commit", body)
 
 

@@ -152,6 +152,7 @@ class JobAnswer(JobInShort):
     reproductions: Again
     withdrawals: list[Taken]
     labels: dict[str, str]
+    overlay_withheld: bool
     record: dict[str, Any]
     url: str
 
@@ -334,6 +335,7 @@ def job(union: Union, shown: JobShown) -> JobAnswer:
         reproductions=_again(shown.repeated),
         withdrawals=_taken(shown.withdrawals),
         labels=shown.labels,
+        overlay_withheld=shown.withheld,
         record=shown.job.model_dump(mode="json", exclude_none=True),
         url=f"/j/{shown.id}",
     )

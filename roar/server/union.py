@@ -274,6 +274,10 @@ class Union(Index):
         """The overlay files of a job: path to git blob id. ``beside`` as in ``Index.overlay``."""
         return self._of(identifier).overlay(identifier, beside)
 
+    def is_withheld(self, identifier: str) -> bool:
+        """Whether the overlays of a job were left out when it was shared."""
+        return self._of(identifier).is_withheld(identifier)
+
     # Names to ids
 
     def find_ids(self, prefix: str) -> list[str]:

@@ -16,13 +16,13 @@ from roar.errors import GitError
 from roar.git import objects, program
 from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
-from roar.journal import RECORD
+from roar.journal import RECORD, WITHHELD
 from roar.journal.read import skip
 from roar.verbs.arriving import Arriving, RecordBlobs, Rules, Watch, arriving, secrets
 
 _CLEAN = "next: roar pop --purge the record, or ask an administrator of the project to allow it"
 _PLAIN = frozenset({TREE_MODE, FILE_MODE})
-_TOP = frozenset({RECORD, b"files", b"in", b"out", b"segment", b"beside"})
+_TOP = frozenset({RECORD, b"files", b"in", b"out", b"segment", b"beside", WITHHELD})
 
 
 class _Weight(NamedTuple):

@@ -140,9 +140,9 @@ class _Checking:
             )
         if not codec.is_written_so(record, item.body):
             self._odd(item.commit, f"record {identifier} is not in canonical form")
-        faults = list(company.faults(item.place, record))
-        if faults:
-            self._faults.setdefault(identifier, []).extend((item.commit, reason) for reason in faults)
+        if any(company.faults(item.place, record)):
+            damage = company.damage(item.place, record)
+            self._faults.setdefault(identifier, []).extend((item.commit, reason) for reason in damage)
         else:
             self._whole.add(identifier)
         if identifier not in self.seen:

@@ -55,7 +55,7 @@ def _committed(repo: Repository, found: WentIn) -> Point:
         files = (
             f"{len(changed)} file{'s' * (len(changed) > 1)} differed from the commit, such as {printable(changed[0])}"
         )
-        return Point(name, False, f"{files} (kept with the records)", "git commit, then roar run it again")
+        return Point(name, False, files, "git commit, then roar run it again")
     return Point(name, True, f"at {len(commits)} commit{'s' * (len(commits) > 1)}")
 
 

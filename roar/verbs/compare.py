@@ -138,7 +138,11 @@ def files_changed(before: Mapping[str, File], after: Mapping[str, File]) -> list
 
 def _is_code(change: FileChange, before: Side, after: Side) -> bool:
     sides = ((before, change.before), (after, change.after))
-    return any(file is not None and (file.blob or change.path in one.overlay) for one, file in sides)
+    return any(file is not None and (file.blob or _is_overlaid(one.job, change.path)) for one, file in sides)
+
+
+def _is_overlaid(job: Job, path: str) -> bool:
+    return any(entry.path == path for entry in job.code.overlay)
 
 
 def _blob(one: Side, file: File | None) -> str | None:

@@ -10,6 +10,8 @@ from roar.records.summary import printable
 from roar.verbs.inputs import Sources
 from roar.verbs.plan import Need, Stop
 
+WITHHELD = "was left out when its record was shared"
+
 
 def missing(number: int, needs: list[Need], last_seen: Callable[[str], str]) -> list[Stop]:
     """Inputs that are nowhere, and who had them last."""
@@ -31,12 +33,12 @@ def no_commit(number: int, job: Job, sources: Sources) -> Stop:
     return Stop(number, f"its commit {commit[:12]} is not in this repository", hint)
 
 
-def damaged(number: int, lay: list[tuple[OverlayFile, str]], sources: Sources) -> list[Stop]:
+def damaged(number: int, lay: list[tuple[OverlayFile, str]], sources: Sources, *, withheld: bool) -> list[Stop]:
     """What of the overlay is not here, or not what its record says."""
     stops = []
     for entry, blob in lay:
         body = sources.body(blob) if blob else None
         if entry.state != "deleted" and (body is None or digest_bytes(body) != entry.hash):
-            what = "is damaged" if body is not None else "is missing"
+            what = "is damaged" if body is not None else WITHHELD if withheld else "is missing"
             stops.append(Stop(number, f"the kept copy of {printable(entry.path)} {what}", "git fsck"))
     return stops

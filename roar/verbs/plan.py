@@ -19,7 +19,8 @@ _PIPED = "standard-input"
 class Chosen(NamedTuple):
     """A job of the lineage, with what lies beside its record: all of its files, and its overlay's blobs by path.
 
-    ``beside`` has the blobs of other repositories' overlays, as ``verbs.neighbours`` wants them.
+    ``beside`` has the blobs of other repositories' overlays, as ``verbs.neighbours`` wants them. ``withheld``: overlays
+    were left out when the record was shared.
     """
 
     identifier: str
@@ -28,6 +29,7 @@ class Chosen(NamedTuple):
     outputs: list[File]
     overlay: Mapping[str, str]
     beside: Mapping[str, str] = MappingProxyType({})
+    withheld: bool = False
 
 
 class Asked(NamedTuple):

@@ -13,7 +13,7 @@ from roar.paths import is_outside
 from roar.records.job import File
 from roar.verbs import outside
 from roar.verbs.inputs import FETCHED, Source, Sources
-from roar.verbs.lacks import damaged, missing, no_commit
+from roar.verbs.lacks import WITHHELD, damaged, missing, no_commit
 from roar.verbs.neighbours import Neighbour, joined_below, neighbours
 from roar.verbs.plan import Asked, Chosen, LeftOut, Move, Need, Plan, Reason, Step, Stop
 from roar.verbs.refusals import refusals
@@ -68,7 +68,7 @@ def plan(
     for n in sorted(selected.run):
         step, found = _step(n, jobs[n], selected.needs(n), sources)
         lay = step.lay + [item for neighbour in step.neighbours for item in neighbour.lay]
-        stops += found + missing(n, step.needs, last_seen) + damaged(n, lay, sources)
+        stops += found + missing(n, step.needs, last_seen) + damaged(n, lay, sources, withheld=jobs[n].withheld)
         steps.append(step)
     steps = outside.arranged(steps, sources.movable)
     return Plan(asked, _arranged(asked, steps, apart=part.apart), stops, selected.left_out(), part.apart)
@@ -78,6 +78,8 @@ def _step(n: int, chosen: Chosen, needs: list[Need], sources: Sources) -> tuple[
     made = {need.file.path for need in needs if need.source.kind in ("step", "made before")}
     around = neighbours(chosen.job, chosen.overlay, chosen.beside)
     own = [entry for entry in chosen.job.code.overlay if not any(n.holds_overlay_of(entry.path) for n in around)]
+    if chosen.withheld:  # they are had as other inputs are, or not
+        own = [entry for entry in own if entry.state == "deleted"]
     lay = [(entry, chosen.overlay.get(entry.path, "")) for entry in own if entry.path not in made]
     commit = chosen.job.code.commit
     gone = commit is not None and not sources.has_commit(commit)
@@ -201,7 +203,8 @@ def _needs(asked: Asked, lineage: list[Chosen], sources: Sources) -> dict[int, l
             continue
         chosen = lineage[position]
         tracked = blobs.get(chosen.job.code.commit, {})
-        kept = {e.path: e.hash for e in chosen.job.code.overlay if e.state != "deleted"}
+        overlaid = {e.path: e.hash for e in chosen.job.code.overlay if e.state != "deleted"}
+        kept = {} if chosen.withheld else overlaid
         around = neighbours(chosen.job, {}, {})
         found[position] = []
         for file in chosen.inputs:
@@ -209,6 +212,8 @@ def _needs(asked: Asked, lineage: list[Chosen], sources: Sources) -> dict[int, l
             source = _source(file, before, kept.get(file.path), tracked.get(file.path), sources)
             if (file.blob or source.kind == "missing") and source.kind != "step":
                 source = _of_neighbour(file, source, around)
+            if source.kind == "missing" and chosen.withheld and file.path in overlaid:
+                source = source._replace(note=f"it {WITHHELD}")
             found[position].append(Need(file, source))
             if source.kind == "step":
                 wanted.add(source.step)

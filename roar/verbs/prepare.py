@@ -147,7 +147,8 @@ def _chosen(index: Index, identifier: str, job: Job) -> Chosen:
     inputs, outputs = index.files(identifier) if sharded else (job.inputs, job.outputs)
     overlay = index.overlay(identifier) if job.code.overlay else {}
     beside = index.overlay(identifier, b"repositories") if job.code.repositories else {}
-    return Chosen(identifier, job, inputs, outputs, overlay, beside)
+    withheld = bool(job.code.kept) and index.is_withheld(identifier)
+    return Chosen(identifier, job, inputs, outputs, overlay, beside, withheld)
 
 
 def last_seen(index: Index, content: str) -> str:

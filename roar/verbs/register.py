@@ -1,11 +1,13 @@
 """Registering: what is known of something goes to a git remote that people ask, after a look at what goes.
 
 A plain git remote takes chains of records as they are. So all records of this clone go, with the code beside them;
-of other writers, the chains that hold the lineage of what is registered and that the remote lacks.
+of other writers, the chains that hold the lineage of what is registered and that the remote lacks. Without the code
+beside them the same records go in a chain that is made for the remote (``journal.withheld``).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -18,7 +20,8 @@ from roar.git.gclock import GcRunningError
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.glaas.address import Address
-from roar.journal import OWN, REMOTES, keep, noted, read
+from roar.journal import CODE, NOTES, OWN, REMOTES, archive, keep, noted, read, withheld
+from roar.journal.company import Company
 from roar.journal.read import Broken, Stored
 from roar.lineage import upstream
 from roar.paths import from_fs
@@ -59,19 +62,21 @@ class Suspicion(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """What would go: how many records the remote is not known to have, and those of them with code beside them.
+    """What would go: the records that the remote is not known to have, and those of them with code beside them.
 
     ``others`` are chains of other writers: the names and objects of their refs. ``code`` are the commits that jobs ran
     on and no branch of a remote is known to hold. ``lacking`` are jobs of the lineage that are in no chain that goes.
+    ``bare``: the code beside records stays here, so they go in a chain of their own.
     """
 
     remote: str
-    records: int
+    records: set[str]
     with_code_beside: list[str]
     suspicions: list[Suspicion]
     others: dict[str, str]
     code: list[str]
     lacking: list[str]
+    bare: bool
 
 
 class Registered(NamedTuple):
@@ -118,27 +123,54 @@ def page(project: Address, what: Subject, web_url: str = "") -> str:
     return f"{top}/p/{project.project}"
 
 
-def offer(index: Index, repo: Repository, remote: str, jobs: list[str] | None, tell: Callable[[int], None]) -> Offer:
-    """What would go to the remote, as far as is known here. ``tell`` is called with the number of records read."""
-    own = refs.listing(repo, OWN)
-    chains = {ref: oid for ref, oid in read.tips(repo).items() if ref in own}
-    known = refs.listing(repo, f"{REMOTES}{remote}/")
-    there = [oid for ref, oid in known.items() if not ref.startswith(f"{REMOTES}{remote}/notes/")]
+def offer(
+    index: Index,
+    repo: Repository,
+    remote: str,
+    jobs: list[str] | None,
+    tell: Callable[[int], None],
+    *,
+    overlay: bool = True,
+) -> Offer:
+    """What would go to the remote, as far as is known here. ``tell`` is called with the number of records read.
+
+    ``overlay`` False: without the code beside the records.
+    """
+    own = _own_chains(repo)
+    there = list(_chains_there(repo, remote).values())
     places = index.commits_of(jobs or [])
-    held = _among(repo, set(places.values()), [*chains.values(), *there])
+    held = _among(repo, set(places.values()), [*own, *there])
     others = _chains_of_others(repo, remote, set(places.values()) - held)
-    goes = [*chains.values(), *others.values()]
+    goes = [*own, *others.values()]
     held |= _among(repo, set(places.values()) - held, others.values())
-    suspicions, overlaid, seen = _look(repo, read.since(repo, goes, there), load(repo).settings.redact, tell)
+    look = _Look(repo, load(repo).settings.redact, tell)
+    look.at(read.since(repo, goes, there), overlay=overlay)
+    bare = not overlay and bool(look.overlaid)
+    if bare:  # as chains they would go whole, also what went without overlays before
+        look.forget(archive.identifiers(repo, there))
     return Offer(
         remote,
-        len(seen),
-        overlaid,
-        suspicions,
+        look.seen,
+        look.overlaid,
+        look.found,
         others,
         transport.on_no_remote_branch(repo, noted.commits(repo) if jobs is None else index.codes_of(jobs)),
         [job for job, commit in places.items() if commit not in held],
+        bare,
     )
+
+
+def _own_chains(repo: Repository) -> list[str]:
+    """The ends of the chains that this clone pushes."""
+    own = refs.listing(repo, OWN)
+    return [oid for ref, oid in read.tips(repo).items() if ref in own]
+
+
+def _chains_there(repo: Repository, remote: str) -> dict[str, str]:
+    """What a remote is known to have but notes, by the names there."""
+    known = refs.listing(repo, f"{REMOTES}{remote}/")
+    named = {OWN + ref.removeprefix(f"{REMOTES}{remote}/"): oid for ref, oid in known.items()}
+    return {ref: oid for ref, oid in named.items() if not ref.startswith(NOTES)}
 
 
 def _chains_of_others(repo: Repository, remote: str, wanted: set[str]) -> dict[str, str]:
@@ -166,38 +198,54 @@ def _among(repo: Repository, commits: set[str], tips: Iterable[str]) -> set[str]
     return commits.intersection(repo.ask("rev-list", "--ignore-missing", "--stdin", stdin=stdin).decode().split())
 
 
-def _look(
-    repo: Repository, items: Iterable[Stored | Broken], rules: Redact, tell: Callable[[int], None]
-) -> tuple[list[Suspicion], list[str], set[str]]:
-    """What looks secret in records and beside them, the records with code beside them, and all that were read."""
-    rules = rules._replace(enabled=True)
-    found: list[Suspicion] = []
-    overlaid: list[str] = []
-    sound: set[str] = set()
-    seen: set[str] = set()
-    with Reader(repo) as reader:
-        for item in items:
-            if isinstance(item, Broken):
-                continue
-            try:
-                record = codec.decode(item.body)
-            except RecordError as error:  # of a newer roar, or damaged
-                found.append(Suspicion(item.commit[:SHORT_HASH], "the record", error.message))
-                continue
-            identifier = codec.identify(record, item.body)
-            if identifier in seen:
-                continue
-            seen.add(identifier)
-            found += (Suspicion(identifier, *text) for text in _in_record(record, item.body, rules))
-            if isinstance(record, Job) and record.code.overlay:
-                overlaid.append(identifier)
-                for path, blob in read.overlay(reader, item.place).items():
-                    kinds = [] if blob in sound else find_secrets(reader.body(blob, "blob"), rules)
-                    found += [Suspicion(identifier, path, ", ".join(kinds))] if kinds else []
-                    sound.update([] if kinds else [blob])
-            if len(seen) % _OFTEN == 0:
-                tell(len(seen))
-    return found, overlaid, seen
+class _Look:
+    """A look at records that would go: those ``seen``, those ``overlaid``, and what was ``found`` that looks secret."""
+
+    def __init__(self, repo: Repository, rules: Redact, tell: Callable[[int], None]) -> None:
+        self._repo = repo
+        self._rules = rules._replace(enabled=True)
+        self._tell = tell
+        self._sound: set[str] = set()
+        """Blobs that lie beside records and hold no secrets."""
+        self.seen: set[str] = set()
+        self.overlaid: list[str] = []
+        self.found: list[Suspicion] = []
+
+    def at(self, items: Iterable[Stored | Broken], *, overlay: bool) -> None:
+        """Look at these; with ``overlay`` also at the code beside them."""
+        with Reader(self._repo) as reader:
+            for item in items:
+                if isinstance(item, Broken):
+                    continue
+                try:
+                    record = codec.decode(item.body)
+                except RecordError as error:  # of a newer roar, or damaged
+                    self.found.append(Suspicion(item.commit[:SHORT_HASH], "the record", error.message))
+                    continue
+                identifier = codec.identify(record, item.body)
+                if identifier in self.seen:
+                    continue
+                self.seen.add(identifier)
+                self.found += (Suspicion(identifier, *text) for text in _in_record(record, item.body, self._rules))
+                if isinstance(record, Job):
+                    self._beside(reader, item, identifier, record, overlay=overlay)
+                if len(self.seen) % _OFTEN == 0:
+                    self._tell(len(self.seen))
+
+    def _beside(self, reader: Reader, item: Stored, identifier: str, job: Job, *, overlay: bool) -> None:
+        folders = withheld.OVERLAYS if job.code.kept else ()
+        laid = {path: blob for name in folders for path, blob in read.overlay(reader, item.place, name).items()}
+        self.overlaid += [identifier] if laid else []
+        for path, blob in laid.items() if overlay else ():
+            kinds = [] if blob in self._sound else find_secrets(reader.body(blob, "blob"), self._rules)
+            self.found += [Suspicion(identifier, path, ", ".join(kinds))] if kinds else []
+            self._sound.update([] if kinds else [blob])
+
+    def forget(self, known: set[str]) -> None:
+        """Some of them do not go after all."""
+        self.seen -= known
+        self.overlaid = [each for each in self.overlaid if each not in known]
+        self.found = [one for one in self.found if one.record not in known]
 
 
 def _in_record(record: Record, body: bytes, rules: Redact) -> Iterator[tuple[str, str]]:
@@ -232,7 +280,7 @@ def in_background(repo: Repository) -> None:
     def work() -> None:
         refresh(repo, remote, quiet=True)
         with open_index(repo) as index:
-            offered = offer(index, repo, remote, None, lambda _: None)
+            offered = offer(index, repo, remote, None, lambda _: None, overlay=wanted.overlay)
         if offered.records and not offered.suspicions:
             send(repo, offered, Subject("everything recorded here", None), code=wanted.code, tag=False, quiet=True)
 
@@ -248,12 +296,41 @@ def send(repo: Repository, offered: Offer, what: Subject, *, code: bool, tag: bo
             sent = keep.send_along(repo, offered.code)
         except GcRunningError:
             raise RoarError("git gc is running in this repository", "run the command again when it has ended") from None
-    sync.seal(repo)
-    done = sync.push_records(repo, offered.remote, place, offered.others, quiet=quiet)
+    if offered.bare:
+        done = _push_bare(repo, offered, place, code=code, quiet=quiet)
+    else:
+        sync.seal(repo)
+        done = sync.push_records(repo, offered.remote, place, offered.others, quiet=quiet)
     if not done.refused:
         _read_back(repo, offered.remote, done.moved, place)
     made = _tag(repo, offered.remote, what) if tag and not done.refused else None
     return Registered(done.moved, done.refused, sent, made)
+
+
+def _push_bare(repo: Repository, offered: Offer, place: str, *, code: bool, quiet: bool) -> transport.Pushed:
+    """Push what was offered as records without the code beside them, our notes and, with ``code``, commits."""
+    there = _chains_there(repo, offered.remote)
+    own = refs.listing(repo, NOTES, *([CODE] if code else []))
+    writer = sync.own_notes(repo).rpartition("/")[2]
+    with Reader(repo) as reader:
+        items = read.since(repo, [*_own_chains(repo), *offered.others.values()], there.values())
+        goes = _each_once(reader, items, offered.records)
+        chains = withheld.extend(repo, goes, there, writer, load(repo).settings.sign)
+    return transport.push_as(repo, offered.remote, {**own, **chains}, place, quiet=quiet)
+
+
+def _each_once(reader: Reader, items: Iterable[Stored | Broken], wanted: set[str]) -> Iterator[Stored]:
+    """One undamaged copy of each of the wanted records."""
+    left, company = set(wanted), Company(reader)
+    for item in items:
+        if isinstance(item, Broken):
+            continue
+        with contextlib.suppress(RecordError):
+            record = codec.decode(item.body)
+            identifier = codec.identify(record, item.body)
+            if identifier in left and not any(company.damage(item.place, record)):
+                left.remove(identifier)
+                yield item
 
 
 def _read_back(repo: Repository, remote: str, moved: list[str], place: str) -> None:

@@ -37,6 +37,7 @@ class JobShown(NamedTuple):
     """A job with its files.
 
     ``made_by`` maps each shown input's path to the job that made it; ``step`` is its number in its session.
+    ``withheld``: its uncommitted code is not here, because who shared it left that out.
     """
 
     id: str
@@ -49,6 +50,7 @@ class JobShown(NamedTuple):
     repeated: Repeated
     withdrawals: list[Withdrawal]
     labels: dict[str, str]
+    withheld: bool
 
 
 class Present(NamedTuple):
@@ -153,6 +155,7 @@ def show_job(index: Index, identifier: str, most: int | None = None) -> JobShown
         repeated(index, [identifier]),
         withdrawals_of(index, [identifier]).get(identifier, []),
         index.labels([identifier]).get(identifier, {}),
+        bool(job.code.kept) and index.is_withheld(identifier),
     )
 
 

@@ -40,6 +40,9 @@ class Stage:
         if commit is not None and not step.without_commit:
             area.check_out(commit, [fs(path) for path in self._made])
         overlay = {entry.path for entry, _ in step.lay}
+        uncommitted = {entry.path for entry in step.job.code.overlay}
+        had = {need.file.path for need in step.needs if need.source.kind != "step"}
+        overlay |= had & uncommitted  # left out when it was shared, and had as other inputs are
         area.restore(fs(path) for path in self._laid - overlay - self._made)
         with Reader(self._repo) as reader:
             lay_over(area.files, step.lay, reader)

@@ -16,12 +16,13 @@ _FILE = "to-register.json"
 
 class Waiting(NamedTuple):
     """What is to be registered with a remote: a name that means the same anywhere here, None for everything; and
-    whether with the commits that jobs ran on.
+    whether with the commits that jobs ran on, and with the code beside the records.
     """
 
     remote: str
     name: str | None
     code: bool
+    overlay: bool = True
 
 
 def waiting(repo: Repository) -> list[Waiting]:

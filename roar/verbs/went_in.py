@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Literal, NamedTuple
 
 from roar.cache.index import Index
@@ -63,7 +65,7 @@ def went_in(index: Index, repo: Repository, target: Target) -> WentIn:
     known = Known(lambda content: [use.path for use in index.names(content)])
     sources = Sources(repo, Places(all_of_git=False), known, memo)
     try:
-        inputs = _inputs(found, sources)
+        inputs = _inputs(found, sources, cache(index.is_withheld))
     finally:
         sources.close()
         memo.close()
@@ -71,7 +73,7 @@ def went_in(index: Index, repo: Repository, target: Target) -> WentIn:
     return WentIn(found.jobs, inputs, between)
 
 
-def _inputs(found: Ancestry, sources: Sources) -> list[Input]:
+def _inputs(found: Ancestry, sources: Sources, is_withheld: Callable[[str], bool]) -> list[Input]:
     """The unsourced ones first, then by path."""
     store = sources.store if isinstance(sources.store, Folder) else None  # a question sends nothing anywhere
     seen: dict[tuple[str, str | None, Origin, str | None], Input] = {}
@@ -79,9 +81,10 @@ def _inputs(found: Ancestry, sources: Sources) -> list[Input]:
         job = found.jobs[item.consumer]
         origin: Origin = "unsourced"
         place = found.withdrawn_makers.get(item.hash or "")
-        if item.code:
-            kept = item.path in job.code.kept
-            origin, place = ("kept", None) if kept else ("git", job.code.commit_of(item.path))
+        if item.code and item.path not in job.code.kept:
+            origin, place = "git", job.code.commit_of(item.path)
+        elif item.code and not is_withheld(item.consumer):
+            origin, place = "kept", None
         elif store is not None and item.hash and store.has(item.hash, item.size):
             origin = "store"
         key = (item.path, item.hash, origin, place)

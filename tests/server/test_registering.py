@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import make
@@ -11,7 +12,7 @@ from conftest import Git, Roar
 
 from roar.git.repository import Repository
 from roar.journal import JOBS
-from server.serving import Glaas
+from server.serving import Glaas, until
 
 
 @pytest.fixture
@@ -54,6 +55,24 @@ def test_what_is_registered_is_shown_to_be_in_the_log(
     assert (whole["url"], whole["log"]["included"]) == (f"{glaas.url}/p/{remote}", 3)
     assert git(glaas.storage.path(remote), "for-each-ref", "--format=x", JOBS) == "x"
     assert json.loads(roar("verify", "--json").stdout)["logs"][0]["included"] == 3
+
+
+def test_without_the_code_beside_them(glaas: Glaas, remote: str, roar: Roar, repo: Repository, git: Git) -> None:
+    text = "print('the private idea')\n"
+    code = {"overlay": [make.overlaid("train.py", text)]}
+    job = make.job(repo, "python train.py", {"train.py": text}, {"model": "m"}, code=code)
+    sent = answer(roar, make.digest("m"), "--no-overlay")
+    assert (sent["without_overlay"], sent["log"]["included"], sent["log"]["missing"]) == ([job], 1, [])
+    until(lambda: glaas.api(f"jobs/{job}", glaas.token())[0] == 200)
+    shown = glaas.api(f"jobs/{job}", glaas.token())[1]
+    assert shown["overlay_withheld"] is True
+    place = glaas.storage.path(remote)
+    objects = subprocess.run(
+        ["git", "-C", place, "cat-file", "--batch-all-objects", "--batch"], capture_output=True, check=True
+    )
+    assert b"the private idea" not in objects.stdout
+    assert answer(roar, make.digest("m"))["with_overlay"] == [job]
+    until(lambda: glaas.api(f"jobs/{job}", glaas.token())[1]["overlay_withheld"] is False)
 
 
 def test_what_cannot_be_sent_waits(glaas: Glaas, remote: str, roar: Roar, repo: Repository, git: Git) -> None:

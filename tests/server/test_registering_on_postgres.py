@@ -9,6 +9,7 @@ from server.test_registering import (  # noqa: F401  the same tests
     remote,
     test_sync_sends_what_waited,
     test_what_is_registered_is_shown_to_be_in_the_log,
+    test_without_the_code_beside_them,
 )
 
 
