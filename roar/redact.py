@@ -49,6 +49,7 @@ SHAPES = (
     Shape("github-token", ("github_pat_",), _W + r"github_pat_[A-Za-z0-9_]{22,}"),
     Shape("gitlab-token", ("glpat-", "glptt-", "gldt-", "glrt-"), _D + rf"gl(?:pat|ptt|dt|rt)-{_BODY}{{20,}}"),
     Shape("roar-token", ("roar-t1.",), _D + rf"roar-t1\.{_BODY}{{20,}}\.{_BODY}{{43}}(?!{_BODY})"),
+    Shape("roar-token", ("roar-e1.", "roar-v1."), _D + rf"roar-[ev]1\.{_BODY}{{20,}}\.{_BODY}{{43}}(?!{_BODY})"),
     Shape("slack-token", ("xox", "xapp-"), _D + r"x(?:ox[abeoprs]|app)-[A-Za-z0-9-]{10,}"),
     Shape("slack-webhook", ("hooks.slack.com/",), r"hooks\.slack\.com/[a-z]{8,12}/[A-Za-z0-9/]{20,}"),
     Shape("huggingface-token", ("hf_", "api_org_"), _W + r"(?:hf|api_org)_[A-Za-z0-9]{30,}(?![A-Za-z0-9_])"),

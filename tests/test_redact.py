@@ -54,7 +54,7 @@ TOKENS = {
     "aws-key": "AKIA" + chance(16, string.ascii_uppercase + "234567"),
     "github-token": "ghp_" + chance(36),
     "gitlab-token": "glpat-" + chance(20),
-    "roar-token": f"roar-t1.{chance(160)}.{chance(43)}",
+    "roar-token": f"roar-{DICE.choice('tev')}1.{chance(160)}.{chance(43)}",
     "slack-token": "xoxb-" + chance(12, string.digits) + "-" + chance(24),
     "huggingface-token": "hf_" + chance(34),
     "openai-key": "sk-proj-" + chance(48),

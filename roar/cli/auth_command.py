@@ -16,6 +16,7 @@ from roar.glaas import known, login, ssh
 from roar.glaas.ssh import PublicKey
 from roar.records.summary import printable
 from roar.verbs import auth, glaas
+from roar.verbs import browse as browsing
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON, without tokens.")
 _ADDRESS = click.argument("address", required=False)
@@ -83,6 +84,35 @@ def log_out(address: str | None, *, as_json: bool) -> None:
         write_json({"server": where.origin})
     else:
         present.write([f"logged out of {where.origin}"])
+
+
+@command.command("browse", epilog="\b\nExample:\n  git roar auth browse https://roar.example.org/team/model.git")
+@_ADDRESS
+@click.option("--key", "file", metavar="FILE", help="Log in with this key.")
+@click.option("--print", "only_print", is_flag=True, help="Print the address, and open no browser.")
+@click.option("--json", "as_json", is_flag=True, help="Write the result as JSON, with the address; open no browser.")
+def browse(address: str | None, *, file: str | None, only_print: bool, as_json: bool) -> None:
+    """Log a browser in to the pages of a server: prints an address that is good once, and opens it on a display.
+
+    ADDRESS may be that of a page, too. The browser asks before it enters. It then shows what one may read, and changes
+    nothing, for 12 hours, until "Log out", or until the key is removed.
+    """
+    origin, page = browsing.page_of(address)
+    way = browsing.way_in(origin, page, ssh.read(file) if file else None)
+    if as_json:
+        write_json({"server": origin, "user": way.user, "url": way.url, "expires_in": way.seconds})
+        return
+    click.echo(way.url)
+    if not sys.stdout.isatty():
+        return
+    opens = not only_print and browsing.has_display()
+    say(f"roar: {'opened' if opens and _open(way.url) else 'open it'} in a browser; good once, for {way.seconds} s")
+
+
+def _open(url: str) -> bool:
+    import webbrowser
+
+    return webbrowser.open(url)
 
 
 @command.command("status", epilog="\b\nExample:\n  git roar auth status")

@@ -1,7 +1,8 @@
 """Who is asking, and whether they may: the Authorization header of a request against tokens and people.
 
-A token is sealed by the server, names a user and the key that got it, and is worth what that user's role is worth when
-it is used: a key that was removed, a user who was disabled, a role that was taken end it at once.
+Without that header, pages take the cookie of a browser that was let in (``visits``). A token is sealed by the server,
+names a user and the key that got it, and is worth what that user's role is worth when it is used, and so is a visit: a
+key that was removed, a user who was disabled, a role that was taken end it at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from roar.errors import RoarError
-from roar.server import tokens
+from roar.server import tokens, visits
 from roar.server.people import People, Role
 from roar.server.storage import Storage
 
@@ -47,7 +48,9 @@ def caller(request: Request, storage: Storage) -> Caller:
     people: People = request.app.state.people
     header = request.headers.get("authorization")
     if header is None:
-        return Caller(people, None)
+        visit = visits.current(request, storage)
+        user = people.user_of_key(visit.fingerprint) if visit else None
+        return Caller(people, user.name if user and visit and user.name == visit.user else None)
     token = tokens.check(storage.secret(), _token(header), time.time_ns())
     if token is None:
         raise Denied(401, "the token is not this server's, or has expired", "roar auth login")

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 import roar
-from roar.server import api, auth_api, failures, gate, limits, log_api, pages, smart_http
+from roar.server import api, auth_api, enter, failures, gate, limits, log_api, pages, smart_http
 from roar.server.edge import Edge
 from roar.server.people import People
 from roar.server.storage import Storage
@@ -63,7 +63,7 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
     async def git(request: Request, project: str, rest: str) -> Response:
         return await smart_http.serve(request, project, rest)
 
-    for router in (auth_api.router, log_api.router, api.router, pages.router):
+    for router in (auth_api.router, log_api.router, api.router, enter.router, pages.router):
         app.include_router(router)
     failures.handle(app)
     return app

@@ -19,6 +19,8 @@ class Site(Protocol):
     library: Library
     name: str
     """What stands at the top of every page."""
+    origin: str
+    """The address that people type for it."""
     local: bool
     """True for one repository on its owner's machine: nobody logs in, and there are no projects to speak of."""
 
@@ -39,6 +41,11 @@ def site(request: Request) -> Site:
     """The site of the application."""
     found: Site = request.app.state.site
     return found
+
+
+async def welcome(request: Request) -> None:
+    """For a router of pages: they take the cookie of a browser that was let in (``visits``), and nothing else does."""
+    request.state.is_page = True
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ _LONGEST = 4000
 """Characters of a line's longest text: what somebody else chose must not fill the disk."""
 
 
-What = Literal["push", "not-done", "refused", "log-in", "invitation"]
-"""``not-done``: a push that was let in, and whose refs did not move all the same."""
+What = Literal["push", "not-done", "refused", "log-in", "invitation", "enter"]
+"""``not-done``: a push that was let in, and whose refs did not move all the same. ``enter``: a browser was let in."""
 
 
 def note(

@@ -1,4 +1,6 @@
-"""Logging in over HTTP: a challenge, signed by an SSH key of the user's, for a token of a few minutes."""
+"""Logging in over HTTP: a challenge, signed by an SSH key of the user's, for a token of a few minutes; or for a code,
+which lets a browser in.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ class Wish(_Words):
 
     audience: str = Field(max_length=300)
     project: str = Field("", max_length=130)
-    operation: Literal["read", "write", "admin", "join"] = "read"
+    operation: Literal["read", "write", "admin", "join", "browse"] = "read"
 
 
 class Challenged(BaseModel):
@@ -54,6 +56,20 @@ class Granted(BaseModel):
     user: str
     project: str
     scope: str
+    expires_in: int
+
+
+class Browsing(Signed):
+    """A signed challenge to let a browser in, and the path of the page to show it first."""
+
+    page: str = Field("/", max_length=300, pattern=f"^{login.PAGE}$")
+
+
+class Code(BaseModel):
+    """What lets a browser in at ``/enter``, once: as whom, and within how many seconds."""
+
+    code: str
+    user: str
     expires_in: int
 
 
@@ -87,7 +103,7 @@ class Self(BaseModel):
 @router.post("/challenge")
 def challenge(wish: Wish, request: Request) -> Challenged:
     """A challenge for a log-in. Any will be given; it says nothing of projects or users."""
-    url = _audience(request)
+    url = audience_of(request)
     if wish.audience != url:
         raise Denied(400, f"this server is {url}, and takes log-ins for that address alone", f"roar auth login {url}")
     storage: Storage = request.app.state.storage
@@ -102,29 +118,39 @@ def token(signed: Signed, request: Request) -> Granted:
     """A token for a signed challenge. The challenge is used up by a good signature."""
     storage: Storage = request.app.state.storage
     people: People = request.app.state.people
-    user = people.user_of_key(signed.key)
-    keys = [key for key in people.keys_of(user.name) if key.fingerprint == signed.key] if user else []
-    if user is None or not keys:
-        raise _unknown(request, signed.key)
-    made = _answered(request, signed.challenge, signed.signature, ssh.parse(keys[0].line))
+    user, made = _by_key(request, signed)
     if made.operation not in _SCOPES:
         raise Denied(400, "this challenge is not for a token")
-    _permit(people, user.name, made)
+    _permit(people, user, made)
     text = tokens.issue(
         storage.secret(),
-        user=user.name,
+        user=user,
         fingerprint=signed.key,
         project=made.project or None,
         scope=made.operation,
         seconds=tokens.TOKEN_SECONDS,
         now_ns=time.time_ns(),
     )
-    audit.note(
-        storage, "log-in", user=user.name, address=_address(request), project=made.project or None, key=signed.key
+    audit.note(storage, "log-in", user=user, address=address_of(request), project=made.project or None, key=signed.key)
+    return Granted(token=text, user=user, project=made.project, scope=made.operation, expires_in=tokens.TOKEN_SECONDS)
+
+
+@router.post("/browser")
+def browser(signed: Browsing, request: Request) -> Code:
+    """A code for a signed challenge, which lets a browser in to read pages. The signature says that it is for that."""
+    user, made = _by_key(request, signed)
+    if made.operation != login.BROWSE or made.project:
+        raise Denied(400, "this challenge is not for a browser")
+    storage: Storage = request.app.state.storage
+    text = tokens.code(
+        storage.secret(),
+        audience=made.audience,
+        user=user,
+        fingerprint=signed.key,
+        page=signed.page,
+        now_ns=time.time_ns(),
     )
-    return Granted(
-        token=text, user=user.name, project=made.project, scope=made.operation, expires_in=tokens.TOKEN_SECONDS
-    )
+    return Code(code=text, user=user, expires_in=tokens.CODE_SECONDS)
 
 
 @router.post("/invitation")
@@ -141,7 +167,7 @@ def invitation(joining: Joining, request: Request) -> Joined:
         storage,
         "invitation",
         user=joining.name,
-        address=_address(request),
+        address=address_of(request),
         project=accepted.project,
         key=key.fingerprint,
     )
@@ -162,10 +188,20 @@ def self_(request: Request) -> Self:
     )
 
 
+def _by_key(request: Request, signed: Signed) -> tuple[str, tokens.Challenge]:
+    """The user who has signed a challenge by a key of theirs, and the challenge. Raises ``Denied``."""
+    people: People = request.app.state.people
+    user = people.user_of_key(signed.key)
+    keys = [key for key in people.keys_of(user.name) if key.fingerprint == signed.key] if user else []
+    if user is None or not keys:
+        raise _unknown(request, signed.key)
+    return user.name, _answered(request, signed.challenge, signed.signature, ssh.parse(keys[0].line))
+
+
 def _answered(request: Request, text: str, signature: str, key: ssh.PublicKey) -> tokens.Challenge:
     """The challenge that this key has signed, which is used up now. Raises ``Denied``."""
     storage: Storage = request.app.state.storage
-    made = tokens.opened(storage.secret(), text, audience=_audience(request), now_ns=time.time_ns())
+    made = tokens.opened(storage.secret(), text, audience=audience_of(request), now_ns=time.time_ns())
     if made is None:
         raise Denied(403, "the challenge is not this server's, or has expired", "log in again")
     signed = login.message(made.audience, made.project, made.operation, text)
@@ -191,14 +227,15 @@ def _permit(people: People, user: str, made: tokens.Challenge) -> None:
 def _unknown(request: Request, key: str) -> RoarError:
     """One answer for a key that nobody has and for a signature that is not the key's."""
     storage: Storage = request.app.state.storage
-    audit.note(storage, "refused", user=None, address=_address(request), reasons=["log-in"], key=key)
+    audit.note(storage, "refused", user=None, address=address_of(request), reasons=["log-in"], key=key)
     return Denied(401, f"nobody here logs in with the key {key}", "roar auth keys")
 
 
-def _audience(request: Request) -> str:
+def audience_of(request: Request) -> str:
     """What log-ins here are for: what people type for this server, and never what a request says of it."""
     return address.parse(request.app.state.url).origin
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Where a request comes from."""
     return request.client.host if request.client else ""

@@ -7,6 +7,7 @@ import shlex
 from typing import NamedTuple
 from urllib.parse import quote
 
+from roar.glaas import login
 from roar.records.job import Job
 from roar.verbs.resolve import SHORT_HASH
 
@@ -62,3 +63,9 @@ def project_path(project: str) -> str:
 def from_project(project: str) -> str:
     """The end of a link that is followed from a project's page, whose word stands first on the next one, too."""
     return f"?project={quote(project)}" if project else ""
+
+
+def way_in(origin: str, path: str) -> str:
+    """What to type to be let in to a page, or where a name of something else would be shown, to the first one."""
+    page = path if re.fullmatch(login.PAGE, path) else ""
+    return f"roar auth browse {shlex.quote(origin + page.removesuffix('/'))}"

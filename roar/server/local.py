@@ -28,6 +28,7 @@ class LocalSite:
     """One repository as a site; and as its library: each request opens the index, which brings it up to date."""
 
     local = True
+    origin = ""
     directory: Directory | None = None
 
     def __init__(self, repo: Repository) -> None:

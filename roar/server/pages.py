@@ -13,17 +13,16 @@ from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
 import jinja2
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from roar.errors import NotFoundError
+from roar.errors import NotFoundError, RoarError
 from roar.export import svg
 from roar.records import summary
 from roar.records.job import Session
 from roar.server import finding, links
-from roar.server.access import Denied
-from roar.server.asked import site, union_of
+from roar.server.asked import site, union_of, welcome
 from roar.server.union import Union
 from roar.verbs.ancestry import Ancestry, around
 from roar.verbs.compare import compare
@@ -31,7 +30,7 @@ from roar.verbs.graph import Node, graph, neighbourhood, with_stubs
 from roar.verbs.resolve import SHORT_HASH, SHORT_ID, Target
 from roar.verbs.show import JobShown, show_artifact, show_job, show_session
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[Depends(welcome)])
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -39,12 +38,15 @@ HEADERS = {
         " worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "private, no-cache",
+    "Vary": "Authorization, Cookie",
 }
-"""Of every page: nothing runs, loads or frames it but this server's own files."""
+"""Of every page: nothing runs, loads or frames it but this server's own files. No other server learns where somebody
+came from; with ``no-referrer`` this one would not learn, either, that a form was sent from a page of its own.
+"""
 MOST_JOBS = 100
 """Jobs of a lineage on one page, in each direction."""
 MOST_DRAWN = 40
@@ -98,21 +100,33 @@ def _environment() -> jinja2.Environment:
         "commit_page": links.commit_page,
         "project_path": links.project_path,
         "from_project": links.from_project,
+        "way_in": links.way_in,
         "static": _static,
         "MOST_ROWS": MOST_ROWS,
     }
     return made
 
 
-def _html(request: Request, name: str, values: Mapping[str, Any], status: int = 200) -> Response:
-    here = site(request)
-    text = _environment().get_template(name).render({"site": here, "q": "", "user": None, "asked_from": "", **values})
+def html(request: Request, name: str, values: Mapping[str, Any], status: int = 200) -> Response:
+    """A page by the name of its template. What is shown to a user stays in no cache, not even in the browser's."""
+    here, user = site(request), _user(request)
+    values = {"site": here, "q": "", "asked_from": "", "user": user, "path": request.url.path, **values}
+    text = _environment().get_template(name).render(values)
     headers = dict(HEADERS)
-    if status == 200:
+    if user is not None:
+        headers["Cache-Control"] = "private, no-store"
+    elif status == 200:
         headers["ETag"] = tag = f'"{hashlib.blake2b(text.encode(errors="replace"), digest_size=12).hexdigest()}"'
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
     return HTMLResponse(text.encode(errors="replace"), status, headers)
+
+
+def _user(request: Request) -> str | None:
+    """Whom to name at the top of a page: nobody when that cannot be told, which other words on the page then say."""
+    with contextlib.suppress(RoarError, OSError):
+        return site(request).user(request)
+    return None
 
 
 # Search
@@ -123,9 +137,8 @@ def front(request: Request) -> Response:
     """The search, a place for a file, and what is new."""
     with union_of(request) as union:
         jobs = union.load_jobs(union.jobs(limit=RECENT))
-        user = site(request).user(request)
-        found = {"jobs": jobs, "projects": union.projects, "homes": union.holders(jobs), "user": user}
-        return _html(request, "front.html", found)
+        found = {"jobs": jobs, "projects": union.projects, "homes": union.holders(jobs)}
+        return html(request, "front.html", found)
 
 
 @router.get("/search")
@@ -153,7 +166,7 @@ def search(request: Request, q: Annotated[str, Query(max_length=500)] = "", afte
             "path_of": path_of,
             "left": left and urlencode({"q": text, "after": left}),
         }
-        return _html(request, "search.html", found)
+        return html(request, "search.html", found)
 
 
 def path_of(target: Target) -> str:
@@ -188,7 +201,7 @@ def artifact(request: Request, content: str, opened: Opened = (), project: From 
             "also": union.other_makers(content, maker),
             "asked_from": project,
         }
-        return _html(request, "artifact.html", values)
+        return html(request, "artifact.html", values)
 
 
 @router.get("/j/{identifier}")
@@ -208,7 +221,7 @@ def job(request: Request, identifier: str, opened: Opened = (), project: From = 
         also = {path: union.other_makers(content, shown.made_by[path]) for path, content in _traced(shown)}
         values = {"shown": shown, "commands": again, "around": beside, "earlier": before, "homes": homes, "also": also}
         values["asked_from"] = "" if site(request).local else project
-        return _html(request, "job.html", values)
+        return html(request, "job.html", values)
 
 
 def _traced(shown: JobShown) -> list[tuple[str, str]]:
@@ -233,7 +246,7 @@ def difference(request: Request, before: str, after: str) -> Response:
         for name in (before, after):
             union.load_job(name)
         found = compare(union, union.repository_of(before), before, after)
-        return _html(request, "diff.html", {"found": found, "lines": _patch_lines(found.patch.text)})
+        return html(request, "diff.html", {"found": found, "lines": _patch_lines(found.patch.text)})
 
 
 _MOST_LINES = 2000
@@ -263,7 +276,7 @@ def session(request: Request, identifier: str) -> Response:
     with union_of(request) as union:
         shown = show_session(union, finding.one_session(union, identifier), MOST_JOBS)
         homes = union.holders([shown.id, *shown.jobs])
-        return _html(request, "session.html", {"shown": shown, "homes": homes})
+        return html(request, "session.html", {"shown": shown, "homes": homes})
 
 
 @router.get("/c/{commit}")
@@ -277,7 +290,7 @@ def commit(request: Request, commit: str, after: After = "") -> Response:
         jobs = union.load_jobs(ran[:MOST_JOBS])
         values = {"commit": commit, "jobs": jobs, "total": len(ran), "homes": union.holders(jobs)}
         values["left"] = left and urlencode({"after": left})
-        return _html(request, "commit.html", values)
+        return html(request, "commit.html", values)
 
 
 @router.get("/p/{project:path}")
@@ -297,7 +310,7 @@ def project(request: Request, project: str, before: Annotated[str, Query(max_len
             "homes": union.holders(jobs),
             "sessions": {i: record for i, record in sessions.items() if isinstance(record, Session)},
         }
-        return _html(request, "project.html", values)
+        return html(request, "project.html", values)
 
 
 class Around(NamedTuple):
@@ -366,12 +379,5 @@ def static(name: str) -> Response:
 
 def error_page(request: Request, status: int, message: str) -> Response:
     """What went wrong, for people."""
-    return _html(request, "error.html", {"status": status, "message": message}, status)
-
-
-@router.get("/login")
-def login(request: Request) -> Response:
-    """Have the browser ask for a name and a token, which it sends from then on."""
-    if not site(request).local and site(request).user(request) is None:
-        raise Denied(401, "your name, and a token as password", "echo url=ADDRESS | git credential fill shows one")
-    return RedirectResponse("/", 303, HEADERS)
+    request.state.is_page = True
+    return html(request, "error.html", {"status": status, "message": message}, status)

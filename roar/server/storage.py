@@ -2,11 +2,11 @@
 
 projects/<project>.git   one bare repository a project
 admin.git                who may what (``people``)
-secret                   32 random bytes that seal challenges and tokens
+secret                   32 random bytes that seal challenges, tokens, codes and visits
 checkpoint_key[.pub]     the key that signs checkpoints of the log
 audit.jsonl              who wrote what, and who was refused (``audit``)
 queue/<slug>             empty: this project has something that the index does not
-nonces/                  challenges that were answered
+nonces/                  challenges that were answered, codes that were used, visits that were ended
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Team:
         self._storage = storage
         self._people = people
         self._url = url
-        self._origin = origin
+        self.origin = origin
         self._began = time.time()
         self._lock = threading.Lock()
         self._idle: dict[str, list[tuple[Index, int]]] = {}
@@ -59,7 +59,7 @@ class Team:
 
     def place(self, project: str) -> Place:
         """Where git fetches the records of a project."""
-        return Place(project, f"{self._origin}/{project}.git")
+        return Place(project, f"{self.origin}/{project}.git")
 
     def metrics(self) -> dict[str, float]:
         """About the server as a whole."""

@@ -1,9 +1,10 @@
-"""Challenges and tokens: short texts that only the server can have made, because its secret seals them.
+"""Challenges, tokens, codes and visits: short texts that only the server can have made, as its secret seals them.
 
-A challenge says what a log-in is for and is good once; a token says who may do what and for how long. Neither is
-kept by the server (but the numbers of spent challenges), so several servers on one data directory need no table. Both
-are ``<prefix>.<base64url of JSON>.<base64url of HMAC-SHA256>``; the prefix is sealed, too, so that one is never taken
-for the other. A token names the key that got it: whoever takes one asks whether that key is still its user's.
+A challenge says what a log-in is for and is good once; a token says who may do what and for how long. A code lets a
+browser in, once; a visit is what the browser has then, to read pages. None is kept by the server (but the numbers of
+what was used up), so several servers on one data directory need no table. Each is ``<prefix>.<base64url of
+JSON>.<base64url of HMAC-SHA256>``; the prefix is sealed, too, so that one is never taken for the other. All but
+challenges name the key that got them: whoever takes one asks whether that key is still its user's.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ CHALLENGE_SECONDS = 120
 """How long a challenge may be answered: enough to touch a hardware key."""
 TOKEN_SECONDS = 900
 """How long a token lasts, unless less is asked."""
+CODE_SECONDS = 60
+"""How long a browser may be let in by a code."""
+VISIT_SECONDS = 12 * 3600
+"""How long a browser stays in."""
 SKEW_SECONDS = 60
 """How far the clocks of servers that share a secret may be apart."""
 MAX_LENGTH = 2048
 SCOPES = ("read", "write", "admin")
 
-_CHALLENGE, _TOKEN = "roar-c1", "roar-t1"
+_CHALLENGE, _TOKEN, _CODE, _VISIT = "roar-c1", "roar-t1", "roar-e1", "roar-v1"
 _SECOND = 1_000_000_000
 
 
@@ -50,6 +55,26 @@ class Token(NamedTuple):
     expires_ns: int
 
 
+class Code(NamedTuple):
+    """Lets a browser in as a user at ``audience``, and shows it ``page`` first."""
+
+    audience: str
+    user: str
+    fingerprint: str
+    page: str
+    nonce: str
+    expires_ns: int
+
+
+class Visit(NamedTuple):
+    """A browser that was let in, to read what its user may."""
+
+    user: str
+    fingerprint: str
+    nonce: str
+    expires_ns: int
+
+
 def challenge(secret: bytes, *, audience: str, project: str, operation: str, now_ns: int) -> str:
     """A new challenge for a log-in at ``audience``, the origin that people type for this server."""
     made = Challenge(audience, project, operation, secrets.token_hex(16), now_ns + CHALLENGE_SECONDS * _SECOND)
@@ -63,18 +88,27 @@ def opened(secret: bytes, text: str, *, audience: str, now_ns: int) -> Challenge
     return made if made and made.audience == audience and _is_alive(made, CHALLENGE_SECONDS, now_ns) else None
 
 
-def spend(folder: str, made: Challenge, now_ns: int) -> bool:
-    """Use a challenge up; False when it was used before. ``folder`` (made when missing) remembers it until it expires.
+def spend(folder: str, made: Challenge | Code | Visit, now_ns: int) -> bool:
+    """Use it up; False when it was used before. ``folder`` (made when missing) remembers it until it expires.
 
     Raises ``OSError`` when it cannot be remembered: then nobody may be let in.
     """
     os.makedirs(folder, 0o700, exist_ok=True)
     _sweep(folder, now_ns)
     try:
-        os.close(os.open(os.path.join(folder, f"{made.expires_ns}-{made.nonce}"), os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(_spent(folder, made), os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         return False
     return True
+
+
+def is_spent(folder: str, made: Challenge | Code | Visit) -> bool:
+    """Whether it was used up."""
+    return os.path.exists(_spent(folder, made))
+
+
+def _spent(folder: str, made: Challenge | Code | Visit) -> str:
+    return os.path.join(folder, f"{made.expires_ns}-{made.nonce}")
 
 
 def issue(  # noqa: PLR0913 - each says a thing of its own, by name
@@ -92,7 +126,33 @@ def check(secret: bytes, token: str, now_ns: int) -> Token | None:
     return made if made and _is_alive(made, TOKEN_SECONDS, now_ns) else None
 
 
-def _is_alive(made: Challenge | Token, seconds: int, now_ns: int) -> bool:
+def code(secret: bytes, *, audience: str, user: str, fingerprint: str, page: str, now_ns: int) -> str:
+    """A new code; ``page`` is the path of a page here."""
+    made = Code(audience, user, fingerprint, page, secrets.token_hex(16), now_ns + CODE_SECONDS * _SECOND)
+    return _seal(secret, _CODE, made._asdict())
+
+
+def decoded(secret: bytes, text: str, *, audience: str, now_ns: int) -> Code | None:
+    """What a code says, when it is this server's, for this audience and not expired. Its use and key are not asked."""
+    body = _unseal(secret, _CODE, text)
+    made = Code(**body) if body else None
+    return made if made and made.audience == audience and _is_alive(made, CODE_SECONDS, now_ns) else None
+
+
+def visit(secret: bytes, *, user: str, fingerprint: str, now_ns: int) -> str:
+    """A new visit, of ``VISIT_SECONDS``."""
+    made = Visit(user, fingerprint, secrets.token_hex(16), now_ns + VISIT_SECONDS * _SECOND)
+    return _seal(secret, _VISIT, made._asdict())
+
+
+def visiting(secret: bytes, text: str, now_ns: int) -> Visit | None:
+    """What a visit says, when it is this server's and not expired. Its end and key are not asked."""
+    body = _unseal(secret, _VISIT, text)
+    made = Visit(**body) if body else None
+    return made if made and _is_alive(made, VISIT_SECONDS, now_ns) else None
+
+
+def _is_alive(made: Challenge | Token | Code | Visit, seconds: int, now_ns: int) -> bool:
     """Neither expired nor from a future that no other server's clock explains."""
     return now_ns < made.expires_ns <= now_ns + (seconds + SKEW_SECONDS) * _SECOND
 
@@ -122,7 +182,7 @@ def _base64(data: bytes) -> str:
 
 
 def _sweep(folder: str, now_ns: int) -> None:
-    """Forget spent challenges that no clock would take any more."""
+    """Forget what was used up and no clock would take any more."""
     for name in os.listdir(folder):
         expires = name.partition("-")[0]
         if expires.isdigit() and int(expires) + SKEW_SECONDS * _SECOND < now_ns:

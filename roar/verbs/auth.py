@@ -70,28 +70,34 @@ def log_in(address: Address, operation: str, key: PublicKey | None = None) -> Gr
     Raises ``RoarError``.
     """
     client = connect(address.origin)
+    by, grant = by_key(client, key, lambda each: _exchange(client, address, operation, each))
+    with known.alone(address.origin):
+        remembered = known.load(address.origin, known.SERVER)
+        last = {"user": grant.user, "key": by.fingerprint, "file": os.path.abspath(by.path) if by.path else ""}
+        known.save(address.origin, known.SERVER, {**remembered, **last})
+        _keep(address.origin, [*_others(address.origin, grant), grant])
+    return grant
+
+
+def by_key(client: Client, key: PublicKey | None, ask: Callable[[PublicKey], T]) -> tuple[PublicKey, T]:
+    """What a server answers to whom it knows: by this key, ``roar.glaas.key`` or the first of the others it takes.
+
+    ``ask`` signs with a key. Raises ``RoarError``.
+    """
     told = load(glaas.here()).settings.glaas.key
     key = key or (ssh.read(told) if told else None)
-    remembered = known.load(address.origin, known.SERVER)
-    keys = [key] if key else _candidates(remembered)
+    keys = [key] if key else _candidates(known.load(client.origin, known.SERVER))
     if not keys:
         raise RoarError("there is no SSH key to log in with", "ssh-keygen -t ed25519, or ssh-add, or --key FILE")
     for each in keys:
         try:
-            grant = _exchange(client, address, operation, each)
+            return each, ask(each)
         except RefusedError as error:
             if error.status != 401 or key:
                 raise
-            continue
-        with known.alone(address.origin):
-            remembered = known.load(address.origin, known.SERVER)
-            by = {"user": grant.user, "key": each.fingerprint, "file": os.path.abspath(each.path) if each.path else ""}
-            known.save(address.origin, known.SERVER, {**remembered, **by})
-            _keep(address.origin, [*_others(address.origin, grant), grant])
-        return grant
     tried = ", ".join(each.fingerprint for each in keys[:5])
     raise UnknownHereError(
-        f"{address.origin} knows none of your keys ({tried})", "ask its administrator to add one, or --key FILE"
+        f"{client.origin} knows none of your keys ({tried})", "ask its administrator to add one, or --key FILE"
     )
 
 
@@ -108,7 +114,7 @@ def _candidates(remembered: dict[str, Any]) -> list[PublicKey]:
 def join(address: Address, code: str, name: str, key: PublicKey) -> dict[str, Any]:
     """Become a user of a server by an invitation; gives user, project and role. Raises ``RoarError``."""
     client = connect(address.origin)
-    challenge, signature = _sign(client, Address(address.origin), login.JOIN, key)
+    challenge, signature = sign(client, Address(address.origin), login.JOIN, key)
     body = {
         "challenge": challenge,
         "code": code,
@@ -118,6 +124,21 @@ def join(address: Address, code: str, name: str, key: PublicKey) -> dict[str, An
     }
     joined: dict[str, Any] = client.post("/auth/invitation", body)
     return joined
+
+
+def sign(client: Client, address: Address, operation: str, key: PublicKey) -> tuple[str, str]:
+    """A challenge, and its signature. What is signed names the server that we dialled, whoever made the challenge.
+
+    Raises ``RoarError``.
+    """
+    wish = {"audience": client.origin, "project": address.project, "operation": operation}
+    answer = client.post("/auth/challenge", wish)
+    try:
+        challenge = str(answer["challenge"])
+        message = login.message(client.origin, address.project, operation, challenge)
+    except (LookupError, TypeError, ValueError) as error:
+        raise RoarError(f"{client.origin} does not answer as a roar server does", "check the address") from error
+    return challenge, ssh.sign(message, key, login.NAMESPACE)
 
 
 def token_for(address: Address, operation: str) -> Grant:
@@ -211,7 +232,7 @@ def _helper() -> str:
 
 
 def _exchange(client: Client, address: Address, operation: str, key: PublicKey) -> Grant:
-    challenge, signature = _sign(client, address, operation, key)
+    challenge, signature = sign(client, address, operation, key)
     body = {"challenge": challenge, "key": key.fingerprint, "signature": signature}
     answer = client.post("/auth/token", body)
     try:
@@ -221,18 +242,6 @@ def _exchange(client: Client, address: Address, operation: str, key: PublicKey) 
     if not all(word and word.isascii() and word.isprintable() for word in (user, token)):  # lines of git's protocol
         raise RoarError(f"{client.origin} gives a token that is none", "check the address")
     return Grant(user, address.project, operation, int(time.time()) + min(lasts, 86_400), token)
-
-
-def _sign(client: Client, address: Address, operation: str, key: PublicKey) -> tuple[str, str]:
-    """A challenge, and its signature. What is signed names the server that we dialled, whoever made the challenge."""
-    wish = {"audience": client.origin, "project": address.project, "operation": operation}
-    answer = client.post("/auth/challenge", wish)
-    try:
-        challenge = str(answer["challenge"])
-        message = login.message(client.origin, address.project, operation, challenge)
-    except (LookupError, TypeError, ValueError) as error:
-        raise RoarError(f"{client.origin} does not answer as a roar server does", "check the address") from error
-    return challenge, ssh.sign(message, key, login.NAMESPACE)
 
 
 def _remembered(address: Address, operation: str) -> Grant | None:

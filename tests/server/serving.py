@@ -123,6 +123,17 @@ class Glaas:
             now_ns=at_ns or time.time_ns(),
         )
 
+    def code(self, user: str = ADMIN, page: str = "/", *, audience: str = "", at_ns: int = 0) -> str:
+        """A code that lets a browser in, as ``roar auth browse`` gets it."""
+        return tokens.code(
+            self.storage.secret(),
+            audience=audience or self.url,
+            user=user,
+            fingerprint=self.people.users()[user].keys[0].fingerprint,
+            page=page,
+            now_ns=at_ns or time.time_ns(),
+        )
+
     def remote(self, project: str = PROJECT, token: str | None = None) -> str:
         """The URL of a project for git, with a token (default: the administrator's; "": none) as its password."""
         word = self.token() if token is None else token

@@ -102,6 +102,8 @@ class Site:
             now_ns=time.time_ns(),
         )
 
+        self.visit = tokens.visit(self.storage.secret(), user="sam", fingerprint=key.fingerprint, now_ns=time.time_ns())
+
     def _bring(self, source: str, project: str) -> None:
         bare = self.storage.repo(project).git_dir
         subprocess.run(["git", f"--git-dir={bare}", "fetch", "-q", source, "+refs/roar/*:refs/roar/*"], check=True)
@@ -111,7 +113,10 @@ class Site:
         """The answer of the application to a request."""
         path, _, query = path.partition("?")
         headers = [(b"host", b"127.0.0.1"), (b"accept", accept.encode())]
-        headers += [(b"authorization", f"Bearer {token}".encode())] if token else []
+        if token:
+            visit, bearer = (b"cookie", f"roar={token}"), (b"authorization", f"Bearer {token}")
+            name, value = visit if token.startswith("roar-v1") else bearer
+            headers.append((name, value.encode()))
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -190,7 +195,7 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize("who", ["nobody", "sam"])
+@pytest.mark.parametrize("who", ["nobody", "sam", "sam's browser"])
 @pytest.mark.parametrize(("path", "status"), ASKED, ids=[path for path, _ in ASKED])
 def test_the_hidden_and_the_missing_are_the_same(site: Site, path: str, status: int | None, who: str) -> None:
     hidden = {
@@ -215,7 +220,7 @@ def test_the_hidden_and_the_missing_are_the_same(site: Site, path: str, status: 
         "commit": "d" * 40,
         "package": "absent-package",
     }
-    token = site.token if who == "sam" else None
+    token = {"nobody": None, "sam": site.token, "sam's browser": site.visit}[who]
     for accept in ("application/json", "text/html"):
         site.get(path.format(shown=site.shown, **missing), token, accept)  # connections are opened, templates read
         found = site.get(path.format(shown=site.shown, **hidden), token, accept)
@@ -224,7 +229,7 @@ def test_the_hidden_and_the_missing_are_the_same(site: Site, path: str, status: 
         if "{prefix}" in path:
             names |= {SECRET[:9]: NONE[:9]}
         assert found.renamed(names) == other
-        assert found.status == (status or (401 if who == "nobody" else 404))
+        assert found.status == (status or (404 if who == "sam" else 401))
 
 
 def test_who_may_see_what_is_asked_once_however_many_projects_there_are(site: Site) -> None:

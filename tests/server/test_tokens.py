@@ -24,6 +24,14 @@ def token(*, seconds: int = 600, project: str | None = "team/a") -> str:
     )
 
 
+def code(now_ns: int = NOW) -> str:
+    return tokens.code(SECRET, audience=HERE, user="ada", fingerprint="SHA256:x", page="/p/team/a", now_ns=now_ns)
+
+
+def visit(now_ns: int = NOW) -> str:
+    return tokens.visit(SECRET, user="ada", fingerprint="SHA256:x", now_ns=now_ns)
+
+
 def test_a_token_says_what_it_was_issued_for() -> None:
     made = tokens.Token("ada", "SHA256:x", "team/a", "write", NOW + 600 * SECOND)
     assert tokens.check(SECRET, token(), NOW) == made
@@ -45,13 +53,17 @@ def test_a_token_from_the_far_future_is_none() -> None:
 def test_another_secret_seals_nothing_here() -> None:
     assert tokens.check(OTHER, token(), NOW) is None
     assert tokens.opened(OTHER, challenge(), audience=HERE, now_ns=NOW) is None
+    assert tokens.decoded(OTHER, code(), audience=HERE, now_ns=NOW) is None
+    assert tokens.visiting(OTHER, visit(), NOW) is None
 
 
 def test_no_changed_letter_is_overlooked() -> None:
-    good = token()
-    for at in range(len(good)):
-        changed = good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :]
-        assert tokens.check(SECRET, changed, NOW) is None, at
+    for good in (token(), code(), visit()):
+        for at in range(len(good)):
+            changed = good[:at] + ("A" if good[at] != "A" else "B") + good[at + 1 :]
+            assert tokens.check(SECRET, changed, NOW) is None, at
+            assert tokens.decoded(SECRET, changed, audience=HERE, now_ns=NOW) is None, at
+            assert tokens.visiting(SECRET, changed, NOW) is None, at
 
 
 @pytest.mark.parametrize(
@@ -62,10 +74,19 @@ def test_what_is_no_token_is_none(text: str) -> None:
     assert tokens.opened(SECRET, text, audience=HERE, now_ns=NOW) is None
 
 
-def test_a_challenge_is_no_token_and_a_token_no_challenge() -> None:
-    assert tokens.check(SECRET, challenge(), NOW) is None
-    assert tokens.check(SECRET, challenge().replace("roar-c1", "roar-t1"), NOW) is None
-    assert tokens.opened(SECRET, token(), audience=HERE, now_ns=NOW) is None
+def test_none_is_taken_for_another() -> None:
+    prefixes = {"roar-c1": challenge(), "roar-t1": token(), "roar-e1": code(), "roar-v1": visit()}
+    for prefix, good in prefixes.items():
+        assert good.startswith(prefix)
+        for other in prefixes.keys() - {prefix}:
+            for text in (good, good.replace(prefix, other)):
+                taken = {
+                    "roar-c1": tokens.opened(SECRET, text, audience=HERE, now_ns=NOW),
+                    "roar-t1": tokens.check(SECRET, text, NOW),
+                    "roar-e1": tokens.decoded(SECRET, text, audience=HERE, now_ns=NOW),
+                    "roar-v1": tokens.visiting(SECRET, text, NOW),
+                }
+                assert taken[other] is None, (prefix, other)
 
 
 def test_a_challenge_is_for_one_audience_and_two_minutes() -> None:
@@ -74,6 +95,18 @@ def test_a_challenge_is_for_one_audience_and_two_minutes() -> None:
     assert (made.audience, made.project, made.operation) == (HERE, "team/a", "write")
     assert tokens.opened(SECRET, challenge(), audience="https://evil.example", now_ns=NOW) is None
     assert tokens.opened(SECRET, challenge(), audience=HERE, now_ns=NOW + tokens.CHALLENGE_SECONDS * SECOND) is None
+
+
+def test_a_code_is_for_one_audience_and_one_minute_and_a_visit_for_half_a_day() -> None:
+    made = tokens.decoded(SECRET, code(), audience=HERE, now_ns=NOW)
+    assert made is not None
+    assert (made.user, made.fingerprint, made.page) == ("ada", "SHA256:x", "/p/team/a")
+    assert tokens.decoded(SECRET, code(), audience="https://evil.example", now_ns=NOW) is None
+    assert tokens.decoded(SECRET, code(), audience=HERE, now_ns=NOW + 60 * SECOND) is None
+    begun = tokens.visiting(SECRET, visit(), NOW)
+    assert begun is not None
+    assert (begun.user, begun.fingerprint) == ("ada", "SHA256:x")
+    assert tokens.visiting(SECRET, visit(), NOW + 12 * 3600 * SECOND) is None
 
 
 def test_a_challenge_is_good_once_and_remembered_only_until_it_expires(tmp_path: Path) -> None:

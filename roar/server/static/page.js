@@ -53,6 +53,19 @@ function addCopy(place, text) {
 for (const block of document.querySelectorAll(".commands")) addCopy(block, block.textContent.trim());
 for (const text of document.querySelectorAll("[data-copy]")) addCopy(text, text.textContent.trim());
 
+// The code that lets a browser in stands behind the #, which is sent nowhere: it goes into the form, and out of the history.
+const entrance = document.getElementById("enter");
+function bringCode() {
+  if (!window.location.hash) return;
+  entrance.elements.code.value = window.location.hash.slice(1);
+  window.history.replaceState(null, "", window.location.pathname);
+  entrance.requestSubmit();
+}
+if (entrance) {
+  bringCode();
+  window.addEventListener("hashchange", bringCode);
+}
+
 // The drawing begins at what the page is about.
 function centre(frame) {
   const focus = frame.querySelector(".focus rect");
