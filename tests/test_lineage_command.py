@@ -66,6 +66,26 @@ and 1 file of code, in git or beside the records
     )
 
 
+def test_many_files_of_a_folder_are_one_line(repo: Repository, ask: Ask) -> None:
+    data = {f"data/{n:03}.png": f"{n % 10}" for n in range(30)}
+    few = {f"few/{n}.csv": f"few {n}" for n in range(3)}
+    ids = [make.job(repo, "prepare", {**data, **few}, {f"made/{n}": f"m{n}" for n in range(21)})]
+    ids.append(make.job(repo, "train", {f"made/{n}": f"m{n}" for n in range(20)}, {"model": "m"}, at=1))
+    ask.names = {job: f"JOB-{n}" for n, job in enumerate(ids)}
+    table = ask("lineage", "model").partition("FILE")[2].splitlines()[1:]
+    assert [line.split()[0] for line in table if "few/" in line] == ["few/0.csv", "few/1.csv", "few/2.csv"]
+    (folded,) = (line for line in table if "data/" in line)
+    assert folded.split() == ["data/", "(30", "files)", "30", "B", "no", "recorded", "job"]
+    assert len([line for line in table if "made/" in line]) == 21  # 20 that were read, and one that was not
+    whole = ask("lineage", "model", "--all")
+    assert whole.count("data/") == 30
+    asked = ask("lineage", make.digest("m3"), "--up", "--down")
+    assert "made/3 " in asked
+    asked = ask("lineage", make.digest("0"), "--down")
+    assert asked.partition("FILE")[2].count("data/0") == 3
+    assert "data/ (27 files)" in asked
+
+
 def test_down(repo: Repository, ask: Ask) -> None:
     diamond(repo, ask)
     assert (

@@ -25,6 +25,8 @@ from roar.verbs.graph import graph, neighbourhood
 from roar.verbs.resolve import Target, resolve
 
 MOST_JOBS = 500
+_MOST_FILES = 20
+"""Files alike in one folder; more are one line."""
 _NARROWEST = 24
 """Columns that a job keeps beside the picture."""
 
@@ -49,18 +51,28 @@ _NARROWEST = 24
     metavar="N",
     help="The nearest N jobs (0: all) [500].",
 )
+@click.option("--all", "everything", is_flag=True, help="List every file, however many lie in one folder.")
 @click.option("--to", "to", metavar="Y", shell_complete=recorded, help="Only what leads from X to Y.")
 @click.option("--dot", is_flag=True, help="Write a graph for Graphviz.")
 @click.option("--mermaid", is_flag=True, help="Write a graph for Mermaid, for Markdown.")
 @click.option("--svg", "svg", metavar="FILE", help="Draw into FILE (- for standard output).")
 @click.option("--html", "html", metavar="FILE", help="Write a page with tables, drawing and search into FILE.")
 @click.option("--json", is_flag=True, help="Write jobs and artifacts as JSON.")
-def command(
-    what: str, *, up: bool, down: bool, depth: int | None, limit: int, to: str | None, **forms: str | bool | None
+def command(  # noqa: PLR0913  one for each option
+    what: str,
+    *,
+    up: bool,
+    down: bool,
+    depth: int | None,
+    limit: int,
+    everything: bool,
+    to: str | None,
+    **forms: str | bool | None,
 ) -> None:
     """Show where X came from, or what was made of it.
 
-    X and Y are what `roar show` takes: a job, an artifact's hash, a path, a step @N, a commit.
+    X and Y are what `roar show` takes: a job, an artifact's hash, a path, a step @N, a commit. Many files that lie in
+    one folder, made by one job and read by the same ones, are one line.
     """
     chosen = [(form, where if isinstance(where, str) else "-") for form, where in forms.items() if where]
     if len(chosen) > 1:
@@ -87,7 +99,8 @@ def command(
         if cut:
             say(f"roar: {cut} (next: -n 0)")
     else:
-        present.write(_lines(target, found, present.style(), direction, cut))
+        most = None if everything else _MOST_FILES
+        present.write(_lines(target, found, present.style(), direction, cut, most))
 
 
 def _export(target: Target, found: Ancestry, form: str, path: str) -> None:
@@ -115,7 +128,9 @@ def _export(target: Target, found: Ancestry, form: str, path: str) -> None:
         raise RoarError(f"cannot write {printable(path)}: {error.strerror}", hint) from error
 
 
-def _lines(target: Target, found: Ancestry, style: Style, direction: Direction, cut: str) -> Iterator[str]:
+def _lines(
+    target: Target, found: Ancestry, style: Style, direction: Direction, cut: str, most: int | None
+) -> Iterator[str]:
     title = {"up": "Lineage of", "down": "Made of", "both": "Around"}[direction]
     yield style.bold(f"{title} {_name(target, found)}")
     yield ""
@@ -126,7 +141,7 @@ def _lines(target: Target, found: Ancestry, style: Style, direction: Direction, 
     if cut:
         yield style.red(cut)
     yield ""
-    yield from _table(found, style)
+    yield from _table(target, found, style, most)
     code = {use.path for inputs, _ in found.uses.values() for use in inputs if use.code}
     if code:
         yield style.dim(f"and {present.count(len(code), 'file')} of code, in git or beside the records")
@@ -155,18 +170,36 @@ def _picture(found: Ancestry, style: Style) -> Iterator[str]:
             yield f"{graph}  {line(row.node, found.jobs[row.node], style, room, withdrawn=taken_back)}"
 
 
-def _table(found: Ancestry, style: Style) -> list[str]:
-    lines = [
-        [
-            printable(product.use.path) + " (withdrawn)" * (product.use.hash in found.withdrawn),
-            present.short_hash(product.use.hash),
-            present.size(product.use.size),
-            _maker(product, found),
-        ]
-        for product in found.products
-    ]
+def _table(target: Target, found: Ancestry, style: Style, most: int | None) -> list[str]:
+    lines = []
+    for folder, products in _folded(target, found, most):
+        use = products[0].use
+        if len(products) > 1:
+            name = f"{printable(folder) or '.'}/ ({present.count(len(products), 'file')})"
+            lines.append([name, "", present.size(sum(p.use.size or 0 for p in products)), _maker(products[0], found)])
+        else:
+            name = printable(use.path) + " (withdrawn)" * (use.hash in found.withdrawn)
+            lines.append([name, present.short_hash(use.hash), present.size(use.size), _maker(products[0], found)])
     paints = [None, style.cyan, None, style.yellow]
     return present.table(["FILE", "HASH", "SIZE", "MADE BY"], lines, paints, shrink=0, columns=present.width())
+
+
+def _folded(target: Target, found: Ancestry, most: int | None) -> Iterator[tuple[str, list[Product]]]:
+    """The files one by one; those of one folder, maker and readers together when they are more than ``most``.
+
+    What was asked for, what was withdrawn and what is not known always stand alone.
+    """
+    groups: dict[tuple[str, str | None, tuple[str, ...], int], list[Product]] = {}
+    for number, product in enumerate(found.products):
+        folder, content = product.use.path.rpartition("/")[0], product.use.hash
+        alone = content in (None, target.id) or content in found.withdrawn or content in found.withdrawn_makers
+        key = (folder, product.made_by, tuple(product.used_by), number if alone else -1)
+        groups.setdefault(key, []).append(product)
+    for (folder, *_), products in groups.items():
+        if most is not None and len(products) > most:
+            yield folder, products
+        else:
+            yield from ((folder, [product]) for product in products)
 
 
 def _maker(product: Product, found: Ancestry) -> str:
