@@ -13,7 +13,7 @@ from typing import Any
 import make
 import pytest
 from ask import Ask
-from conftest import Git
+from conftest import Git, Roar
 
 from roar.cache.index import open_index
 from roar.errors import RecordError
@@ -253,3 +253,20 @@ def test_hostile_trees_and_commits(
     assert {item["object"] for item in status["broken"]} <= named
     assert make.job(repo, "true") in ask("log", "--json")
     assert bystanders(tree) == before
+
+
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\udcff"])
+def test_names_with_what_python_takes_for_the_end_of_a_line(repo: Repository, roar: Roar, git: Git, end: str) -> None:
+    """git takes such names of refs, and so does whoever fetches them."""
+    good = make.job(repo, "python a.py", {"README": "a project\n"}, {"out": "1"})
+    top = str(repo.work_tree)
+    git(top, "branch", f"a{end}b")
+    git(top, "update-ref", f"refs/roar-remote/evil/jobs/2025/a{end}b", "HEAD")
+    git(top, "update-ref", f"refs/roar-remote/evil/notes/a{end}b", "HEAD")
+    for words in (["log"], ["status"], ["show", "out"], ["verify", "--offline"], ["compact", "--dry-run"], ["init"]):
+        done = roar(*words, code=None)
+        assert done.returncode in (0, 3), done.stderr
+    assert good.encode() in roar("log", "--json").stdout
+    assert b"a\\x" in roar("fsck", code=3).stdout
+    update = f"{'0' * 40} {git(top, 'rev-parse', 'HEAD')} refs/heads/a{end}b\n".encode("utf-8", "surrogateescape")
+    roar("hook", "pre-receive", stdin=update, PYTHONIOENCODING="utf-8:strict")

@@ -18,13 +18,14 @@ from roar.errors import GitError
 from roar.git import program
 from roar.git.repository import Repository
 from roar.journal import read
+from roar.paths import from_fs
 
 log = logging.getLogger(__name__)
 
 
 def update(connection: Connection, repo: Repository) -> None:
     """Bring the rows up to the journal's present tips. Raises ``GitError`` when git cannot be asked."""
-    tips = read.tips(repo)
+    tips = {from_fs(ref): oid for ref, oid in read.tips(repo).items()}  # a name of a ref may be no text
     if tips == _known(connection) and not again.due(connection):
         return
     with transaction(connection), _no_garbage():

@@ -9,6 +9,7 @@ import click
 
 from roar.cli import boundary
 from roar.errors import EXIT_FAILURE, ConfigError, UsageError
+from roar.git import program
 from roar.git.repository import discover
 from roar.verbs import hooks
 
@@ -63,4 +64,4 @@ def _receive() -> int:
 
 
 def _lines() -> list[str]:
-    return [] if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().splitlines()
+    return [] if sys.stdin is None or sys.stdin.isatty() else program.lines(sys.stdin.buffer.read())

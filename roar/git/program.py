@@ -143,6 +143,14 @@ def init(folder: str, *options: str, sha256: bool) -> None:
     ask(["init", "--quiet", "--template=", f"--object-format={kind}", *options, "--", folder])
 
 
+def lines(output: bytes) -> list[str]:
+    """The lines of what git wrote, which only a line feed ends.
+
+    Names of refs and people hold whatever else ``str.splitlines`` takes for an end, such as U+0085 and U+2028.
+    """
+    return output.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n") if output else []
+
+
 def last_line(stderr: bytes) -> str:
     """The line of git's errors that says most: its ``fatal:`` or ``error:`` line, else the last one."""
     lines = [line.strip() for line in stderr.decode(errors="replace").splitlines() if line.strip()]

@@ -113,11 +113,11 @@ def symbolic(repo: Repository, name: str, target: str) -> None:
         return
     path = os.path.join(repo.common_dir, name)
     value = _slurp(path)
-    if value == b"ref: " + target.encode() + b"\n":
+    if value == b"ref: " + os.fsencode(target) + b"\n":
         return
     if (value is not None and not value.startswith(b"ref: ")) or (value is None and _packed(repo, name)):
         return
-    _replace(repo, name, b"ref: " + target.encode() + b"\n", lambda: _slurp(path) == value)
+    _replace(repo, name, b"ref: " + os.fsencode(target) + b"\n", lambda: _slurp(path) == value)
 
 
 def matching(repo: Repository, prefix: str, suffix: str) -> list[str]:
@@ -152,7 +152,7 @@ def symbolic_below(repo: Repository, folder: str) -> dict[str, str]:
     """
     if repo.reftable:
         out = repo.ask("for-each-ref", "--format=%(refname) %(symref)", folder)
-        pairs = (line.split(" ", 1) for line in out.decode("utf-8", "surrogateescape").splitlines())
+        pairs = (line.split(" ", 1) for line in program.lines(out))
         return {name: target for name, target in pairs if target}
     try:
         names = [folder + name for name in os.listdir(os.path.join(repo.common_dir, folder))]
@@ -165,14 +165,14 @@ def symbolic_below(repo: Repository, folder: str) -> dict[str, str]:
 def listing(repo: Repository, *prefixes: str) -> dict[str, str]:
     """Every ref under the prefixes, with the object id it holds, in the order of their names."""
     out = repo.ask("for-each-ref", "--format=%(objectname) %(refname)", *prefixes)
-    pairs = (line.split(" ", 1) for line in out.decode("utf-8", "surrogateescape").splitlines())
+    pairs = (line.split(" ", 1) for line in program.lines(out))
     return {ref: oid for oid, ref in pairs}
 
 
 def symbolic_names(repo: Repository, *prefixes: str) -> list[str]:
     """The symbolic refs under the prefixes that lead somewhere."""
-    out = repo.ask("for-each-ref", "--format=%(symref) %(refname)", *prefixes).decode("utf-8", "surrogateescape")
-    return [name for target, _, name in (line.partition(" ") for line in out.splitlines()) if target]
+    out = repo.ask("for-each-ref", "--format=%(symref) %(refname)", *prefixes)
+    return [name for target, _, name in (line.partition(" ") for line in program.lines(out)) if target]
 
 
 def _slurp(path: str) -> bytes | None:

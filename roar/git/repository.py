@@ -104,7 +104,7 @@ def discover(start: str | None = None) -> Repository:
         if start is None
         else program.call(["rev-parse", *words], cwd=start)
     )
-    lines = done.stdout.decode("utf-8", "surrogateescape").splitlines()
+    lines = program.lines(done.stdout)
     if len(lines) < len(_QUESTIONS) - 1:
         raise NotARepositoryError(*_refusal(program.last_line(done.stderr), start or os.getcwd()))
     if len(lines) > len(_QUESTIONS):  # a newline in a path: ask one by one

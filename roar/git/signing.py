@@ -119,7 +119,7 @@ def check(repo: Repository, commits: Iterable[str]) -> dict[str, Signature]:
         return {}
     out = repo.ask("log", "--no-walk=unsorted", "--stdin", "--format=%H%x00%G?%x00%GS%x00%GK", stdin=names.encode())
     found = {}
-    for line in out.decode("utf-8", "replace").splitlines():
+    for line in program.lines(out):
         commit, letter, signer, key = line.split("\0")
         found[commit] = Signature(_state(repo, commit, letter), signer, key)
     return found

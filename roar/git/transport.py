@@ -116,7 +116,7 @@ def _move_what_is_in_the_way(repo: Repository, remote: str, place: str) -> bool:
         lines.append(
             f"create refs/roar-remote/gone/{remote}/{kind}/{ours[ref]} {ours[ref]}\ndelete {ref} {ours[ref]}\n"
         )
-    repo.ask("update-ref", "--no-deref", "--stdin", stdin="".join(lines).encode())
+    repo.ask("update-ref", "--no-deref", "--stdin", stdin="".join(lines).encode("utf-8", "surrogateescape"))
     return bool(hindering)
 
 
@@ -152,7 +152,7 @@ def push_as(repo: Repository, remote: str, here: Mapping[str, str], place: str =
         quiet=quiet,
     )
     moved, refused, reported = [], {}, False
-    for line in done.stdout.decode("utf-8", "replace").splitlines():
+    for line in program.lines(done.stdout):
         fields = line.split("\t")
         if len(fields) < 3:
             continue
@@ -180,7 +180,7 @@ def remote_refs(repo: Repository, remote: str, pattern: str, place: str = OURS) 
     done = _talk(repo, words, quiet=True)
     if done.returncode:
         raise GitError(f"cannot ask {remote} for its refs: {_reason(done.stderr)}", f"git ls-remote {remote}")
-    pairs = (line.split("\t", 1) for line in done.stdout.decode("utf-8", "surrogateescape").splitlines())
+    pairs = (line.split("\t", 1) for line in program.lines(done.stdout))
     return {_moved(pair[1], place, OURS): pair[0] for pair in pairs if len(pair) == 2}
 
 
@@ -192,7 +192,7 @@ def delete_on(repo: Repository, remote: str, held: Mapping[str, str], place: str
         leases = [f"--force-with-lease={there[ref]}:{held[ref]}" for ref in some]
         words = ["push", "--porcelain", "--no-verify", *leases, "--end-of-options", remote]
         done = _talk(repo, [*words, *(f":{there[ref]}" for ref in some)], quiet=True)
-        answers = [line.split("\t") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+        answers = [line.split("\t") for line in program.lines(done.stdout)]
         answers = [fields for fields in answers if len(fields) >= 3]
         if done.returncode and not answers:
             raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote}")
@@ -218,11 +218,11 @@ def push_one(repo: Repository, remote: str, oid: str, ref: str, place: str = OUR
     """Push an object to one new ref. Raises ``GitError`` when the remote cannot be reached or takes no push at all."""
     words = ["push", "--porcelain", "--no-verify", "--end-of-options", remote, f"{oid}:{_moved(ref, OURS, place)}"]
     done = _talk(repo, words, quiet=True)
-    lines = [line.split("\t") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    lines = [line.split("\t") for line in program.lines(done.stdout)]
     answers = [fields for fields in lines if len(fields) >= 3]
     if not answers:
         raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote}")
-    told = (line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines())
+    told = (line.strip() for line in program.lines(done.stderr))
     said = [line.removeprefix("remote:").strip() for line in told if line.startswith("remote:")]
     return Tried(answers[0][2] if answers[0][0] == "!" else None, [line for line in said if line])
 
@@ -231,7 +231,7 @@ def push_tag(repo: Repository, remote: str, tag: str) -> bool:
     """Push a tag; False when the remote has it already. Raises ``GitError`` when it does not take it."""
     words = ["push", "--porcelain", "--no-verify", "--end-of-options", remote, f"refs/tags/{tag}"]
     done = _talk(repo, words, quiet=True)
-    lines = [line.split("\t") for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    lines = [line.split("\t") for line in program.lines(done.stdout)]
     flag, _, why = next((fields for fields in lines if len(fields) == 3), ("!", "", _reason(done.stderr)))
     if flag == "!":
         raise GitError(f"{remote} refused the tag {tag}: {why}", f"git push {remote} {tag}")

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from roar.errors import GitError, RecordError
-from roar.git import gclock, locks, objects, refs, refused, settings
+from roar.git import gclock, locks, objects, program, refs, refused, settings
 from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
 from roar.journal import ARCHIVE, FOLDED, JOBS, RECORD, read, segments
@@ -74,7 +74,7 @@ def quiet(repo: Repository, chains: Mapping[str, str], before: int) -> dict[str,
     names = "".join(f"{oid}\n" for oid in set(chains.values())).encode()
     form = "--format=%H %(trailers:key=Roar-Id,valueonly,separator=)"
     out = repo.ask("log", "--no-walk=unsorted", "--stdin", "--ignore-missing", form, stdin=names)
-    last = dict(line.split(" ", 1) for line in out.decode("utf-8", "replace").splitlines() if " " in line)
+    last = dict(line.split(" ", 1) for line in program.lines(out) if " " in line)
     known = {oid: ids.normalise(text.strip()) for oid, text in last.items()}
     return {
         ref: oid

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from roar.errors import GitError, RecordError
-from roar.git import gclock, locks, notes, objects, refs, settings
+from roar.git import gclock, locks, notes, objects, program, refs, settings
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.journal import FOLDED, JOBS, LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, read
@@ -70,7 +70,7 @@ def spell(repo: Repository) -> None:
     pattern = f"{REMOTES}**/notes/*"
     out = repo.ask("for-each-ref", "--sort=-authordate", "--format=%(refname)", pattern)
     wanted: dict[str, str] = {}
-    for ref in out.decode("utf-8", "surrogateescape").splitlines():
+    for ref in program.lines(out):
         writer = ref.rpartition("/")[2]
         if writer != own and len(wanted) < MOST_SPELLED:
             wanted.setdefault(SPELLED_NOTES + writer, ref)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from roar.errors import RoarError
-from roar.git import refs, signing
+from roar.git import program, refs, signing
 from roar.git.repository import Repository
 from roar.journal import ARCHIVE, JOBS
 from roar.redact import BUILT_IN
@@ -228,7 +228,7 @@ def _question(fd: int) -> list[str]:
     while piece := os.read(fd, 1 << 16):
         data += piece
         if data.endswith(b"\n\n"):
-            return data.decode("utf-8", "surrogateescape").splitlines()[:-1]
+            return program.lines(data)[:-1]
         if len(data) > MOST_ASKED:
             break
     return []

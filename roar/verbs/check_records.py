@@ -215,7 +215,7 @@ def _walk(repo: Repository, tips: list[str]) -> tuple[dict[str, Link], bool]:
     form = "--format=%H%x00%P%x00%(trailers:key=Roar-Id,valueonly,separator=%x20)"
     done = program.call([*words, form], cwd=repo.git_dir, stdin="".join(f"{tip}\n" for tip in tips).encode())
     links = {}
-    for line in done.stdout.decode("utf-8", "replace").splitlines() if tips else []:
+    for line in program.lines(done.stdout) if tips else []:
         commit, parents, trailer = line.split("\0")
         links[commit] = Link(parents.split(), ids.normalise(trailer.strip()) or "")
     return links, done.returncode == 0
