@@ -35,6 +35,7 @@ def test_labels_on_a_job_a_session_and_an_artifact(repo: Repository, tree: Path,
     assert [found["labels"] for found in ask.json("log", "--label", "stage=final")["jobs"]] == [{"stage": "final"}]
     assert "no recorded job matches (next: roar log)" in ask("log", "--label", "stage=draft")
     assert "no recorded job matches (next: roar log)" in ask("log", "--label", "lr")
+    assert "'' cannot be a name" in ask("log", "--label", "=final", code=2)
 
 
 def test_wrong_words(repo: Repository, tree: Path, ask: Ask, git: Git) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,3 +101,11 @@ def test_runs_join_a_session_by_name_even_many_at_once(repo: Repository, tree: P
         (None, "open", 1),
         ("night", "closed", 4),
     ]
+
+
+def test_a_name_that_is_no_utf_8(tree: Path, roar: Roar) -> None:
+    name = os.fsdecode(b"n\xe9")
+    assert b"there is an open session" not in roar("session", "new", name).stderr
+    assert b"there is an open session" in roar("session", "new", name, code=1).stderr
+    roar("session", "use", name)
+    assert json.loads(roar("session", "list", "--json").stdout)[0]["name"] == "//bytes/n%E9"

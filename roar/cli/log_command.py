@@ -15,9 +15,11 @@ from roar.cli.boundary import say
 from roar.cli.say import Style, write_json
 from roar.git.dates import moment
 from roar.git.repository import Repository, discover
+from roar.paths import from_fs
 from roar.records.job import Job
 from roar.records.summary import command_line, counts_by_folder, duration, outcome, output_words, printable
 from roar.verbs.history import history, paths_meant
+from roar.verbs.labels import checked
 from roar.verbs.resolve import commit_named
 from roar.verbs.status import saved_aside
 
@@ -82,15 +84,15 @@ def command(limit: int, *, everything: bool, oneline: bool, as_json: bool, **fil
 
 
 def _wanted(index: Index, repo: Repository, **said: Any) -> Wanted:
-    key, equals, value = (said["label"] or "").partition("=")
+    key, equals, value = from_fs(said["label"] or "").partition("=")
     return Wanted(
         since_ns=None if said["since"] is None else moment(said["since"]),
         until_ns=None if said["until"] is None else moment(said["until"]),
-        command=said["text"],
-        author=said["author"],
+        command=None if said["text"] is None else from_fs(said["text"]),
+        author=None if said["author"] is None else from_fs(said["author"]),
         code=None if said["commit"] is None else commit_named(index, repo, said["commit"]),
         failed=said["failed"],
-        label=(key, value if equals else None) if key else None,
+        label=None if said["label"] is None else (checked(key), value if equals else None),
         paths=None if said["path"] is None else paths_meant(index, repo, said["path"], os.getcwd()),
     )
 

@@ -66,7 +66,8 @@ def resolve(index: Index, repo: Repository, text: str, cwd: str) -> Target:
         return found[0]
     if found:
         raise _ambiguous(index, text, found)
-    other = _by_revision(index, repo, text) or _by_step_name(index, repo, text) or _by_session_name(index, text)
+    name = from_fs(text)
+    other = _by_revision(index, repo, text) or _by_step_name(index, repo, name) or _by_session_name(index, name)
     if other is None:
         raise _refusal(index, repo, text, cwd)
     return other

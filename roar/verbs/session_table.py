@@ -51,7 +51,7 @@ def find(index: Index, text: str) -> Row:
     Raises ``NotFoundError`` or ``AmbiguousError``.
     """
     rows = table(index)
-    named = [row for row in rows if row.session.name == text]
+    named = [row for row in rows if row.session.name == from_fs(text)]
     if named:
         return next((row for row in named if row.state == "open"), named[0])
     prefix = ids.normalise(text)
@@ -73,10 +73,11 @@ def find_or_active(index: Index, repo: Repository, text: str | None) -> Row:
 
 def new(index: Index, repo: Repository, name: str | None) -> str:
     """Begin a session and make it the active one. Raises ``RoarError`` when an open one has the name."""
-    same = [row for row in table(index) if name and row.session.name == name and row.state == "open"]
+    known = from_fs(name) if name else None
+    same = [row for row in table(index) if known and row.session.name == known and row.state == "open"]
     if same:
         raise RoarError(f"there is an open session {printable(name or '')}: {same[0].id}", "roar session use NAME")
-    identifier = sessions.begin(repo, name=name)
+    identifier = sessions.begin(repo, name=known)
     sessions.activate(repo, identifier)
     return identifier
 
