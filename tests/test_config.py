@@ -122,6 +122,7 @@ def test_the_shared_file_may_neither_run_nor_leak(repo: Repository, tree: Path) 
         ('# c\n[roar "output"] quiet = maybe\n', 2, "roar.output.quiet is 'maybe', expected true or false", None),
         ('[roar "overlay"]\n\tmaxTotalSize = 1k\n\tmaxTotalSize = 1q\n', 3, "is '1q', expected a size in bytes", None),
         ('[roar "overlay"]\n\tmaxTotalSize = -1\n', 2, "is '-1'", None),
+        ('[roar "tracer"]\n\thashLimit = 8589934592g\n', 2, "expected a size in bytes", None),
         ('[roar "Tracer"]\n\tmechanism = auto\n', 2, "there is no setting roar.Tracer.mechanism", "tracer.mechanism"),
         ('[roar "tracer"]\n\tmechanism = fast\n', 2, "expected auto, ptrace or notify", None),
         ("[roar]\n\tquiet\n", 2, "there is no setting roar.quiet", "roar.output.quiet"),

@@ -30,11 +30,14 @@ def _flag(text: str) -> bool:
 
 
 def _size(text: str) -> int:
-    """As git-config(1) reads an integer; not negative."""
+    """As git-config(1) reads an integer, of 64 bits; not negative."""
     found = re.fullmatch(r"([0-9]{1,15})([kmg]?)", text.lower())
     if found is None:
         raise ValueError(text)
-    return int(found[1]) * _UNITS[found[2]]
+    size = int(found[1]) * _UNITS[found[2]]
+    if size >= 1 << 63:
+        raise ValueError(text)
+    return size
 
 
 def seconds_text(text: str) -> int:
