@@ -109,3 +109,22 @@ def test_outside_of_a_repository_it_says_so(
     status, text = said(capsys, *words, *["x"] * TAKING[words])
     assert status in (EXIT_FAILURE, EXIT_USAGE), text
     assert text.count("\n") == 1, text
+
+
+TEXTS = [
+    (words, option.opts[-1])
+    for words, each in commands(cli)
+    for option in each.params
+    if isinstance(option, click.Option) and option.type is click.STRING and not option.is_flag
+    if words not in {("run",), ("build",), ("hook",)} and words[0] != "serve"
+]
+
+
+@pytest.mark.parametrize(("words", "option"), TEXTS, ids=str)
+def test_the_value_of_an_option_is_no_bug(
+    words: tuple[str, ...], option: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for bad in ("bytes", "an escape sequence", "empty", "lines"):
+        status, text = said(capsys, *words, option, WORDS[bad], *["data/train.csv"] * TAKING.get(words, 0))
+        assert status in (0, EXIT_FAILURE, EXIT_USAGE, EXIT_NO), (bad, status, text)
+        assert text.replace("\n", "").isprintable() or bad == "bytes", (bad, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from roar import log
 from roar.errors import EXIT_BUG, EXIT_FAILURE, EXIT_INTERRUPTED, RoarError
 from roar.log import debugging
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST = 400
 """Characters of an error, and of its next step; a longer one is cut in its middle."""
 
@@ -28,12 +30,23 @@ def guarded(function: Callable[[], int]) -> int:
         status = EXIT_INTERRUPTED
     except BrokenPipeError:
         # the reader of our output went away, as with `| head`; nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _write_no_more()
         status = EXIT_FAILURE
     except Exception as error:  # noqa: BLE001  whatever it is, the user gets one line and a log
-        say_bug(error)
-        status = EXIT_BUG
+        if isinstance(error, OSError) and error.errno in _FULL:
+            where = f" {error.filename}" if error.filename else ""
+            say_error(RoarError(f"cannot write{where}: {error.strerror}", "make room there"))
+            _write_no_more()
+            status = EXIT_FAILURE
+        else:
+            say_bug(error)
+            status = EXIT_BUG
     return status
+
+
+def _write_no_more() -> None:
+    """Let what is left for standard output go nowhere: Python would complain of it at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def say(line: str) -> None:
@@ -70,10 +83,8 @@ def say_bug(error: BaseException) -> None:
     log.error(story)
     if debugging():
         say(story)
-    say(
-        f"roar: a bug in roar: {type(error).__name__}: {error}".splitlines()[0]
-        + f" (next: report it with {_keep(story)})"
-    )
+    what = _in_one_line(f"{type(error).__name__}: {error}".partition("\n")[0])
+    say(f"roar: a bug in roar: {what} (next: report it with {_keep(story)})")
 
 
 def _keep(story: str) -> str:

@@ -11,6 +11,7 @@ import click
 import roar
 from roar import log
 from roar.cli import boundary
+from roar.cli.say import ready_output
 from roar.errors import RoarError, UsageError
 
 TABLE = {
@@ -154,6 +155,7 @@ def main(words: list[str]) -> int:
 
 def _call(words: list[str]) -> int:
     gc.set_threshold(_OBJECTS)
+    ready_output()
     try:
         result = cli.main(words, prog_name="roar", standalone_mode=False, obj=words)
     except click.exceptions.Exit as done:

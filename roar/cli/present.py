@@ -79,12 +79,8 @@ def style() -> Style:
 
 
 def write(lines: Iterable[str]) -> None:
-    """Write lines to standard output, whatever characters its encoding lacks."""
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
-    for line in lines:
-        sys.stdout.write(line + "\n")
+    """Write lines to standard output."""
+    sys.stdout.writelines(line + "\n" for line in lines)
 
 
 def width() -> int:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable
 
 import click
-import orjson
 
 from roar.cli import boundary, present
 from roar.cli.complete import recorded
@@ -18,7 +17,7 @@ from roar.cli.present import count
 from roar.cli.reproduce_data import outcome_data, plan_data
 from roar.cli.reproduce_from import prepared
 from roar.cli.reproduce_words import plan_lines, tell
-from roar.cli.say import Counter, Style, write_file
+from roar.cli.say import Counter, Style, write_file, write_json
 from roar.cli.storing import Meter
 from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_OK, RoarError, UsageError
 from roar.export import sh, snakemake, verdict_page
@@ -142,7 +141,7 @@ def command(  # noqa: PLR0913  one for each option
         for line in plan_lines(made, present.style() if only_plan else style):
             click.echo(line, err=not only_plan)
     if as_json and (only_plan or made.stops):
-        click.echo(orjson.dumps(plan_data(made)))
+        write_json(plan_data(made), in_one_line=True)
     if made.stops:
         raise RoarError(*_first_stop(made))
     if script_file:
@@ -160,7 +159,7 @@ def command(  # noqa: PLR0913  one for each option
     with Meter("fetched") as meter:
         outcome = reproduce.reproduce(made, repo, Audience(sys.stderr.fileno(), begun, say, meter.tell), manner)
     if as_json:
-        click.echo(orjson.dumps(outcome_data(made, outcome)))
+        write_json(outcome_data(made, outcome), in_one_line=True)
     else:
         tell(made, outcome, style)
     if html:
@@ -231,7 +230,8 @@ def _mode(word: str) -> Mode:
     if word in ("rebuild", "current"):
         return word
     if not os.path.exists(word):
-        raise UsageError(f"--env takes rebuild, current or the path of a Python, not {printable(word)}", "-h")
+        what = f"--env takes rebuild, current or the path of a Python, not {printable(word)}"
+        raise UsageError(what, "roar reproduce -h")
     return os.path.abspath(word)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -67,11 +68,36 @@ def write_file(path: str, lines: Iterable[str]) -> None:
         raise RoarError(f"cannot write {printable(path)}: {error.strerror}") from error
 
 
-def write_json(value: Any) -> None:
-    """Write a value to standard output as JSON."""
+def ready_output() -> None:
+    """Let standard output take any text: what its encoding lacks as escapes, and nothing at all when it is closed."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until the end
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def write_json(value: Any, *, in_one_line: bool = False) -> None:
+    """Write a value to standard output as JSON, which is UTF-8 whatever text is encoded as here (RFC 8259)."""
     import orjson
 
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    how = orjson.OPT_APPEND_NEWLINE | (0 if in_one_line else orjson.OPT_INDENT_2)
+    try:
+        body = orjson.dumps(value, option=how)
+    except TypeError:  # a name on this machine may be no UTF-8
+        body = orjson.dumps(_spelled(value), option=how)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(body)
+
+
+def _spelled(value: Any) -> Any:
+    """A value for JSON with each ``os`` string that is no UTF-8 spelled as in records."""
+    from roar.paths import from_fs
+
+    if isinstance(value, str):
+        return value if value.encode(errors="replace").decode() == value else from_fs(value)
+    if isinstance(value, dict):
+        return {_spelled(key): _spelled(each) for key, each in value.items()}
+    return [_spelled(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def is_shown(fd: int) -> bool:

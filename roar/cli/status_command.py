@@ -101,7 +101,7 @@ def _unshared(found: Status, style: Style) -> Iterator[str]:
             text = f"{present.count(number, 'record')} not known to be on {printable(remote)}"
         yield style.yellow(text) + f" (next: roar sync {printable(remote)})"
     for hint, loose in found.loose.items():
-        yield style.yellow(f"{_commits(loose)} on no remote branch") + f" (next: {hint})"
+        yield style.yellow(f"{_commits(loose)} on no remote branch") + f" (next: {printable(hint)})"
     for remote, number in found.waiting.items():
         what = f"{present.count(number, 'registration')} with {printable(remote)} waiting"
         yield style.yellow(what) + " (next: roar register --waiting)"
