@@ -25,7 +25,7 @@ from roar.glaas.client import UnreachableError
 from roar.paths import state_folder
 from roar.server import tokens
 from roar.verbs import auth
-from server.clients import Answer, Asked, agent, impostor, passed_on, said
+from server.clients import Answer, Asked, agent, impostor, make_certificate, passed_on, said
 from server.serving import ADMIN, PROJECT, Glaas, make_key
 
 
@@ -331,10 +331,7 @@ def test_a_token_that_would_be_more_than_a_line_of_gits_protocol(grant: dict[str
 
 
 def test_certificates_count_as_they_do_for_git(roar: Roar, git: Git, tmp_path: Path) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    words += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run(["openssl", *words, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    certificate, key = make_certificate(tmp_path)
     missing = said({"error": {"code": "not_found", "message": "no artifact"}}, 404)
     with impostor(lambda _: missing, certificate=certificate, key=key) as (origin, heard):
         asked = ["lookup", "0" * 64, "--server", origin]

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -17,13 +18,12 @@ from urllib.parse import urlencode
 import make
 import pytest
 from conftest import Roar
-from starlette.responses import Response
 
 from roar.git.repository import Repository, discover
 from roar.glaas import login, ssh
-from roar.server import tokens, visits
+from roar.server import tokens
 from server.browser import chromium, page_of
-from server.clients import impostor, passed_on, said
+from server.clients import impostor, make_certificate, passed_on, said, tls_before
 from server.serving import ADMIN, PROJECT, Glaas, until
 
 FORM = "application/x-www-form-urlencoded"
@@ -123,7 +123,9 @@ def test_without_scripts_and_on_a_phone(glaas: Glaas, job: str, browser: Any, ho
         if "java_script_enabled" in how:
             page.fill("#code", address)
             page.click("text=Go on")
-        page.click("text=Enter as ada >> nth=-1")
+            page.click("main button:has-text('Enter as ada')")
+        else:
+            page.dblclick("main button:has-text('Enter as ada')")
         page.wait_for_url(f"**/j/{job}")
         assert page.locator("text=Log out").is_visible()
         page.goto(f"{glaas.url}/p/team/model")
@@ -299,10 +301,30 @@ def test_who_has_left_is_out_with_every_copy_of_the_cookie(glaas: Glaas, job: st
     assert ask(glaas, f"/j/{job}", Cookie=f"roar_{glaas.port}={old}").status == 404
 
 
-def test_a_cookie_of_https_is_bound_to_it() -> None:
-    answer = Response()
-    visits.begin(answer, "https://roar.example.org", "x")
-    assert answer.headers["set-cookie"] == ("__Host-roar=x; HttpOnly; Max-Age=43200; Path=/; SameSite=lax; Secure")
+def test_behind_tls_the_cookie_is_bound_to_it(browser: Any, roar: Roar, tmp_path: Path, home_key: Path) -> None:
+    certificate, private = make_certificate(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with tls_before(port, certificate, private) as origin:
+        (tmp_path / "server").mkdir()
+        glaas = Glaas(tmp_path / "server", "--url", origin)
+        glaas.people.add_key(ADMIN, Path(f"{home_key}.pub").read_text(), by="tests")
+        glaas.port = port
+        glaas.start()
+        with page_of(browser, origin, ignore_https_errors=True) as page:
+            trusted = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.sslCAInfo"}
+            asked = roar("auth", "browse", origin, **trusted, GIT_CONFIG_VALUE_0=str(certificate))
+            page.goto(asked.stdout.decode().strip())
+            page.click("text=Enter as ada >> nth=-1")
+            page.wait_for_url(origin + "/")
+            assert "team/model" in page.inner_text("main")
+            (cookie,) = page.context.cookies()
+            assert cookie["name"] == f"__Host-roar_{origin.rpartition(':')[2]}"
+            assert cookie["secure"]
+            page.click("text=Log out")
+            page.wait_for_selector("a:has-text('Log in')")
+            assert page.context.cookies() == []
+        glaas.stop()
 
 
 @pytest.mark.parametrize("operation", ["read", "write", "join"])

@@ -53,6 +53,15 @@ function addCopy(place, text) {
 for (const block of document.querySelectorAll(".commands")) addCopy(block, block.textContent.trim());
 for (const text of document.querySelectorAll("[data-copy]")) addCopy(text, text.textContent.trim());
 
+// A double click sends a form once: its answer would be lost to the second, for which the code is used up.
+let sent = -Infinity;
+for (const form of document.querySelectorAll("form[method=post]")) {
+  form.addEventListener("submit", (event) => {
+    if (event.timeStamp - sent < 1000) event.preventDefault();
+    else sent = event.timeStamp;
+  });
+}
+
 // The code that lets a browser in stands behind the #, which is sent nowhere: it goes into the form, and out of the history.
 const entrance = document.getElementById("enter");
 function bringCode() {
