@@ -12,6 +12,7 @@ from typing import Annotated
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 
 from roar.server import audit, tokens, visits
@@ -24,12 +25,17 @@ from roar.server.storage import Storage
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(welcome)])
 
+_MOST_FIELDS = 10
+
 
 async def _form(request: Request) -> dict[str, str]:
     """The fields of a form that one of our pages has sent. Raises ``Denied`` for any other."""
     if not visits.is_own(request):
         raise Denied(403, "this form was not sent from a page of this server")
-    return dict(parse_qsl((await request.body()).decode(errors="replace"), max_num_fields=10))
+    try:
+        return dict(parse_qsl((await request.body()).decode(errors="replace"), max_num_fields=_MOST_FIELDS))
+    except (ClientDisconnect, ValueError) as error:
+        raise Denied(400, "this is no form of a page of this server") from error
 
 
 Form = Annotated[dict[str, str], Depends(_form)]
