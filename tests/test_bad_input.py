@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import make
 import pytest
+from conftest import Git
 
 from roar.cli.main import cli, main
 from roar.errors import EXIT_FAILURE, EXIT_NO, EXIT_USAGE
@@ -128,3 +129,18 @@ def test_the_value_of_an_option_is_no_bug(
         status, text = said(capsys, *words, option, WORDS[bad], *["data/train.csv"] * TAKING.get(words, 0))
         assert status in (0, EXIT_FAILURE, EXIT_USAGE, EXIT_NO), (bad, status, text)
         assert text.replace("\n", "").isprintable() or bad == "bytes", (bad, text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["log", "dag", "session list", "status", "collection list", "config list", "env list", "init", "compact", "recover",
+     "fsck", "verify", "cache rebuild", "cache rebuild --notes", "cache path", "reset"],
+)  # fmt: skip
+def test_where_nothing_was_committed_there_is_nothing_and_no_error(
+    words: str, tmp_path: Path, git: Git, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git(tmp_path, "init", "-q")
+    monkeypatch.chdir(tmp_path)
+    for more in ([], ["--json"]):
+        status, text = said(capsys, *words.split(), *more)
+        assert (status, text.startswith("roar: ")) == (0, False), text

@@ -111,6 +111,7 @@ def test_a_long_lineage_is_cut_to_the_nearest_jobs(repo: Repository, ask: Ask) -
     assert [job["id"] for job in whole["jobs"]] == made
     assert ([job["id"] for job in near["jobs"]], near["truncated"], near["beyond"]) == (made[-2:], True, [made[3]])
     assert "cut by --limit 2: 1 job right before these, and what lies beyond" in ask("lineage", made[-1], "-n", "2")
+    assert "cut by --limit 1: 2 jobs right around these" in ask("lineage", made[2], "--up", "--down", "-n", "1")
     assert ask.json("lineage", made[-1], "-n", "0") == whole
     down = ask.json("lineage", made[0], "--down", "-n", "3")
     assert ([job["id"] for job in down["jobs"]], down["beyond"]) == (made[:3], [made[3]])

@@ -181,7 +181,9 @@ def test_the_hub(roar: Roar, tree: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         url, content = "hf://datasets/org/name/data/file.csv", digest_bytes(FILE)
         roar("get", content, "--from", url, "--to", "file.csv")
         roar("get", url, "--to", "as-it-is.csv")
+        roar("get", url, "--to", "folder/")
         assert (tree / "file.csv").read_bytes() == (tree / "as-it-is.csv").read_bytes() == FILE
+        assert (tree / "folder" / "file.csv").read_bytes() == FILE
         said = roar("get", "0" * 64, "--from", url, "--to", "other.csv", code=1).stderr.decode()
         assert f"{url} holds another file: its bytes have the hash {content[:12]}, not 000000000000" in said
         gone = url.replace("file", "none")

@@ -120,7 +120,8 @@ def _cells(node: Node) -> list[str]:
 
 def _fields(found: Dag | None, shown: list[Node]) -> dict[str, Any]:
     if found is None:
-        return {"session_id": None, "total_steps": 0, "stale_count": 0, "nodes": [], "artifacts": []}
+        empty = {"session_id": None, "total_steps": 0, "stale_count": 0, "withdrawn_jobs": 0}
+        return {**empty, "nodes": [], "artifacts": []}
     return {
         "session_id": found.session,
         "total_steps": len(found.nodes),

@@ -13,7 +13,7 @@ from roar.cli import present
 from roar.cli.complete import recorded
 from roar.cli.log_command import as_fields
 from roar.cli.say import Style, write_json
-from roar.errors import NotFoundError, UsageError
+from roar.errors import EXIT_NO, EXIT_OK, NotFoundError, UsageError
 from roar.git.repository import Repository, discover
 from roar.records.summary import command_line, duration, outcome, printable
 from roar.verbs.compare import Change, Comparison, FileChange, Side, compare
@@ -49,7 +49,7 @@ def command(a: str, b: str | None, *, as_patch: bool, everything: bool, exit_cod
         present.write(_lines(found, style, most=0 if everything else _MOST))
         if as_patch and found.code:
             present.write(["", *_patch(found.patch.text, style)])
-    return 3 if exit_code and differs else 0
+    return EXIT_NO if exit_code and differs else EXIT_OK
 
 
 def jobs_to_compare(index: Index, repo: Repository, a: str, b: str | None) -> tuple[str, str]:

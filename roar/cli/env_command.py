@@ -56,12 +56,16 @@ def set_variables(pairs: tuple[str, ...], *, user: bool) -> None:
 
 @command.command("get", epilog="\b\nExample:\n  git roar env get OMP_NUM_THREADS")
 @click.argument("name", metavar="NAME")
-def get(name: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Write it, and where it is set, as JSON.")
+def get(name: str, *, as_json: bool) -> None:
     """Write the value of a variable, as recorded commands get it."""
     found = [entry for known, entry in _entries() if known == name]
     if not found:
         raise NotFoundError(f"{printable(name)} is not set", f"roar env set {printable(name)}=VALUE")
-    present.write([found[-1].value])
+    if as_json:
+        write_json(_fields(name, found[-1].value, found[-1]))
+    else:
+        present.write([found[-1].value])
 
 
 @command.command("list", epilog="\b\nExample:\n  git roar env list --json")
@@ -71,9 +75,7 @@ def list_variables(*, as_json: bool) -> None:
     entries = dict(_entries())  # the strongest comes last
     shown, _ = redact_variables({name: entry.value for name, entry in entries.items()})
     if as_json:
-        write_json(
-            [{"name": name, "value": shown[name], "file": entry.file or None} for name, entry in entries.items()]
-        )
+        write_json([_fields(name, shown[name], entry) for name, entry in entries.items()])
     elif not entries:
         say("no variables are set (next: roar env set NAME=VALUE)")
     else:
@@ -97,6 +99,10 @@ def _entries() -> Iterator[tuple[str, Entry]]:
         name = read.variable_of(entry)
         if name is not None and entry.scope != "shared":
             yield name, entry
+
+
+def _fields(name: str, value: str, entry: Entry) -> dict[str, str | None]:
+    return {"name": name, "value": value, "file": entry.file or None}
 
 
 def _key(name: str) -> str:

@@ -111,9 +111,7 @@ def _address(url: str, to: str | None, cwd: str, *, force: bool, quiet: bool, as
     origin = Address(url)
     if to is None:
         raise UsageError("an address has no place in this repository", "roar get URL --to PATH")
-    target = os.path.abspath(os.path.join(cwd, to))
-    if os.path.isdir(target):
-        target = os.path.join(target, os.path.basename(url.partition("?")[0].rstrip("/")))
+    target = stored.place_named(to, cwd, os.path.basename(url.partition("?")[0].rstrip("/")))
     try:
         with Meter("fetched", []) as meter:
             content = fetch_unknown(origin, target, meter.tell, force=force)

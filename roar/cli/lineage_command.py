@@ -88,7 +88,7 @@ def command(  # noqa: PLR0913  one for each option
                 raise NotFoundError("nothing recorded leads from one to the other", "roar lineage X --up --down")
             direction = way
         found = ancestry(index, target, direction=direction, depth=depth, to=end, most=limit or None)
-    by = f"--limit {limit}" if len(found.lineage.jobs) == limit else f"--depth {depth}"
+    by = f"--limit {limit}" if depth is None or len(found.lineage.jobs) == limit else f"--depth {depth}"
     where = {"up": "before", "down": "after", "both": "around"}[direction]
     cut = f"cut by {by}: {present.count(len(found.lineage.cut), 'job')} right {where} these, and what lies beyond"
     cut *= bool(found.lineage.cut)

@@ -20,4 +20,6 @@ def reached(repo: Repository, names: Iterable[str], *options: str) -> set[str]:
     Names of what is not here count for nothing. ``options`` are those of git-rev-list(1). Raises ``GitError``.
     """
     stdin = "".join(f"{name}\n" for name in names).encode()
+    if not stdin:
+        return set()
     return set(repo.ask("rev-list", "--ignore-missing", "--stdin", *options, stdin=stdin).decode().split())

@@ -71,6 +71,8 @@ def _identify(item: read.Stored | read.Broken) -> str | None:
 
 def quiet(repo: Repository, chains: Mapping[str, str], before: int) -> dict[str, str]:
     """Those of the chains (ref to tip) whose last record is older than ``before``, milliseconds since the epoch."""
+    if not chains:
+        return {}
     names = "".join(f"{oid}\n" for oid in set(chains.values())).encode()
     form = "--format=%H %(trailers:key=Roar-Id,valueonly,separator=)"
     out = repo.ask("log", "--no-walk=unsorted", "--stdin", "--ignore-missing", form, stdin=names)

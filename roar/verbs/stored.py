@@ -246,6 +246,12 @@ def to_get(repo: Repository, words: Iterable[str], cwd: str, to: str | None) -> 
     return list({item.place: item for item in found}.values())
 
 
+def place_named(to: str, cwd: str, name: str) -> str:
+    """The place that ``--to`` means, typed in the folder ``cwd``: below it, by this name, when it is a folder."""
+    place = os.path.abspath(os.path.join(cwd, to))
+    return os.path.join(place, name) if os.path.isdir(place) or to.endswith("/") else place
+
+
 def label_digests(repo: Repository, done: Iterable[Done], algorithms: Sequence[str]) -> None:
     """Label files that were kept or brought with their digests. Raises what ``append`` raises, and ``OSError``."""
     for each in done if algorithms else ():
@@ -279,9 +285,7 @@ def _one(index: Index, repo: Repository, content: str, path: str | None, to: str
     inside = [use.path for use in uses if is_safe_relative(use.path)]
     name = path if path and is_safe_relative(path) else inside[0] if inside else None
     if to is not None:
-        place = os.path.abspath(os.path.join(cwd, to))
-        if os.path.isdir(place) or to.endswith("/"):
-            place = os.path.join(place, os.path.basename(fs(name)) if name else content)
+        place = place_named(to, cwd, os.path.basename(fs(name)) if name else content)
         return Item(place, content, size, printable(from_fs(to)))
     if name is None:
         raise UsageError(f"{content[:12]} has no place in this repository", f"roar get {content[:12]} --to PATH")
