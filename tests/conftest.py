@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from roar.git.locks import exclusive
 from roar.git.repository import Repository, discover
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,6 +138,34 @@ def roar(tree: Path) -> Roar:
 
 
 needs_tracer = pytest.mark.skipif(not TRACER.exists(), reason="the tracer is not built (scripts/test builds it)")
+
+
+@pytest.fixture(scope="session")
+def venv_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with pip, made once for all workers of a run: it takes longer than most tests."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    made, whole = place / "venv-template", place / "venv-template.whole"
+    with exclusive(f"{made}.lock", patience_seconds=300):
+        if not whole.exists():
+            subprocess.run([sys.executable, "-m", "venv", made], check=True)
+            whole.touch()
+    return made
+
+
+NewVenv = Callable[[Path], Path]
+
+
+@pytest.fixture
+def new_venv(venv_template: Path) -> NewVenv:
+    """Puts an environment with pip into a folder, as ``.venv``, and gives its Python."""
+
+    def put(folder: Path) -> Path:
+        shutil.copytree(venv_template, folder / ".venv", symlinks=True)
+        return folder / ".venv/bin/python"
+
+    return put
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import make
 import pytest
-from conftest import Git, Roar, needs_tracer
+from conftest import Git, NewVenv, Roar, needs_tracer
 
 from roar.cache.index import open_index
 from roar.git.repository import discover
@@ -578,9 +578,10 @@ def test_what_the_record_does_not_know_is_not_called_identical(tree: Path, roar:
 
 
 @needs_tracer
-def test_the_recorded_packages_are_installed(tree: Path, roar: Roar, git: Git, package: Path, sealed: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tree / ".venv"], check=True)
-    own = tree / ".venv/bin/python"
+def test_the_recorded_packages_are_installed(
+    tree: Path, roar: Roar, git: Git, package: Path, sealed: Path, new_venv: NewVenv
+) -> None:
+    own = new_venv(tree)
     subprocess.run([own, "-m", "pip", "install", "-q", "shout-tiny==1.0"], check=True)
     (tree / ".gitignore").write_text(".venv/\n")
     (tree / "say.py").write_text("import shout, sys\nopen('said', 'w').write(shout.shout('hello'))\n")
@@ -624,7 +625,7 @@ def build_editable(folder, settings=None, metadata=None):
 
 @needs_tracer
 def test_a_project_installed_to_be_edited_comes_from_the_commit(
-    tree: Path, roar: Roar, git: Git, package: Path, sealed: Path
+    tree: Path, roar: Roar, git: Git, package: Path, sealed: Path, new_venv: NewVenv
 ) -> None:
     (tree / "src").mkdir()
     (tree / "src/own_tool.py").write_text("TEXT = 'as committed'\n")
@@ -635,8 +636,7 @@ def test_a_project_installed_to_be_edited_comes_from_the_commit(
     )
     (tree / "use.py").write_text("import own_tool, shout\nopen('used', 'w').write(shout.shout(own_tool.TEXT))\n")
     (tree / ".gitignore").write_text(".venv/\n__pycache__/\n")
-    subprocess.run([sys.executable, "-m", "venv", tree / ".venv"], check=True)
-    own = tree / ".venv/bin/python"
+    own = new_venv(tree)
     subprocess.run([own, "-m", "pip", "install", "-q", "shout-tiny==1.0", "-e", tree], check=True)
     commit(tree, git)
     roar("run", "-q", ".venv/bin/python", "use.py", PYTHONPATH="")

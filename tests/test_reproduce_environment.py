@@ -12,7 +12,7 @@ from pathlib import Path
 
 import make
 import pytest
-from conftest import ROOT, Git, Roar, build_wheel, needs_tracer
+from conftest import ROOT, Git, NewVenv, Roar, build_wheel, needs_tracer
 from test_reproduce import BACKEND, commit, jobs, shared, verdicts
 from test_reproduce_neighbours import repository
 
@@ -24,18 +24,10 @@ needs_uv = pytest.mark.skipif(UV is None, reason="uv is not installed")
 WHEEL = "shout_tiny-1.0-py3-none-any.whl"
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with pip, to be copied: it takes long to make."""
-    made = tmp_path_factory.mktemp("template") / ".venv"
-    subprocess.run([sys.executable, "-m", "venv", made], check=True)
-    return made
-
-
 @pytest.fixture
-def say(tree: Path, git: Git, template: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def say(tree: Path, git: Git, new_venv: NewVenv, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A work tree with an environment of its own and scripts that use the package; uv is on PATH if it is here."""
-    shutil.copytree(template, tree / ".venv", symlinks=True)
+    new_venv(tree)
     (tree / ".gitignore").write_text(".venv/\n")
     (tree / "say.py").write_text("import shout, sys\nopen('said', 'w').write(shout.shout('hello'))\n")
     (tree / "again.py").write_text("import shout\nopen('again', 'w').write(shout.shout(open('said').read()))\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import make
 import pytest
-from conftest import ROOT, Git, Roar, needs_tracer
+from conftest import ROOT, Git, NewVenv, Roar, needs_tracer
 from test_reproduce import BACKEND, commit, jobs, reproductions, shared, verdicts
 
 from roar.git.repository import discover
@@ -48,13 +48,14 @@ def last(folder: Path) -> Job:
     return jobs(folder)[-1][1]
 
 
-def test_one_pipeline_with_two_repositories(tree: Path, roar: Roar, git: Git, tmp_path: Path, sealed: Path) -> None:
+def test_one_pipeline_with_two_repositories(
+    tree: Path, roar: Roar, git: Git, tmp_path: Path, sealed: Path, new_venv: NewVenv
+) -> None:
     library = repository(tmp_path / "library", git, PROJECT)
     (tree / ".gitignore").write_text(".venv/\n")
     (tree / "use.py").write_text("import own_tool\nopen('used', 'w').write(own_tool.TEXT)\n")
     (tree / "more.py").write_text("import own_tool\nopen('more', 'w').write(open('used').read() + own_tool.TEXT)\n")
-    subprocess.run([sys.executable, "-m", "venv", tree / ".venv"], check=True)
-    subprocess.run([tree / ".venv/bin/python", "-m", "pip", "install", "-q", "-e", library], check=True)
+    subprocess.run([new_venv(tree), "-m", "pip", "install", "-q", "-e", library], check=True)
     commit(tree, git)
     roar("run", "-q", ".venv/bin/python", "use.py")
     (library / "src/words.txt").write_text("changed, not committed\n")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Git, Roar, needs_tracer
+from conftest import ROOT, Git, NewVenv, Roar, needs_tracer
 from test_reproduce import ME, commit, reproductions, shared, state, verdicts
 
 pytestmark = needs_tracer
@@ -99,17 +99,15 @@ def test_a_step_that_is_random_on_purpose(tree: Path, roar: Roar, git: Git) -> N
     assert len(reproductions(clone)) == 2
 
 
-def test_another_version_of_a_package(tree: Path, roar: Roar, git: Git, package: Path) -> None:
-    own = tree / ".venv/bin/python"
-    subprocess.run([sys.executable, "-m", "venv", tree / ".venv"], check=True)
+def test_another_version_of_a_package(tree: Path, roar: Roar, git: Git, package: Path, new_venv: NewVenv) -> None:
+    own = new_venv(tree)
     subprocess.run([own, "-m", "pip", "install", "-q", "shout-tiny==1.0"], check=True)
     (tree / ".gitignore").write_text(".venv/\n")
     (tree / "say.py").write_text("import shout\nopen('said', 'w').write(shout.shout('hello'))\n")
     commit(tree, git)
     roar("run", "-q", ".venv/bin/python", "say.py", PYTHONPATH="")
     clone = shared(tree, git)
-    subprocess.run([sys.executable, "-m", "venv", clone / ".venv"], check=True)
-    newer = clone / ".venv/bin/python"
+    newer = new_venv(clone)
     subprocess.run([newer, "-m", "pip", "install", "-q", "shout-tiny==2.0"], check=True)
     done = Roar(clone)("reproduce", "-y", "--env", "current", "said", code=3, PYTHONPATH=str(ROOT))
     assert done.stdout.startswith(b"differs    said")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import Git, Roar, needs_tracer
+from conftest import Git, NewVenv, Roar, needs_tracer
 from test_reproduce import commit, reproductions, shared
 
 
@@ -56,9 +56,9 @@ def test_the_packages_are_exported_and_installed_by_the_script(
     roar: Roar,
     git: Git,
     package: Path,
+    new_venv: NewVenv,
 ) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tree / ".venv"], check=True)
-    own = tree / ".venv/bin/python"
+    own = new_venv(tree)
     subprocess.run([own, "-m", "pip", "install", "-q", "shout-tiny==1.0"], check=True)
     (tree / ".gitignore").write_text(".venv/\n")
     (tree / "say.py").write_text("import shout\nopen('said', 'w').write(shout.shout('hello'))\n")
