@@ -269,6 +269,11 @@ class Index:
         """The recorded paths that may match a glob (see ``roar.config.globs``), and few others."""
         return self._texts("SELECT text FROM paths WHERE text LIKE :like ESCAPE '!'", like=search.like_of_glob(glob))
 
+    def paths_ending(self, end: str, most: int) -> list[str]:
+        """At most so many of the recorded paths that end so (in either case of letters, where SQLite says so)."""
+        found = "SELECT text FROM paths WHERE text LIKE :like ESCAPE '!' ORDER BY text LIMIT :most"
+        return self._texts(found, like="%" + search.escaped(end), most=most)
+
     def reproductions(self, job: str) -> list[str]:
         """The jobs that run this one again, newest first."""
         found = f"SELECT id FROM records r WHERE reproduces = :job AND {_LIVE} ORDER BY id DESC"

@@ -48,7 +48,7 @@ def where(wanted: Wanted) -> tuple[str, dict[str, Any]]:
     if wanted.failed:
         conditions.append("r.ok = 0")
     for name in {"command", "author"}.intersection(values):
-        values[name] = f"%{_escaped(values[name])}%"
+        values[name] = f"%{escaped(values[name])}%"
     return " AND ".join(conditions), values
 
 
@@ -64,8 +64,9 @@ def like_of_glob(glob: str) -> str:
 def _word(part: str) -> str:
     if part[0] == "[" or "*" in part:  # what follows a bracket is for the glob itself to judge
         return "%"
-    return "_" if part == "?" else _escaped(part)
+    return "_" if part == "?" else escaped(part)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text as LIKE takes it literally, escaped by ``!``."""
     return re.sub(r"[!%_]", r"!\g<0>", text)

@@ -14,7 +14,7 @@ from roar.cli.boundary import say
 from roar.cli.say import Style, write_json
 from roar.git.repository import discover
 from roar.records.job import Job
-from roar.records.summary import command_line, duration, outcome, printable
+from roar.records.summary import command_line, duration, file_size, outcome, printable
 from roar.verbs.dag import Dag, Node, dag
 from roar.verbs.stale import State
 from roar.verbs.status import saved_aside
@@ -99,7 +99,7 @@ def _details(node: Node, style: Style, *, artifacts: bool) -> Iterator[str]:
     if artifacts:
         data = [use for use in node.state.inputs if not use.code]
         rows = [
-            [arrow, printable(use.path), present.short_hash(use.hash), present.size(use.size)]
+            [arrow, printable(use.path), present.short_hash(use.hash), file_size(use.hash, use.size)]
             for arrow, uses in (("<-", data), ("->", node.state.outputs))
             for use in uses
         ]

@@ -15,7 +15,7 @@ from roar.cli.say import Style, write_json
 from roar.errors import UsageError
 from roar.git.repository import discover
 from roar.paths import fs_if_path
-from roar.records.summary import printable
+from roar.records.summary import file_size, printable
 from roar.verbs.checklist import Point, checklist
 from roar.verbs.resolve import Target, resolve
 from roar.verbs.went_in import Input, WentIn, went_in
@@ -98,7 +98,7 @@ def _table(items: list[Input], style: Style) -> Iterator[str]:
     rows = [
         [
             present.short_hash(item.hash) if item.origin != "declared" else "",
-            present.size(item.size) if item.origin != "declared" else "",
+            file_size(item.hash, item.size) if item.origin != "declared" else "",
             printable(item.path),
             _origin(item),
         ]

@@ -19,7 +19,7 @@ from roar.export import dot, mermaid, page
 from roar.export import svg as svg_export
 from roar.git.repository import discover
 from roar.lineage import Use
-from roar.records.summary import printable
+from roar.records.summary import file_size, printable
 from roar.verbs.ancestry import Ancestry, Direction, Product, ancestry, which_way
 from roar.verbs.graph import graph, neighbourhood
 from roar.verbs.resolve import Target, resolve
@@ -179,7 +179,9 @@ def _table(target: Target, found: Ancestry, style: Style, most: int | None) -> l
             lines.append([name, "", present.size(sum(p.use.size or 0 for p in products)), _maker(products[0], found)])
         else:
             name = printable(use.path) + " (withdrawn)" * (use.hash in found.withdrawn)
-            lines.append([name, present.short_hash(use.hash), present.size(use.size), _maker(products[0], found)])
+            lines.append(
+                [name, present.short_hash(use.hash), file_size(use.hash, use.size), _maker(products[0], found)]
+            )
     paints = [None, style.cyan, None, style.yellow]
     return present.table(["FILE", "HASH", "SIZE", "MADE BY"], lines, paints, shrink=0, columns=present.width())
 

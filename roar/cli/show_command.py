@@ -19,6 +19,7 @@ from roar.records.job import File, Job
 from roar.records.summary import (
     command_line,
     duration,
+    file_size,
     left_out_words,
     outcome,
     printable,
@@ -211,7 +212,7 @@ def _files(title: str, side: Side, origins: dict[str, str], style: Style, most: 
     yield style.bold(f"{title} ({side.total}, {present.size(side.size)})") if side.total else f"{title}   none"
     named = sorted(side.files, key=lambda f: (f.blob is not None, f.path))
     rows = [
-        [present.short_hash(f.hash), present.size(f.size), printable(f.path), _origin(f, origins)]
+        [present.short_hash(f.hash), file_size(f.hash, f.size), printable(f.path), _origin(f, origins)]
         for f in named[: most or None]
     ]
     paints = [style.cyan, None, None, style.dim]

@@ -45,7 +45,7 @@ def drawing(
     width, height = placed.width + 2 * _MARGIN, placed.height + 2 * _MARGIN
     box = f"{-_MARGIN:g} {-_MARGIN:g} {width:g} {height:g}"
     yield (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" role="img" aria-label="lineage"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="lineage" role="group" aria-label="lineage"'
         f' viewBox="{box}" width="{width:g}" height="{height:g}">'
     )
     yield from ([f"<style>{style}</style>"] if style else [])
@@ -69,11 +69,14 @@ def _nodes(
         whole = f"{title(node, jobs, 400)}\n{subtitle(node, jobs)}"
         to = link(node) if link else None
         start, end = (f'<a href="{escape(to)}"', "a") if to else (f'<g tabindex="0" data-node="{number}"', "g")
+        if to and node.kind in ("files", "more"):
+            start += ' aria-expanded="false"'
         yield f'{start} class="node {node.kind}{focus}"><title>{escape(whole)}</title>'
         yield f'<rect x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}" rx="{round_:g}"/>'
-        x = box.x + 14
-        yield f'<text x="{x:g}" y="{box.y + 19:g}">{escape(title(node, jobs, _LETTERS))}</text>'
-        yield f'<text class="small" x="{x:g}" y="{box.y + 35:g}">{escape(subtitle(node, jobs))}</text></{end}>'
+        # an svg of its own cuts off what is wider than the box, in whatever letters
+        yield f'<svg x="{box.x + 14:g}" y="{box.y:g}" width="{box.width - 20:g}" height="{box.height:g}">'
+        yield f'<text y="19">{escape(title(node, jobs, _LETTERS))}</text>'
+        yield f'<text class="small" y="35">{escape(subtitle(node, jobs))}</text></svg></{end}>'
 
 
 def _curve(points: list[Point]) -> str:

@@ -28,7 +28,8 @@ def subtitle(node: Node, jobs: Mapping[str, Job]) -> str:
         job = jobs[node.key]
         return f"{node.key[:SHORT_ID]}  {outcome(job)}  {duration(job.duration_ns)}"
     if node.kind == "file":
-        return (node.files[0].use.hash or "content unknown")[:SHORT_HASH]
+        content = node.files[0].use.hash
+        return content[:SHORT_HASH] if content else "content unknown"
     if node.kind == "more":
         return "not drawn"
     return f"{printable(node.files[0].use.path.rpartition('/')[2])}, …"

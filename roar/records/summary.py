@@ -61,6 +61,11 @@ def duration(nanoseconds: int) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
+def file_size(content: str | None, count: int) -> str:
+    """The size of a file for people: ``unknown`` where neither its hash is known nor a byte of it was seen."""
+    return size(count) if content or count else "unknown"
+
+
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 

@@ -48,9 +48,8 @@ def handle(app: FastAPI) -> None:
 
 def _expected(request: Request, error: Exception) -> Response:
     assert isinstance(error, RoarError)
-    text = error.message + (f" (next: {error.hint})" if error.hint else "")
     kinds = (status for kind, status in _KINDS if isinstance(error, kind))
-    return _answer(request, error.status if isinstance(error, Denied) else next(kinds, 400), text)
+    return _answer(request, error.status if isinstance(error, Denied) else next(kinds, 400), error.message, error.hint)
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -71,14 +70,15 @@ def _bug(request: Request, error: Exception) -> Response:
     return _answer(request, 500, "a bug in roar; the server's log has more")
 
 
-def _answer(request: Request, status: int, message: str) -> Response:
+def _answer(request: Request, status: int, message: str, hint: str | None = None) -> Response:
+    whole = f"{message} (next: {hint})" if hint else message
     if request.url.path.startswith("/api/"):
-        said = {"error": {"code": _CODES.get(status, "failed"), "message": message}}
+        said = {"error": {"code": _CODES.get(status, "failed"), "message": whole}}
         answer: Response = JSONResponse(said, status)
     elif "text/html" in request.headers.get("accept", ""):
-        answer = pages.error_page(request, status, message)
+        answer = pages.error_page(request, status, message, hint)
     else:
-        answer = PlainTextResponse(f"roar: {message}\n", status)
+        answer = PlainTextResponse(f"roar: {whole}\n", status)
     if status == 401:
         answer.headers["WWW-Authenticate"] = 'Basic realm="roar", charset="UTF-8"'
     answer.headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -20,6 +20,7 @@ _MOST = 50
 _MOST_ROWS = 500
 """Of uses of a path, which may be of fewer contents."""
 _MOST_VERSIONS = 8
+_MOST_PATHS = 20
 
 
 def named(union: Union, part: Union, text: str) -> list[Target]:
@@ -76,6 +77,36 @@ def at_path(union: Union, text: str) -> list[tuple[str, str]]:
     for content, job in found:
         newest.setdefault(content, job)
     return list(newest.items())[:_MOST]
+
+
+def paths_named(union: Union, text: str) -> list[str]:
+    """The recorded paths that somebody means: the one that is spelled so, else those that end so, of whole names."""
+    if union.versions(text, 1) or union.readers_of_path(text, 1):
+        return [text]
+    return union.paths_ending(f"/{text.strip('/')}", _MOST_PATHS)
+
+
+class Code(NamedTuple):
+    """Where a file of the code is: at a commit, or (None) beside the record of a job that read it uncommitted."""
+
+    path: str
+    job: str
+    commit: str | None = None
+    remote: str | None = None
+    withheld: bool = False
+    """Those bytes are not here, because who shared the record left them out."""
+
+
+def code_of(union: Union, shown: ArtifactShown) -> Code | None:
+    """Where a content is that its newest readers found in git; None when it was data to them."""
+    for identifier, job in shown.jobs.items():
+        for file in job.inputs:
+            if file.hash == shown.hash and file.path in job.code.kept:
+                return Code(file.path, identifier, withheld=union.is_withheld(identifier))
+            if file.hash == shown.hash and file.blob:
+                commit = job.code.commit_of(file.path)
+                return Code(file.path, identifier, commit, job.code.remote if commit == job.code.commit else None)
+    return None
 
 
 def with_command(union: Union, text: str) -> list[str]:

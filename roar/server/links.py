@@ -12,7 +12,7 @@ from roar.records.job import Job
 from roar.verbs.resolve import SHORT_HASH
 
 _WEB = re.compile(r"https?://[A-Za-z0-9._-]+(:[0-9]+)?/[A-Za-z0-9._~/+-]+")
-_SCP = re.compile(r"(?:ssh://)?[A-Za-z0-9._-]+@([A-Za-z0-9._-]+)[:/]([A-Za-z0-9._~/+-]+)")
+_SCP = re.compile(r"(?:ssh://)?[A-Za-z0-9._][A-Za-z0-9._-]*@([A-Za-z0-9._-]+)[:/]([A-Za-z0-9._~/+-]+)")
 
 
 class Place(NamedTuple):
@@ -46,7 +46,8 @@ def commands(content: str, job: Job | None, place: Place) -> list[str]:
     remote = job.code.remote if job else None
     if remote is None or not (_WEB.fullmatch(remote) or _SCP.fullmatch(remote)):
         return [fetch, f"roar reproduce {asked}"]
-    folder = remote.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git") or "code"
+    folder = remote.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
+    folder = folder if folder[:1].isalnum() else "code"  # no option, and no folder above
     return [
         f"git clone {shlex.quote(remote)} {shlex.quote(folder)}",
         f"cd {shlex.quote(folder)}",

@@ -89,10 +89,11 @@ def _environment() -> jinja2.Environment:
         "printable": summary.printable,
         "short_hash": lambda content: content[:SHORT_HASH] if content else "unknown",
         "short_id": lambda identifier: identifier[:SHORT_ID],
-        "count": lambda number, thing: f"{number:,} {thing}{'' if number == 1 else 's'}",
+        "count": lambda number, thing: f"{number:,} {thing}{'' if number == 1 else 'es' if thing[-1] in 'sx' else 's'}",
     }
     made.globals |= {
         "command_line": summary.command_line,
+        "file_size": summary.file_size,
         "outcome": summary.outcome,
         "output_words": summary.output_words,
         "tracker_words": summary.tracker_words,
@@ -153,9 +154,13 @@ def search(request: Request, q: Annotated[str, Query(max_length=500)] = "", afte
         targets = finding.named(union, part, text)
         if len(targets) == 1:
             return RedirectResponse(path_of(targets[0]), 303, HEADERS)
-        versions = finding.at_path(part, text)
+        versions = [
+            (path, content, job)
+            for path in finding.paths_named(part, text)
+            for content, job in finding.at_path(part, path)
+        ]
         jobs = finding.with_command(part, text)
-        known = union.load_jobs([*jobs, *(job for _, job in versions)])
+        known = union.load_jobs([*jobs, *(job for _, _, job in versions)])
         found = {
             "q": text,
             "targets": targets,
@@ -198,6 +203,8 @@ def artifact(request: Request, content: str, opened: Opened = (), project: From 
             "projects": union.knowers([content])[content],
             "versions": finding.versions_beside(union, shown) if maker else [],
             "maker": maker,
+            "code": None if maker else finding.code_of(union, shown),
+            "place": place,
             "also": union.other_makers(content, maker),
             "asked_from": project,
         }
@@ -215,13 +222,31 @@ def job(request: Request, identifier: str, opened: Opened = (), project: From = 
         project = union.holders([identifier])[identifier][0]
         beside = _around(union, Target("job", identifier), set(opened), f"/j/{identifier}", project)
         made = next((file.hash for file in shown.outputs.files if file.hash), None)
-        again = links.commands(made, shown.job, site(request).place(project)) if made else []
+        place = site(request).place(project)
+        again = links.commands(made, shown.job, place) if made else []
         before = finding.earlier_runs(union, shown)
         homes = union.holders([identifier, *beside.up.jobs, *beside.down.jobs])
         also = {path: union.other_makers(content, shown.made_by[path]) for path, content in _traced(shown)}
-        values = {"shown": shown, "commands": again, "around": beside, "earlier": before, "homes": homes, "also": also}
-        values["asked_from"] = "" if site(request).local else project
+        values = {
+            "shown": shown,
+            "session_name": _session_name(union, shown.job.session),
+            "commands": again,
+            "place": place,
+            "around": beside,
+            "earlier": before,
+            "homes": homes,
+            "also": also,
+            "asked_from": "" if site(request).local else project,
+        }
         return html(request, "job.html", values)
+
+
+def _session_name(union: Union, identifier: str | None) -> str | None:
+    if identifier is not None:
+        with contextlib.suppress(RoarError):  # its record may have stayed where the job came from
+            session = union.load(identifier)
+            return session.name if isinstance(session, Session) else None
+    return None
 
 
 def _traced(shown: JobShown) -> list[tuple[str, str]]:
@@ -246,7 +271,9 @@ def difference(request: Request, before: str, after: str) -> Response:
         for name in (before, after):
             union.load_job(name)
         found = compare(union, union.repository_of(before), before, after)
-        return html(request, "diff.html", {"found": found, "lines": _patch_lines(found.patch.text)})
+        lines = found.patch.text.decode(errors="replace").splitlines()
+        values = {"found": found, "lines": _patch_lines(lines[:_MOST_LINES])}
+        return html(request, "diff.html", {**values, "more_lines": max(0, len(lines) - _MOST_LINES)})
 
 
 _MOST_LINES = 2000
@@ -259,13 +286,10 @@ class PatchLine(NamedTuple):
     text: str
 
 
-def _patch_lines(text: bytes) -> list[PatchLine]:
-    kinds = {"+": "added", "-": "removed", "@": "hunk", "d": "head"}
-    lines = text.decode(errors="replace").splitlines()[:_MOST_LINES]
+def _patch_lines(lines: list[str]) -> list[PatchLine]:
+    kinds = {"+": "added", "-": "removed", "@": "hunk", " ": "", "\\": ""}
     return [
-        PatchLine(
-            "head" if line.startswith(("+++", "---", "index ")) else kinds.get(line[:1], ""), summary.printable(line)
-        )
+        PatchLine("head" if line.startswith(("+++ ", "--- ")) else kinds.get(line[:1], "head"), summary.printable(line))
         for line in lines
     ]
 
@@ -314,12 +338,16 @@ def project(request: Request, project: str, before: Annotated[str, Query(max_len
 
 
 class Around(NamedTuple):
-    """What is around a thing, in both directions, and the drawing of what is near. ``cut``: there is more."""
+    """What is around a thing, in both directions, and the drawing of what is near: how many boxes it has, how many it
+    left out, and the page where nothing of it is opened, when something is.
+    """
 
     up: Ancestry
     down: Ancestry
     drawing: Markup
+    drawn: int
     left_out: int
+    folded: str | None
 
 
 def _around(union: Union, target: Target, opened: set[str], page: str, project: str) -> Around:
@@ -342,7 +370,9 @@ def _around(union: Union, target: Target, opened: set[str], page: str, project: 
         return f"{page}{end}{'&' if end else '?'}{urlencode([('open', key) for key in now])}#drawing"
 
     lines = svg.drawing(drawn, both.jobs, link=link)
-    return Around(up, down, Markup("\n".join(lines)), drawn.left_out)
+    boxes = sum(node.kind != "more" for node in drawn.nodes)
+    start = f"{page}{end}#drawing" if opened else None
+    return Around(up, down, Markup("\n".join(lines)), boxes, drawn.left_out, start)
 
 
 def _short(key: str) -> str:
@@ -377,7 +407,7 @@ def static(name: str) -> Response:
     return Response(body, 200, {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}, kind)
 
 
-def error_page(request: Request, status: int, message: str) -> Response:
+def error_page(request: Request, status: int, message: str, hint: str | None) -> Response:
     """What went wrong, for people."""
     request.state.is_page = True
-    return html(request, "error.html", {"status": status, "message": message}, status)
+    return html(request, "error.html", {"status": status, "message": message, "hint": hint}, status)

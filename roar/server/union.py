@@ -356,6 +356,10 @@ class Union(Index):
         """The recorded paths that may match a glob, and few others."""
         return sorted({path for index in self._all() for path in index.paths_like(glob)})
 
+    def paths_ending(self, end: str, most: int) -> list[str]:
+        """Recorded paths that end so, sorted."""
+        return sorted({path for index in self._all() for path in index.paths_ending(end, most)})[:most]
+
     def reproductions(self, job: str) -> list[str]:
         """The jobs that run this one again, newest first."""
         return _newest(index.reproductions(job) for index in self._repeating([job]))

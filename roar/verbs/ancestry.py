@@ -67,7 +67,7 @@ def around(index: Index, target: Target, most: int) -> tuple[Ancestry, Ancestry,
 def _told(index: Index, target: Target, lineage: Lineage) -> Ancestry:
     """The lineage of a target, with all that is to be said of it."""
     uses = lineage.uses
-    products = _products(lineage, uses)
+    products = _products(lineage, uses, target.id)
     if target.kind == "artifact" and not any(product.use.hash == target.id for product in products):
         # made by nobody and asked upwards, or read by nobody and asked downwards: then nothing else mentions it
         maker = next(iter(roots(index, target, "up")), None)
@@ -130,8 +130,10 @@ def roots(index: Index, target: Target, direction: str) -> list[str]:
     return index.producers(target.id)[:1]
 
 
-def _products(lineage: Lineage, uses: dict[str, tuple[list[Use], list[Use]]]) -> list[Product]:
-    """In order of dependency: what came from outside, then the outputs of each job. Without code, which git knows."""
+def _products(lineage: Lineage, uses: dict[str, tuple[list[Use], list[Use]]], asked: str) -> list[Product]:
+    """In order of dependency: what came from outside, then the outputs of each job. Without code, which git knows,
+    but for what was ``asked`` about.
+    """
     found: dict[tuple[str | None, str, str | None], Product] = {}
     came: list[tuple[str, str | None, str, str | None]] = []
     came += [(item.path, item.hash, item.consumer, None) for item in lineage.external]
@@ -139,7 +141,7 @@ def _products(lineage: Lineage, uses: dict[str, tuple[list[Use], list[Use]]]) ->
     inputs = {(job, use.path): use for job, (read, _) in uses.items() for use in read}
     for path, content, consumer, maker in sorted(came, key=lambda item: (item[0], item[2])):
         use = inputs[consumer, path]
-        if not use.code:
+        if not use.code or content == asked:
             found.setdefault((maker, path, content), Product(use, maker, [])).used_by.append(consumer)
     readers: dict[tuple[str, str], list[str]] = {}
     for edge in lineage.edges:

@@ -63,6 +63,13 @@ def pipeline(top: Path) -> dict[str, str]:
         made = {"model.pkl": model}
         jobs[name] = make.job(repo, words, read, made, at=60, session=session, code=code, metrics=metrics)
     jobs["evaluate"] = make.job(repo, "evaluate", {"model.pkl": "model"}, {"metrics.json": "metrics"}, at=120)
+    lost = make.fields("lossy", {"raw.csv": "raw", "seen": None}, {"lost": None, "kept.bin": "kept"}, at=180)
+    lost["inputs"].append(make.file("lib.py", "def lib(): ...", blob="b" * 40))
+    lost["code"] = {"commit": "e" * 40, "overlay": [make.overlaid("lossy", "lossy = 1\n")]}
+    lost["inputs"].append(make.file("lossy", "lossy = 1\n"))
+    lost["incomplete"] = [{"reason": "io-uring", "detail": "a ring of process 7", "count": 3}]
+    lost["metrics"] = [{"path": "n.json", "values": {f"n{k}": "1" for k in range(25)}}]
+    jobs["lossy"] = make.put(repo, lost)
     for n in range(60):  # more than a drawing shows
         jobs[f"use {n}"] = make.job(repo, f"use {n}", {"metrics.json": "metrics"}, {f"used/{n}": f"used {n}"}, at=200)
     return jobs
@@ -135,6 +142,8 @@ def test_a_path_and_a_command_are_found(ui: Ui, page: Any) -> None:
     assert page.locator("a.hash").count() == 2
     page.goto(f"{ui.origin}/search?q=evalu")
     assert page.locator("tbody tr").count() == 1
+    page.goto(f"{ui.origin}/search?q=3.csv")
+    assert page.inner_text("tbody td >> nth=0") == "parts/3.csv"
     page.goto(f"{ui.origin}/search?q=nothing-like-it")
     assert "Nothing in sight" in page.inner_text("main")
 
@@ -179,9 +188,17 @@ def test_the_drawing_unfolds_and_opens_in_place(ui: Ui, page: Any) -> None:
     assert drawing.locator(".focus").count() == 1
     assert drawing.locator(".node.more").count() >= 1
     before = drawing.locator(".node.job").count()
+    shown = {node.split("\n")[0] for node in drawing.locator(".node title").all_text_contents()}
+    said = page.inner_text("#drawn")
     drawing.locator(".node.more", has_text=re.compile("[0-9]{2} more")).click()
     drawing.locator(".node.job").nth(before).wait_for()
     assert "?open=" in page.url
+    page.wait_for_function("document.activeElement.closest('.node')")
+    assert page.evaluate("document.activeElement.querySelector('title').textContent").split("\n")[0] not in shown
+    assert page.inner_text("#drawn") not in (said, "")
+    page.click("text=Fold what was opened")
+    page.wait_for_url(f"**/a/{make.digest('metrics')}#drawing")
+    assert page.inner_text("#drawn") == said
     page.goto(f"{ui.origin}/a/{make.digest('model')}")
     assert "9 files in parts/" in drawing.inner_text()
     drawing.locator(".node.files").focus()
@@ -213,7 +230,7 @@ def test_a_job_and_what_differs_from_the_one_before(ui: Ui, page: Any) -> None:
 
 def test_sessions_commits_and_pages_of_jobs(ui: Ui, page: Any) -> None:
     page.goto(f"{ui.origin}/j/{ui.jobs['train']}")
-    page.click("dd a.id")
+    page.click("dd a[href^='/s/']")
     assert page.inner_text("h1") == "night"
     assert page.locator("tbody tr").count() == 3
     page.goto(f"{ui.origin}/c/{'d' * 40}")
@@ -247,6 +264,27 @@ def test_without_scripts_in_the_dark_and_on_a_phone(ui: Ui, browser: Any, how: d
             assert page.locator("#drop").is_hidden()
 
 
+def test_what_is_not_known_is_not_shown_as_known(ui: Ui, page: Any) -> None:
+    page.goto(f"{ui.origin}/j/{ui.jobs['lossy']}")
+    assert "a ring of process 7 (3 times)" in page.inner_text(".warning")
+    row = page.locator("#outputs + .scroll tr", has_text="lost")
+    assert row.inner_text().split("\t") == ["lost", "unknown", "unknown", "unknown: changed during the run"]
+    assert "and 5 more" in page.inner_text("dl.about >> nth=0")
+    assert "content unknown" in page.inner_text(".drawing")
+    page.goto(f"{ui.origin}/a/{make.digest('kept')}")
+    assert "lossy (ok incomplete)" in page.inner_text(".lead")
+    assert page.inner_text("a[href='#outside']") == "1 file from outside and 1 of unknown content"
+    assert "One record on the way here does not know everything" in page.inner_text(".warning")
+
+
+def test_a_file_of_the_code_says_where_git_has_it(ui: Ui, page: Any) -> None:
+    page.goto(f"{ui.origin}/a/{make.digest('def lib(): ...')}")
+    assert page.inner_text("#again + p") == f"Nothing to run: git has it as lib.py at commit {'e' * 12}."
+    assert "lossy" in page.inner_text(".drawing")
+    page.goto(f"{ui.origin}/a/{make.digest('lossy = 1' + chr(10))}")
+    assert ui.jobs["lossy"][:12] in page.inner_text("#again + p")
+
+
 def test_by_keyboard_alone(ui: Ui, page: Any) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -276,6 +314,26 @@ def test_every_table_and_picture_has_words(ui: Ui, page: Any) -> None:
         assert page.evaluate(NAMELESS) == 0
         ids = page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")
         assert len(ids) == len(set(ids))
+
+
+def test_axe_finds_nothing(ui: Ui, page: Any) -> None:
+    """All that axe-core can tell of a page, with everything unfolded; in the dark, of its colours."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    jobs = ui.jobs
+    for path in (
+        "/search?q=model.pkl",
+        f"/a/{make.digest('kept')}",
+        f"/j/{jobs['lossy']}",
+        f"/j/{jobs['train']}/diff/{jobs['again']}",
+        f"/c/{'d' * 40}",
+    ):
+        page.goto(ui.origin + path)
+        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        for scheme, options in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+            page.emulate_media(color_scheme=scheme)
+            wrong = Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]
+            assert [(path, scheme, rule["id"], rule["nodes"][0]["html"]) for rule in wrong] == []
 
 
 def test_unknown_things_are_said_to_be_so(ui: Ui, browser: Any) -> None:

@@ -76,14 +76,14 @@ if (entrance) {
 }
 
 // The drawing begins at what the page is about.
-function centre(frame) {
-  const focus = frame.querySelector(".focus rect");
-  if (!focus) return;
-  frame.scrollLeft = focus.x.baseVal.value + 115 - frame.clientWidth / 2;
-  frame.scrollTop = focus.y.baseVal.value + 22 - frame.clientHeight / 2;
+function centre(frame, box) {
+  if (!box) return;
+  frame.scrollLeft = box.x.baseVal.value + 115 - frame.clientWidth / 2;
+  frame.scrollTop = box.y.baseVal.value + 22 - frame.clientHeight / 2;
 }
 
-// What is folded opens in place: the same page is asked for, and its drawing takes the place of this one.
+// What is folded opens in place: the same page is asked for, and its drawing takes the place of this one. The focus goes
+// to the first box that is new, and the line below, which is spoken, says how many there are now.
 async function open(event) {
   const link = event.target.closest("a");
   const frame = event.currentTarget;
@@ -95,10 +95,15 @@ async function open(event) {
   try {
     const answer = await fetch(to, { credentials: "same-origin" });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const before = new Set([...frame.querySelectorAll(".node title")].map((title) => title.textContent));
     frame.replaceChildren(...page.querySelector(".drawing").childNodes);
+    document.getElementById("drawn").replaceChildren(...page.getElementById("drawn").childNodes);
     window.history.replaceState(null, "", to);
-    const first = frame.querySelector("svg a");
-    if (first) first.focus({ preventScroll: true });
+    const nodes = [...frame.querySelectorAll(".node")];
+    const first = nodes.find((node) => !before.has(node.querySelector("title").textContent)) || nodes[0];
+    if (!first) return;
+    first.focus({ preventScroll: true });
+    centre(frame, first.querySelector("rect"));
   } catch {
     window.location.assign(to);
   } finally {
@@ -106,6 +111,6 @@ async function open(event) {
   }
 }
 for (const frame of document.querySelectorAll(".drawing")) {
-  centre(frame);
+  centre(frame, frame.querySelector(".focus rect"));
   frame.addEventListener("click", open);
 }
