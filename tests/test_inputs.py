@@ -57,9 +57,9 @@ def test_inputs(repo: Repository, tree: Path, git: Git, ask: Ask) -> None:
 Inputs of m.pkl, from outside of 2 jobs
 
 Unsourced (3)
-    {h("labels")}  6 B  /far/labels.csv  not here
-    {h("raw")}  3 B  raw.csv          here
-    unknown       0 B  seed             its content was not recorded
+    {h("labels")}  6 B      /far/labels.csv  not here
+    {h("raw")}  3 B      raw.csv          here
+    unknown       unknown  seed             its content was not recorded
 
 Sourced (3)
                         s3://bucket/images  declared; nothing checks it

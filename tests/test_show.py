@@ -78,10 +78,10 @@ Step     @2 (fit) of session SESSION
 Again    was run again by AGAIN: reproduced once on 1 machine, none differed
 
 Inputs (4, 12 B)
-    unknown       0 B  gone.csv   unknown: changed during the run
-    {h("train")}  5 B  train.csv  by PREPARE
-    {h("code")}  4 B  train.py   kept with the record
-    {h("lib")}  3 B  lib.py     in git
+    unknown       unknown  gone.csv   unknown: changed during the run
+    {h("train")}  5 B      train.csv  by PREPARE
+    {h("code")}  4 B      train.py   kept with the record
+    {h("lib")}  3 B      lib.py     in git
 Outputs (1, 5 B)
     {h("model")}  5 B  m.pkl  created
 
