@@ -261,6 +261,7 @@ def bad_pushes(tree: Path, repo: Repository, git: Git) -> dict[str, tuple[str, s
     jobs = "refs/roar/jobs/2026/abc"
     return {
         "is no name of roar's": (ref, "refs/roar/other/x"),
+        "is no name of roar's (": (ref, "refs/roar/jobs/２０２６/abc"),
         "is a blob, not a commit": (git(tree, "rev-parse", f"{ref}:record.json"), jobs),
         "its tree holds no record": ("main", jobs),
         "not JSON": (record_commit(tree, b"{"), jobs),

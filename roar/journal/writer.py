@@ -15,8 +15,9 @@ from roar.git import files, refs
 from roar.git.repository import Repository
 from roar.journal import JOBS, LOCAL_NOTES, NOTES, SPELLED_NOTES
 from roar.paths import hostname
+from roar.records.model import WRITER
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_NAME = re.compile(WRITER)
 
 
 def writer_name(repo: Repository) -> str:

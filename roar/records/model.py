@@ -20,8 +20,12 @@ FORMAT = 1
 Blake3 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """The BLAKE3 of some bytes, 32 bytes in lower-case hexadecimal."""
 
-GitId = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
-"""A git object id, SHA-1 or SHA-256 by the repository's object format."""
+GIT_ID = "(?:[0-9a-f]{40}|[0-9a-f]{64})"
+"""A git object id, SHA-1 or SHA-256 by the repository's object format: a regular expression, as the next one."""
+WRITER = "[a-z0-9][a-z0-9-]{0,63}"
+"""The name of a writer, which is part of names of refs: ``docs/format.md``."""
+
+GitId = Annotated[str, Field(pattern=f"^{GIT_ID}$")]
 
 RecordId = Annotated[str, Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")]
 """A record id as ``records.ids`` makes it."""
@@ -48,4 +52,4 @@ class Record(Part):
     format: int = FORMAT
     kind: str
     clock: Annotated[int, Field(ge=0, lt=1 << 48)]
-    writer: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    writer: Annotated[str, Field(pattern=f"^{WRITER}$")]

@@ -18,6 +18,7 @@ from roar.git.repository import Repository
 from roar.journal import LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, noted, spool
 from roar.journal.writer import known_writer
 from roar.records import ids
+from roar.records.model import GIT_ID
 from roar.verbs.check_records import Checked, where_else
 from roar.verbs.findings import Finding
 
@@ -66,7 +67,7 @@ def _strange_lines(reader: Reader, oid: str, known: set[str]) -> Iterator[tuple[
     """What is odd in the notes of a commit of notes, as (noted commit, what)."""
     for path, (_, blob) in reader.files(reader.commit(oid).tree).items():
         commit = path.replace(b"/", b"").decode("ascii", "replace")
-        if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
+        if not re.fullmatch(GIT_ID, commit):
             yield "", f"{path.decode('utf-8', 'backslashreplace')!r} is no note of a commit"
             continue
         for line in reader.body(blob, "blob").decode("utf-8", "replace").splitlines():

@@ -21,12 +21,12 @@ from roar.records import codec, ids
 from roar.records.about import Close, Tombstone, Withdrawal
 from roar.records.ids import clock_of
 from roar.records.job import Job
-from roar.records.model import Record
+from roar.records.model import WRITER, Record
 from roar.records.named import Label
 from roar.records.summary import printable
 from roar.verbs.findings import Finding
 
-_CHAIN = re.compile(r"refs/(?:roar|roar-remote/.+?)/jobs/([0-9]{4})/([a-z0-9][a-z0-9-]{0,63})")
+_CHAIN = re.compile(rf"refs/(?:roar|roar-remote/.+?)/jobs/([0-9]{{4}})/({WRITER})")
 _OFTEN = 200
 """Records between two words of progress."""
 

@@ -16,9 +16,10 @@ from roar.git.gclock import GcRunningError
 from roar.git.repository import Repository
 from roar.journal import keep, noted
 from roar.journal.append import bring_in
+from roar.records.model import GIT_ID
 from roar.verbs import background, sync
 
-_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_ID = re.compile(GIT_ID)
 
 
 def scripts() -> str:

@@ -17,15 +17,16 @@ from roar.git import program, refs
 from roar.git.commits import is_ancestor, reached
 from roar.git.repository import Repository, discover
 from roar.journal import ARCHIVE, CHECK, CODE, JOBS, NOTES
+from roar.records.model import GIT_ID, WRITER
 from roar.verbs.arrived import Arrived
 from roar.verbs.arriving import Rules
 
 OURS = "refs/roar/"
 MOST_LINES = 20
 """Problems that are named; the rest is counted."""
-_WRITER = r"[a-z0-9][a-z0-9-]{0,63}"
-_NAMES = re.compile(rf"({JOBS}\d{{4}}/{_WRITER})|(({NOTES}|{CODE}|{CHECK}){_WRITER})|({ARCHIVE}\d{{4}}(/{_WRITER})?)")
-_NOTE = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})")
+_YEAR = "[0-9]{4}"
+_NAMES = re.compile(f"{JOBS}{_YEAR}/{WRITER}|({NOTES}|{CODE}|{CHECK}){WRITER}|{ARCHIVE}{_YEAR}(/{WRITER})?")
+_NOTE = re.compile(GIT_ID)
 
 
 class Update(NamedTuple):
