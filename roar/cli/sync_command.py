@@ -6,10 +6,11 @@ import sys
 
 import click
 
-from roar.cli import register_command
+from roar.cli import present, register_command
 from roar.cli.complete import remote_names
 from roar.cli.say import write_json
 from roar.errors import GitError
+from roar.git import transport
 from roar.git.repository import discover
 from roar.verbs import sync
 
@@ -37,6 +38,10 @@ def command(remote: str | None, *, fetch_only: bool, push_only: bool, quiet: boo
     elif not quiet:
         sealed = f" ({done.sealed} records sealed)" if done.sealed else ""
         click.echo(f"{done.remote}: fetched {_count(done.fetched)}, pushed {_count(done.pushed)}{sealed}")
+    lost = [ref for ref in done.fetched if ref.startswith(transport.GONE)]
+    if lost and not as_json:
+        text = f"{done.remote} took back records that it had; they are kept here in {present.some(lost)}"
+        click.echo(f"roar: {text} (next: roar verify)", err=True)
     if done.refused:
         ref, why = next(iter(done.refused.items()))
         raise GitError(f"{done.remote} refused {ref}: {why}", f"roar remote check {done.remote}")

@@ -69,6 +69,10 @@ def _log_lines(log: Logged, style: Style) -> Iterator[str]:
     else:
         words = f"in the log of {log.project} at {log.server}, which has {log.size}"
         yield f"    {log.included} {style.green(words)}"
+    if log.behind:
+        yield f"    {log.behind} more in that log {style.dim('not fetched yet')} (next: roar sync {log.remote})"
+    if log.dropped:
+        yield f"{style.red('dropped')} by {log.remote} although its log has them: {present.some(log.dropped)}"
     if log.missing:
         yield f"{style.red('missing')} in that log although {log.remote} has them: {present.some(log.missing)}"
 

@@ -14,6 +14,8 @@ from roar.git.repository import Repository
 OURS = "refs/roar/"
 """Where records lie here, and on a remote that takes any ref. Elsewhere the same names follow another beginning, the
 ``place`` of the functions below; what they give and take are the names here."""
+GONE = "refs/roar-remote/gone/"
+"""What remotes had, and have no more or otherwise now. It may be the last to hold its records."""
 _NOT_EVERY_REF = 1
 """How `git fetch` ends when it reached the remote and could not set some ref here; 128 when it did not reach it."""
 _DELETED_AT_ONCE = 50
@@ -76,6 +78,9 @@ def _moved(ref: str, old: str, new: str) -> str:
 def fetch_records(repo: Repository, remote: str, own_notes: str, place: str = OURS, *, quiet: bool = True) -> list[str]:
     """Bring the records of a remote into ``refs/roar-remote/<remote>/*``; gives the refs that are new or moved.
 
+    A chain only ever grows. One that the remote has otherwise now is kept as it was, too, as a ref below ``GONE``,
+    which is given with the others.
+
     Raises ``GitError`` with git's reason when the remote cannot be reached.
     """
     copies = f"refs/roar-remote/{remote}/"
@@ -87,7 +92,13 @@ def fetch_records(repo: Repository, remote: str, own_notes: str, place: str = OU
     if done.returncode:
         raise GitError(f"cannot fetch from {remote}: {_reason(done.stderr)}", f"git fetch {remote}")
     after = refs.listing(repo, copies)
-    return [ref for ref, oid in after.items() if before.get(ref) != oid]
+    moved = [ref for ref, oid in after.items() if before.get(ref) != oid]
+    chains = [ref for ref in moved if ref in before and ref.startswith(f"{copies}jobs/")]
+    ended = {before[ref] for ref in chains}
+    lost = ended & reached(repo, [*ended, *(f"^{after[ref]}" for ref in chains)]) if chains else ()
+    kept = {f"{GONE}{remote}/jobs/{oid}": oid for oid in lost}
+    repo.ask("update-ref", "--stdin", stdin="".join(f"update {ref} {oid}\n" for ref, oid in kept.items()).encode())
+    return [*moved, *sorted(kept)]
 
 
 def _fetch(repo: Repository, remote: str, wanted: list[str], known: Iterable[str], *, quiet: bool) -> program.Done:
@@ -102,10 +113,7 @@ def _fetch(repo: Repository, remote: str, wanted: list[str], known: Iterable[str
 
 
 def _move_what_is_in_the_way(repo: Repository, remote: str, place: str) -> bool:
-    """Rename our copies of refs that are gone on a remote and whose names hinder new ones there: ``a`` and ``a/b``.
-
-    They may be the last to hold their records.
-    """
+    """Rename our copies of refs that are gone on a remote and whose names hinder new ones there: ``a`` and ``a/b``."""
     copies = f"refs/roar-remote/{remote}/"
     there = {copies + ref.removeprefix(OURS) for ref in remote_refs(repo, remote, f"{OURS}*", place)}
     ours = refs.listing(repo, copies)
@@ -113,9 +121,7 @@ def _move_what_is_in_the_way(repo: Repository, remote: str, place: str) -> bool:
     lines = []
     for ref in hindering:
         kind = ref.removeprefix(copies).partition("/")[0]
-        lines.append(
-            f"create refs/roar-remote/gone/{remote}/{kind}/{ours[ref]} {ours[ref]}\ndelete {ref} {ours[ref]}\n"
-        )
+        lines.append(f"create {GONE}{remote}/{kind}/{ours[ref]} {ours[ref]}\ndelete {ref} {ours[ref]}\n")
     repo.ask("update-ref", "--no-deref", "--stdin", stdin="".join(lines).encode("utf-8", "surrogateescape"))
     return bool(hindering)
 

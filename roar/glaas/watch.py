@@ -18,6 +18,7 @@ from roar.records.summary import printable
 
 AT_ONCE = 100
 """Records in one question."""
+_ENTRIES_AT_ONCE = 5000
 _KEY = "log.json"
 
 
@@ -62,6 +63,33 @@ def included(client: Client, token: str | None, at: Checkpoint, records: Mapping
                 )
             proven.add(identifier)
     return proven
+
+
+def entries(client: Client, token: str | None, at: Checkpoint) -> set[str]:
+    """The ids of all records that are in the log at a checkpoint.
+
+    Raises ``SuspectError`` when what the server shows is not what the checkpoint was signed for.
+    """
+    ids, leaves = [], list[bytes]()
+    while len(leaves) < at.size:
+        query = {"start": len(leaves), "limit": min(_ENTRIES_AT_ONCE, at.size - len(leaves))}
+        some = _leaves(client.origin, client.get(f"/projects/{at.project}/log/entries", query, token))
+        if not some:
+            break
+        ids += [identifier for identifier, _ in some]
+        leaves += [merkle.leaf_hash(checkpoint.leaf(*leaf)) for leaf in some]
+
+    def node(level: int, number: int) -> bytes:
+        if level == 0:
+            return leaves[number]
+        return merkle.node_hash(node(level - 1, 2 * number), node(level - 1, 2 * number + 1))
+
+    if len(leaves) != at.size or merkle.root(node, at.size) != at.root:
+        raise SuspectError(
+            f"the log of {at.project} at {client.origin} is not shown as its checkpoint says that it is",
+            "ask its administrator",
+        )
+    return set(ids)
 
 
 def _same_key(origin: str, line: str) -> PublicKey:
@@ -123,6 +151,13 @@ def _proofs(origin: str, answer: Any) -> list[tuple[str, int, list[bytes]]]:
         ]
     except (LookupError, TypeError, ValueError):
         raise RoarError(f"{origin} gives proofs that cannot be read", "ask its administrator") from None
+
+
+def _leaves(origin: str, answer: Any) -> list[tuple[str, str]]:
+    try:
+        return [(str(part["id"]), str(part["content"])) for part in answer["entries"]]
+    except (LookupError, TypeError, ValueError):
+        raise RoarError(f"{origin} shows a log that cannot be read", "ask its administrator") from None
 
 
 def _remembered(origin: str, before: dict[str, Any]) -> Checkpoint:

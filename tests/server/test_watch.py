@@ -42,6 +42,14 @@ def share(glaas: Glaas, project: str, repo: Repository, git: Git, *names: str) -
     return found
 
 
+def clone(glaas: Glaas, project: str, git: Git, tmp_path: Path) -> Path:
+    """Another repository with the project as its remote."""
+    git(tmp_path, "init", "-q", "other")
+    git(tmp_path / "other", "remote", "add", "origin", f"{glaas.url}/{project}.git")
+    git(tmp_path / "other", "config", "roar.glaas.url", glaas.url)
+    return tmp_path / "other"
+
+
 def folder(glaas: Glaas, project: str) -> Path:
     return Path(glaas.storage.path(project)) / "glaas" / "log"
 
@@ -155,6 +163,42 @@ def test_a_log_that_was_rolled_back_is_refused(
     assert b"was rolled back: it has 3 records, and had 5 on 20" in done.stdout
     share(glaas, public, repo, git, *"fg")  # the log grows again over what it had, otherwise
     assert verified(roar)["size"] == 7, "the same records came again in the same order: nothing was lost"
+
+
+def test_a_record_that_was_dropped_is_named_and_kept(
+    glaas: Glaas, public: str, roar: Roar, repo: Repository, git: Git, tmp_path: Path
+) -> None:
+    *_, last = share(glaas, public, repo, git, *"abc")
+    other = clone(glaas, public, git, tmp_path)
+    there = glaas.storage.repo(public)
+    (ref,) = there.ask("for-each-ref", "--format=%(refname)", JOBS).decode().split()
+    assert roar("sync", "--fetch-only", cwd=other).stderr == b""
+    assert verified(roar)["dropped"] == ()
+    there.ask("update-ref", ref, f"{ref}~1")
+    told = f"dropped by glaas although its log has them: {last}\n"
+    assert told in roar("verify", code=3).stdout.decode()
+    done = roar("sync", "--fetch-only", cwd=other)
+    assert b"roar: origin took back records that it had; they are kept here in refs/roar-remote/gone/" in done.stderr
+    assert last in roar("log", "--json", cwd=other).stdout.decode()
+    told = told.replace("glaas", "origin")
+    assert told in roar("verify", cwd=other, code=3).stdout.decode()
+    assert roar("sync", "--fetch-only", cwd=other).stderr == b"", "it is said once"
+
+
+def test_what_was_not_fetched_or_was_purged_was_not_dropped(
+    glaas: Glaas, public: str, roar: Roar, repo: Repository, git: Git, tmp_path: Path
+) -> None:
+    job, *_ = share(glaas, public, repo, git, *"abc")
+    other = clone(glaas, public, git, tmp_path)
+    roar("sync", "--fetch-only", cwd=other)
+    glaas.people.set_project(public, by="tests", rewrites="allowed")
+    (old,) = repo.ask("for-each-ref", "--format=%(refname)", JOBS).decode().split()
+    roar("pop", "--purge", "-y", job)
+    git(roar.folder, "push", "-q", glaas.remote(public), "refs/roar/*")
+    git(roar.folder, "push", "-q", glaas.remote(public), "--delete", old)
+    assert b"    1 more in that log not fetched yet (next: roar sync origin)\n" in roar("verify", cwd=other).stdout
+    roar("sync", "--fetch-only", cwd=other)
+    assert b" more in that log" not in roar("verify", cwd=other).stdout
 
 
 def test_a_log_signed_by_another_key_is_refused(
