@@ -94,13 +94,13 @@ class Gate:
 
     def _serve(self) -> None:
         with os.fdopen(self._question, "rb", 0) as question, os.fdopen(self._answer, "wb") as answer:
-            asked = _question(question.fileno())
-            if not asked:
-                return
             try:
+                asked = _question(question.fileno())
+                if not asked:
+                    return
                 problems = self._judge(asked[0], asked[1:])
             except RoarError as error:
-                problems = [error.message]
+                problems = [receive.line(error.message)]
             except OSError as error:
                 logger.exception("the gate of %s", self._project)
                 problems = [
@@ -129,6 +129,8 @@ class Gate:
         repo = self._storage.repo(self._project)
         repo.extra_env = _in_quarantine(repo, quarantine)
         pushed = [line.split(" ", 2) for line in lines]
+        if len(pushed) > self._limits.refs:
+            return [f"it names {len(pushed)} refs, more than {self._limits.refs} (next: push fewer at once)"]
         foreign = [ref for _, _, ref in pushed if not ref.startswith(receive.OURS)]
         if foreign:
             return [f"{ref}: this server keeps records alone (next: push {receive.OURS}*)" for ref in foreign[:20]]
@@ -223,14 +225,19 @@ def finish(storage: Storage, project: str) -> None:
 
 
 def _question(fd: int) -> list[str]:
-    """What the hook asks: lines up to an empty one. Nothing when there was no question, or half of one."""
-    data = b""
+    """What the hook asks: lines up to an empty one. Nothing when there was no question, or half of one.
+
+    Raises ``RoarError`` for one that is too long, when all of it was heard: before, nobody listens to an answer.
+    """
+    data = bytearray()
+    size = 0
     while piece := os.read(fd, 1 << 16):
-        data += piece
+        size += len(piece)
+        data = data[-2:] + piece if size > MOST_ASKED else data + piece
         if data.endswith(b"\n\n"):
-            return program.lines(data)[:-1]
-        if len(data) > MOST_ASKED:
-            break
+            if size > MOST_ASKED:
+                raise RoarError(f"it names refs in {size} bytes, more than {MOST_ASKED} (next: push fewer at once)")
+            return program.lines(bytes(data))[:-1]
     return []
 
 

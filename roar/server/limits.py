@@ -23,6 +23,8 @@ class Limits(NamedTuple):
     """Of one push, as it travels."""
     objects: int = 500_000
     """In one push."""
+    refs: int = 10_000
+    """In one push: each becomes a file."""
     gits: int = 16
     """Requests of git's that are served at once; others wait."""
     git_memory_bytes: int = 2 << 30

@@ -76,13 +76,16 @@ fi
     while IFS= read -r line; do printf '%s\\n' "$line"; done
     echo
 } >"/dev/fd/$ROAR_ASK" || exit 1
-while IFS= read -r line; do
+{
+    IFS= read -r line || exit 1
     [ "$line" = ok ] && exit
     printf '%s\\n' "$line" >&2
-done <"/dev/fd/$ROAR_ANSWER"
+    cat >&2
+} <"/dev/fd/$ROAR_ANSWER"
 exit 1
 """
-"""pre-receive of every project, see ``gate``."""
+"""pre-receive of every project, see ``gate``. Only the first line can let a push in: those of a refusal speak of what
+was pushed, and must not be able to."""
 NOTED = """\
 #!/bin/sh
 # What came in is put on the queue of the index, even if the server has died meanwhile.

@@ -18,7 +18,7 @@ from roar.git.objects import FILE_MODE, TREE_MODE, Reader
 from roar.git.repository import Repository
 from roar.journal import RECORD, WITHHELD
 from roar.journal.read import skip
-from roar.verbs.arriving import Arriving, RecordBlobs, Rules, Watch, arriving, secrets
+from roar.verbs.arriving import Arriving, RecordBlobs, Rules, TooMuchError, Watch, arriving, secrets
 
 _CLEAN = "next: roar pop --purge the record, or ask an administrator of the project to allow it"
 _PLAIN = frozenset({TREE_MODE, FILE_MODE})
@@ -157,25 +157,37 @@ class Arrived:
                 yield from self._faults_of_records(oid, commit, one=RECORD in modes)
 
     def faults_of_notes(self, commits: Iterable[str], is_note: Callable[[str], bool]) -> Iterator[str]:
-        """What is wrong with commits of notes: faulty objects, and names that are no notes'."""
+        """What is wrong with commits of notes: faulty objects, and the first name that is no note's.
+
+        Raises ``TooMuchError`` for more notes than a tree may have, however few objects say so.
+        """
         seen: set[tuple[str, str]] = set()
         for oid in commits:
             # not weighed: the known folders of a large tree of notes would be read for each new note
             for fault in self._faults_below(self.commits[oid].tree):
                 yield f"commit {oid}: {fault}"
-            waiting = [(self.commits[oid].tree, "")]
-            while waiting:
-                tree, folder = waiting.pop()
+            for path in self._new_notes(self.commits[oid].tree, seen):
+                if not is_note(path.replace("/", "")):
+                    yield f"{path!r} is no note: notes are named by the commits they stand on"
+                    break
+
+    def _new_notes(self, tree: str, seen: set[tuple[str, str]]) -> Iterator[str]:
+        """The paths in a tree of notes, as far as it is new and was not seen before. Raises ``TooMuchError``."""
+        waiting = [(tree, "")]
+        while waiting:
+            oid, folder = waiting.pop()
+            for mode, name, inner in self._trees.get(oid, ()):
                 self._watch.tick()
-                for mode, name, inner in self._trees.get(tree, ()):
-                    path = folder + name.decode("utf-8", "replace")
-                    if (inner, path) in seen:
-                        continue
-                    seen.add((inner, path))
-                    if mode == TREE_MODE and len(path) < 100:
-                        waiting.append((inner, path + "/"))
-                    elif not is_note(path.replace("/", "")):
-                        yield f"{path!r} is no note: notes are named by the commits they stand on"
+                path = folder + name.decode("utf-8", "replace")
+                if (inner, path) in seen:
+                    continue
+                if len(seen) == objects.MAX_FILES:
+                    raise TooMuchError(f"it brings more than {objects.MAX_FILES} notes (next: push less at once)")
+                seen.add((inner, path))
+                if mode == TREE_MODE and len(path) < 100:
+                    waiting.append((inner, path + "/"))
+                else:
+                    yield path
 
     def faults_of_code(self, commits: Iterable[str]) -> Iterator[str]:
         """What is wrong with commits of code: nothing but faulty objects."""
@@ -185,7 +197,7 @@ class Arrived:
 
     def _faults_of_records(self, oid: str, commit: Arriving, *, one: bool) -> Iterator[str]:
         entries = {name: inner for _, name, inner in self._entries(commit.tree)}
-        blobs = [entries[RECORD]] if one else list(dict.fromkeys(self._blobs(entries[b"segment"])))
+        blobs: Iterable[str] = [entries[RECORD]] if one else self._blobs(entries[b"segment"])
         ids = []
         for blob in blobs:
             if not self._records.has(blob, one=one):  # it was there before, or came under another name

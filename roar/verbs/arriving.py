@@ -10,6 +10,7 @@ from roar.errors import GitError, RecordError
 from roar.git.objects import Commit
 from roar.journal.entry import trailer_id
 from roar.records import codec
+from roar.records.job import Job
 from roar.redact import find_secrets, is_secret_path
 
 
@@ -23,6 +24,8 @@ class Rules(NamedTuple):
     rewrites: bool | None = None
     """Refs may be deleted and rewritten; None: as the repository's configuration says (``roar.receive.rewrites``)."""
     most_objects: int = 1_000_000
+    most_files: int = 20_000_000
+    """In the manifests of all records; a tenth of them in those of one. Shared manifests name many in few bytes."""
     deadline: float | None = None
     """By ``time.monotonic``: when looking must be done."""
 
@@ -51,7 +54,7 @@ class Watch:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._steps = self._objects = 0
+        self._steps = self._objects = self._files = 0
 
     def object(self) -> None:
         """One more object. Raises ``TooMuchError``."""
@@ -59,6 +62,12 @@ class Watch:
         if self._objects > self._rules.most_objects:
             raise TooMuchError(f"it brings more than {self._rules.most_objects} objects (next: push less at once)")
         self.tick()
+
+    def files(self, count: int) -> None:
+        """So many more files of a record. Raises ``TooMuchError``."""
+        self._files += count
+        if self._files > self._rules.most_files:
+            raise TooMuchError(f"its records name more than {self._rules.most_files} files (next: push less at once)")
 
     def tick(self) -> None:
         """One more step. Raises ``TooMuchError``."""
@@ -75,6 +84,8 @@ class RecordBlobs:
         self._watch = watch
         self._decoder = codec.Decoder()
         self._ids: dict[tuple[str, bool], list[str]] = {}
+        self._files: dict[tuple[str, bool], int] = {}
+        self._met: set[tuple[str, bool]] = set()
         self._faults: dict[tuple[str, bool], list[str]] = {}
         """Of interest when a chain has the blob: what looks like a record in a commit of code need be none."""
 
@@ -83,23 +94,35 @@ class RecordBlobs:
         return (oid, one) in self._ids
 
     def of(self, oid: str, *, one: bool) -> tuple[list[str], list[str]]:
-        """The ids of the records in a blob that was read; and what is wrong with it, unless that was told before."""
-        return self._ids[oid, one], self._faults.pop((oid, one), [])
+        """The ids of the records in a blob that was read; and what is wrong with it, unless that was told before.
+
+        To be asked once for each place that has the blob. As often it will be read, so that each place counts: its
+        files, and from the second one on its records as objects of the push. Raises ``TooMuchError``.
+        """
+        ids = self._ids[oid, one]
+        self._watch.files(self._files[oid, one])
+        for _ in range(max(1, len(ids)) if (oid, one) in self._met else 0):
+            self._watch.object()
+        self._met.add((oid, one))
+        return ids, self._faults.pop((oid, one), [])
 
     def take(self, oid: str, body: bytes, *, one: bool) -> None:
         """Read a blob. Raises ``TooMuchError``."""
         if self.has(oid, one=one):
             return
         ids = self._ids[oid, one] = []
+        self._files[oid, one] = 0
         for line in [body] if one else filter(None, body.split(b"\n")):
             try:
-                ids.append(self._record(line))
+                identifier, files = self._record(line)
+                ids.append(identifier)
+                self._files[oid, one] += files
             except RecordError as error:
                 self._faults.setdefault((oid, one), []).append(error.message)
             self._watch.tick()
 
-    def _record(self, body: bytes) -> str:
-        """The id of a record that is as it must be. Raises ``RecordError``."""
+    def _record(self, body: bytes) -> tuple[str, int]:
+        """The id of a record that is as it must be, and the files in its manifests. Raises ``RecordError``."""
         record = self._decoder.decode(body)
         identifier = codec.identify(record, body)
         if not codec.is_canonical(body):
@@ -111,7 +134,11 @@ class RecordBlobs:
                 f"record {identifier} is from {when} UTC, which is yet to come (next: set the clock, and run "
                 f"roar pop --purge {identifier})"
             )
-        return identifier
+        shards = [*record.input_shards, *record.output_shards] if isinstance(record, Job) else []
+        files = sum(shard.count for shard in shards)
+        if files > self._rules.most_files // 10:
+            raise RecordError(f"record {identifier} names {files} files, more than {self._rules.most_files // 10}")
+        return identifier, files
 
 
 def secrets(path: str, body: bytes, rules: Redact) -> list[str]:

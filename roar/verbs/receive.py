@@ -18,12 +18,14 @@ from roar.git.commits import is_ancestor, reached
 from roar.git.repository import Repository, discover
 from roar.journal import ARCHIVE, CHECK, CODE, JOBS, NOTES
 from roar.records.model import GIT_ID, WRITER
+from roar.records.summary import printable
 from roar.verbs.arrived import Arrived
-from roar.verbs.arriving import Rules
+from roar.verbs.arriving import Rules, in_time
 
 OURS = "refs/roar/"
 MOST_LINES = 20
 """Problems that are named; the rest is counted."""
+_LONGEST = 600
 _YEAR = "[0-9]{4}"
 _NAMES = re.compile(f"{JOBS}{_YEAR}/{WRITER}|({NOTES}|{CODE}|{CHECK}){WRITER}|{ARCHIVE}{_YEAR}(/{WRITER})?")
 _NOTE = re.compile(GIT_ID)
@@ -65,19 +67,27 @@ def problems(repo: Repository, lines: Iterable[str], rules: Rules | None = None,
     rules = rules or Rules()
     allow = load(repo).settings.receive.rewrites if rules.rewrites is None else rules.rewrites
     found: list[str] = []
-    known = list(refs.listing(repo, OURS).values())
+    here = refs.listing(repo, OURS)
+    chains = {oid for ref, oid in here.items() if ref.startswith((JOBS, ARCHIVE))}
     tips = [update.new for update in ours if update.new != repo.zero]
-    with Arrived(repo, tips, known, rules) as arrived:
+    with Arrived(repo, tips, here.values(), rules) as arrived:
         for update in ours:
-            found += (f"{update.ref}: {text}" for text in _judged(repo, arrived, update, rewrites=allow))
+            in_time(rules)
+            found += (f"{update.ref}: {text}" for text in _judged(repo, arrived, update, chains, rewrites=allow))
         found += (text for texts in arrived.problems.values() for text in texts)
         if not found and more:
             found += more(arrived, ours)
     left = len(found) - MOST_LINES
-    return found if left <= 0 else [*found[:MOST_LINES], f"and {left} more"]
+    return [line(text) for text in found[:MOST_LINES]] + ([f"and {left} more"] if left > 0 else [])
 
 
-def _judged(repo: Repository, arrived: Arrived, update: Update, *, rewrites: bool) -> Iterator[str]:
+def line(text: str) -> str:
+    """One line of bounded length, whatever a push brings into it: a key of a record, a name in a tree."""
+    text = printable(text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _judged(repo: Repository, arrived: Arrived, update: Update, chains: set[str], *, rewrites: bool) -> Iterator[str]:
     if _NAMES.fullmatch(update.ref) is None:
         yield "is no name of roar's (next: see docs/format.md, Refs)"
         return
@@ -105,15 +115,17 @@ def _judged(repo: Repository, arrived: Arrived, update: Update, *, rewrites: boo
         elif update.ref.startswith(CODE):
             yield from arrived.faults_of_code(commits)
         else:
-            yield from _elsewhere(repo, bases - {update.old})
+            yield from _elsewhere(repo, bases - chains, chains)
             yield from arrived.faults_of_chain(commits)
     except GitError as error:
         yield error.message
 
 
-def _elsewhere(repo: Repository, bases: set[str]) -> Iterator[str]:
-    """Commits that are here, but came as code, as notes or to try the server, and so were never read as records."""
+def _elsewhere(repo: Repository, bases: set[str], chains: set[str]) -> Iterator[str]:
+    """Commits that are here, but came as code, as notes or to try the server, and so were never read as records.
+
+    ``chains`` are the last commits of all chains of records.
+    """
     if bases:
-        chains = set(refs.listing(repo, JOBS, ARCHIVE).values())
         for oid in reached(repo, [*sorted(bases), *(f"^{oid}" for oid in sorted(chains))], "--max-count=1"):
             yield f"commit {oid} is here, and in no chain of records"

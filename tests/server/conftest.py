@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from server.cluster import Cluster, cluster
-from server.serving import Glaas
+from server.serving import Glaas, options
 
 ENGINE = os.environ.get("ROAR_TEST_DATABASE", "sqlite")
 
@@ -18,7 +18,13 @@ ENGINE = os.environ.get("ROAR_TEST_DATABASE", "sqlite")
 @pytest.fixture(scope="module")
 def engine(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """The options that name the database of a server; with ROAR_TEST_DATABASE=postgres it is not SQLite."""
-    return ("--database", request.getfixturevalue("postgres").database()) if ENGINE == "postgres" else ()
+    return options(request.getfixturevalue("postgres").database() if ENGINE == "postgres" else None)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def on_both(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Both engines, one after the other. A module whose tests run on both imports it as ``engine``."""
+    return options(request.getfixturevalue("postgres").database() if request.param == "postgres" else None)
 
 
 @pytest.fixture(scope="module")

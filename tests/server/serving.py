@@ -36,6 +36,11 @@ def until(answer: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+def options(database: str | None) -> tuple[str, ...]:
+    """The words that name the database of a server."""
+    return ("--database", database) if database else ()
+
+
 class Glaas:
     """A server, its data directory, and the key of its administrator ``ada`` of the private project ``team/model``."""
 
@@ -63,6 +68,11 @@ class Glaas:
         self._process: subprocess.Popen[str] | None = None
 
     @property
+    def database(self) -> str | None:
+        """The database of its index; None: SQLite beside the repositories."""
+        return self.words[self.words.index("--database") + 1] if "--database" in self.words else None
+
+    @property
     def url(self) -> str:
         """The origin of the server."""
         return f"http://127.0.0.1:{self.port}"
@@ -88,7 +98,7 @@ class Glaas:
     def migrate(self) -> None:
         """Make the tables of its database."""
         words = [sys.executable, "-m", "roar", "serve", "--data", str(self.data), *self.words, "--migrate"]
-        if "--database" in self.words:
+        if self.database:
             subprocess.run(words, cwd=self.home, env=self.env, check=True, capture_output=True)
 
     def stop(self, number: int = signal.SIGTERM) -> None:

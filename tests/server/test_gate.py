@@ -15,8 +15,12 @@ from roar.git import objects, refs
 from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.records import codec
-from server.crafted import REF, commit, files_of, push, told, tree
+from server import crafted
+from server.conftest import on_both as engine  # noqa: F401  all of this is so with either database
+from server.crafted import REF, commit, push, told, tree
 from server.serving import Glaas, make_key
+from server.state import assert_there, nothing_left
+from server.wire import commands, pack, pack_request, posted
 
 Git = Callable[..., str]
 TOKEN = "ghp_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"
@@ -33,16 +37,18 @@ def accepted(repo: Repository) -> bytes:
 @pytest.fixture
 def untouched(glaas: Glaas, project: str) -> Iterator[None]:
     """Nothing of what the test pushes may be left in its project."""
-    before = files_of(glaas.storage.path(project))
-    yield
-    assert files_of(glaas.storage.path(project)) == before
-    assert not refs.listing(glaas.storage.repo(project), "refs/")
-    noted = [line for line in glaas.audited() if line["project"] == project]
-    assert {line["what"] for line in noted} <= {"refused"}
+    with nothing_left(glaas, project):
+        yield
+    assert TOKEN not in (glaas.data / "audit.jsonl").read_text() + glaas.log.read_text()
 
 
 def changed(body: bytes, **fields: object) -> bytes:
     return codec.dumps({**json.loads(body), **fields})
+
+
+def with_variable(body: bytes, name: str) -> bytes:
+    """A record with a variable of this name whose value is no text: what is said of it speaks of the name."""
+    return changed(body, environment={**json.loads(body)["environment"], "variables": {name: 1}})
 
 
 BODIES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -61,6 +67,22 @@ BODIES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a key twice": (lambda body: body[:-1] + b',"clock":1}', "is not in canonical form"),
     "in the future": (lambda body: changed(body, clock=int((time.time() + 172800) * 1000)), "which is yet to come"),
     "a writer that is a path": (lambda body: changed(body, writer="../x"), "writer: String should match"),
+    "a key that says yes": (
+        lambda body: with_variable(body, "x\nok\n"),
+        "environment.variables.x\\nok\\n: Input should be",
+    ),
+    "a very long key": (lambda body: with_variable(body, "x" * 10**6), "xxx…"),
+    "a kind that is no text": (lambda body: changed(body, kind=7), "kind: Input should be"),
+    "more files than can be": (
+        lambda body: changed(
+            body,
+            input_shards=[
+                {"directory": "x", "count": 10**6, "size": 1, "hash": "0" * 64},
+                {"directory": "y", "count": 1_000_001, "size": 1, "hash": "1" * 64},
+            ],
+        ),
+        "names 2000001 files, more than 2000000",
+    ),
     "deep nesting": (lambda body: body[:-1] + b',"x":' + b"[" * 5000 + b"]" * 5000 + b"}", "not JSON"),
     "a secret": (
         lambda body: changed(body, command={"argv": ["curl", f"-HAuthorization: token {TOKEN}"]}),
@@ -88,12 +110,17 @@ def tag(repo: Repository, oid: str) -> str:
 
 def bomb(repo: Repository, body: bytes, levels: int) -> str:
     """A tree of ten to the power of ``levels`` paths in as many objects."""
-    oid = objects.write(repo, "blob", b"x")
-    inner = tree(repo, *((b"100644", b"%d" % n, oid) for n in range(10)))
-    for _ in range(levels - 1):
-        inner = tree(repo, *((b"40000", b"%d" % n, inner) for n in range(10)))
+    inner = nested(repo, objects.write(repo, "blob", b"x"), "0123456789", levels)
     record = objects.write(repo, "blob", body)
     return tree(repo, (b"100644", b"record.json", record), (b"40000", b"files", inner))
+
+
+def nested(repo: Repository, blob: str, names: str, levels: int) -> str:
+    """A tree with entries of these names, each of them again such a tree, and at the bottom a blob."""
+    inner = tree(repo, *((b"100644", name.encode(), blob) for name in names))
+    for _ in range(levels - 1):
+        inner = tree(repo, *((b"40000", name.encode(), inner) for name in names))
+    return inner
 
 
 def deep(repo: Repository, body: bytes, depth: int) -> str:
@@ -155,6 +182,41 @@ def test_trees_that_are_no_records(
         assert words in line
 
 
+def test_few_objects_that_say_much(
+    glaas: Glaas, project: str, untouched: None, repo: Repository, tree: Path, accepted: bytes
+) -> None:
+    """Each is a few kilobytes, and would keep checks or the index busy for hours."""
+    blob = objects.write(repo, "blob", b"x")
+    record = objects.write(repo, "blob", accepted)
+    shards = [{"directory": "", "count": 10**6, "size": 1, "hash": "0" * 64}]
+    many_files = objects.write_files(repo, {b"record.json": changed(accepted, input_shards=shards)})
+    chain = [""]
+    for number in range(21):
+        chain.append(commit(repo, many_files, f"roar: {number}", filter(None, chain[-1:])))
+    for oid, ref, words in (
+        (commit(repo, nested(repo, blob, "0123456789", 10)), "refs/roar/notes/abc", "is no note"),
+        (commit(repo, nested(repo, blob, "0123456789abcdef", 40)), "refs/roar/notes/abc", "more than 1000000 notes"),
+        (
+            commit(repo, crafted.tree(repo, (b"40000", b"segment", nested(repo, record, "0123456789", 6)))),
+            REF,
+            "it brings more than 500000 objects",
+        ),
+        (chain[-1], REF, "its records name more than 20000000 files"),
+    ):
+        (line,) = told(push(tree, glaas.remote(project), f"{oid}:{ref}"))
+        assert words in line
+
+
+def test_more_refs_than_a_push_may_name(
+    glaas: Glaas, project: str, untouched: None, repo: Repository, tree: Path, accepted: bytes
+) -> None:
+    oid = commit(repo, {b"record.json": accepted})
+    packed = pack(tree, oid)
+    for count, words in ((10_001, "it names 10001 refs, more than 10000"), (50_000, "it names refs in 5")):
+        lines = [f"{'0' * 40} {oid} refs/roar/jobs/2026/{n:016x}".encode() for n in range(count)]
+        assert words in posted(glaas, project, commands(*lines) + packed)
+
+
 def test_names_that_lead_elsewhere(
     glaas: Glaas, project: str, untouched: None, repo: Repository, tree: Path, accepted: bytes
 ) -> None:
@@ -188,28 +250,86 @@ def test_refs_and_objects_of_other_kinds(
 
 
 def test_what_is_there_stays(glaas: Glaas, project: str, repo: Repository, tree: Path, git: Git) -> None:
-    for n in range(3):
-        make.job(repo, f"python {n}.py")
+    jobs = [make.job(repo, f"python {n}.py") for n in range(3)]
     (ref,) = refs.listing(repo, "refs/roar/jobs/")
     url = glaas.remote(project)
+    earlier = git(tree, "rev-parse", f"{ref}~1")
+    again = [pack_request(tree, earlier, ref), pack_request(tree, git(tree, "rev-parse", ref), ref)]
     push(tree, url, ref, code=0)
-    before = git(glaas.storage.path(project), "for-each-ref")
+    assert_there(glaas, project, *jobs)
     body = git(tree, "cat-file", "blob", f"{ref}~1:record.json").encode()
     other = commit(repo, {b"record.json": body}, parents=[git(tree, "rev-parse", f"{ref}~2")])
-    for source, words in (
-        (f"+{ref}~1:{ref}", "would lose records"),  # a state of before, replayed
-        (f"+{other}:{ref}", "would lose records"),
-        (f":{ref}", "may not be deleted"),
-    ):
-        (line,) = told(push(tree, url, source))
-        assert line.startswith(f"{ref}: ")
-        assert words in line
-    assert git(glaas.storage.path(project), "for-each-ref") == before
-    make.job(repo, "python 4.py")
-    push(tree, url, ref, f"+{other}:{REF}", f":{ref.replace('2', '3')}", code=1)
-    assert git(glaas.storage.path(project), "for-each-ref") == before  # all of a push, or nothing
+    with nothing_left(glaas, project):
+        for source, words in (
+            (f"+{earlier}:{ref}", "would lose records"),  # a state of before, replayed
+            (f"+{other}:{ref}", "would lose records"),
+            (f":{ref}", "may not be deleted"),
+        ):
+            (line,) = told(push(tree, url, source))
+            assert line.startswith(f"{ref}: ")
+            assert words in line
+    yes = commit(repo, {b"record.json": with_variable(body, "x\nok\n")})
+    for extra in (f"+{other}:{REF}", f":{ref}"), (f":{ref.replace('2', '3')}",), (f"{yes}:{REF}", f":{ref}"):
+        with nothing_left(glaas, project):  # all of a push, or nothing
+            push(tree, url, *extra)
+    more = make.job(repo, "python 4.py")
+    with nothing_left(glaas, project):
+        push(tree, url, ref, f"{yes}:{REF}", code=1)
     push(tree, url, ref, code=0)
-    assert [it["what"] for it in glaas.audited() if it["project"] == project][:1] == ["push"]
+    assert_there(glaas, project, *jobs, more)
+    before = refs.listing(glaas.storage.repo(project), "refs/")
+    for request in again:  # what was sent before, byte by byte: git lets in no ref whose old value is another
+        assert "ng " in posted(glaas, project, request)
+        assert refs.listing(glaas.storage.repo(project), "refs/") == before
+    assert_there(glaas, project, *jobs, more)
+
+
+def test_requests_that_are_no_pushes(
+    glaas: Glaas, project: str, untouched: None, repo: Repository, tree: Path, accepted: bytes
+) -> None:
+    """Malformed at every level: lines, packs, objects, and refs that no git would send."""
+    first = commit(repo, {b"record.json": accepted})
+    second = commit(repo, {b"record.json": accepted}, "roar: y", [first])
+    good = pack_request(tree, first, REF)
+    start = commands(f"{'0' * 40} {first} {REF}".encode())
+    raw = subprocess.run(["git", "cat-file", "commit", first], cwd=tree, capture_output=True, check=True).stdout
+    undated = objects.write(repo, "commit", raw.replace(b" 1735732800 +0000", b""))
+    words = ["git", "pack-objects", "--stdout", "-q"]
+    alone = subprocess.run(words, input=f"{second}\n".encode(), cwd=tree, capture_output=True, check=True).stdout
+    for body in (
+        b"",
+        b"0000",
+        b"zzzz" + good,
+        b"ffff" + good,
+        good[:4] + b"\xff" * 40 + good[44:],
+        start,
+        start + b"PACK",
+        good[:-1] + bytes([good[-1] ^ 1]),
+        good[:-60] + b"\0" * 40 + good[-20:],
+        good.replace(b"PACK\0\0\0\2", b"PACK\0\0\0\7"),
+        start + b"PACK\0\0\0\2\xff\xff\xff\xff" + pack(tree, first)[12:],
+        commands(f"{'0' * 40} {second} {REF}".encode()) + alone,  # what it stands on is nowhere
+        commands(f"{'0' * 40} {'1' * 40} {REF}".encode()) + pack(tree, first),
+        commands(f"{'0' * 40} {undated} {REF}".encode()) + pack(tree, undated),
+        *(
+            commands(f"{'0' * 40} {first} ".encode() + ref) + pack(tree, first)
+            for ref in (
+                b"refs/roar/jobs/2026/../../../heads/main",
+                b"refs/roar/jobs/2026/a\nb",
+                b"refs/roar/jobs/2026/\xff\xfe",
+                b"refs/roar/jobs/2026/a.lock",
+                b"/etc/passwd",
+                b"HEAD",
+                b"refs/heads/main",
+                b"refs/roar/../heads/main",
+                b"refs/roar/jobs/2026/" + b"a" * 5000,
+                b"",
+            )
+        ),
+    ):
+        said = posted(glaas, project, body)
+        assert f"ok {REF}" not in said
+        assert "Traceback" not in said
 
 
 def test_a_known_blob_is_no_way_around(
