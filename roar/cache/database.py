@@ -29,6 +29,8 @@ WAIT_SECONDS = 20
 AT_ONCE = 900
 """Values in one question: SQLite before 3.32 takes 999."""
 _NOT_DAMAGED = ("locked", "readonly", "unable to open", "disk is full", "disk i/o")
+_NOT_IN_URI = re.compile("[%?#]")
+"""https://www.sqlite.org/uri.html, section 3.1."""
 _LIST = re.compile(r"IN :(\w+)")
 
 Failure = DatabaseError
@@ -142,9 +144,10 @@ def _settle(path: str) -> None:
         os.close(fd)
 
 
-def open_file(path: str) -> Connection:
-    """A connection to an SQLite file, whatever is in it; for one thread at a time."""
-    return sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+def open_file(path: str, *, made: bool = True) -> Connection:
+    """A connection to an SQLite file, whatever is in it; for one thread at a time. Not ``made``: it must be there."""
+    name = path if made else f"file:{_NOT_IN_URI.sub(lambda sign: f'%{ord(sign[0]):02x}', path)}?mode=rw"
+    return sqlite3.connect(name, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False, uri=not made)
 
 
 def connect(path: str | None) -> Connection:

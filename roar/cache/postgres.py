@@ -15,7 +15,7 @@ import psycopg
 
 from roar.cache import database
 from roar.cache.database import Connection, Database, Fill
-from roar.errors import RoarError, UnavailableError
+from roar.errors import UnavailableError
 from roar.hashing import digest_bytes
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class Postgres(Database):
                     raise UnavailableError(f"the database does not answer: {_line(error)}", "try again") from error
             except psycopg.Error as error:
                 self.close()
-                raise RoarError(f"the database refuses: {_line(error)}", "roar serve --reindex") from error
+                raise UnavailableError(f"the database refuses: {_line(error)}", "roar serve --reindex") from error
 
     def close(self) -> None:
         """Let go of the connection."""

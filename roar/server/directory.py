@@ -16,6 +16,7 @@ from roar.cache import database
 from roar.cache.database import Connection, Database, value
 from roar.cache.filling import insert
 from roar.cache.index import Extent, Index
+from roar.errors import UnavailableError
 from roar.hashing import digest_bytes
 from roar.server.log import Accepted
 
@@ -40,6 +41,10 @@ class Directory:
         self._path = os.path.join(root, "directory.db")
         self._url = url
         self._free: queue.LifoQueue[Database] = queue.LifoQueue()
+
+    def is_gone(self) -> bool:
+        """True when the file of the directory was deleted; who keeps it in PostgreSQL makes it anew by command."""
+        return self._url is None and not os.path.exists(self._path)
 
     def close(self) -> None:
         """Let go of all connections that nobody uses."""
@@ -250,16 +255,30 @@ class _Lists:
 
 
 class _File(Database):
-    """An SQLite file that alembic made."""
+    """An SQLite file that alembic made. Another one may take its place at any time."""
 
     def __init__(self, path: str) -> None:
         super().__init__(None, lambda _: None)
         self._file = path
+        self._inode: tuple[int, int] | None = None
 
     def use(self, work: Callable[[Connection], T]) -> T:
-        """What ``work`` gives."""
-        if self._connection is None:
-            self._connection = database.open_file(self._file)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-        return work(self._connection)
+        """What ``work`` gives. Raises ``UnavailableError`` while there is no such file, or none that can be used."""
+        try:
+            there = os.stat(self._file)
+            if self._inode != (there.st_dev, there.st_ino):
+                self.close()
+            if self._connection is None:
+                self._connection = database.open_file(self._file, made=False)
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute("PRAGMA synchronous=NORMAL")
+                self._inode = there.st_dev, there.st_ino
+            return work(self._connection)
+        except FileNotFoundError as error:
+            self.close()
+            raise UnavailableError("the directory of the index is being made again", "try again") from error
+        except database.Failure as error:
+            self.close()
+            raise UnavailableError(
+                f"the directory of the index cannot be used: {error}", "roar serve --reindex"
+            ) from error

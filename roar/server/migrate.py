@@ -4,6 +4,7 @@ another version of theirs is another file or schema, made anew.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from alembic import command
@@ -13,13 +14,15 @@ from alembic.script import ScriptDirectory
 
 from roar.cache import schema
 from roar.errors import RoarError
+from roar.git import locks
 from roar.server.directory import SCHEMA
 from roar.server.storage import Storage
 
 
 def migrate(storage: Storage, url: str | None) -> None:
     """Make or change the tables; nothing happens when they are up to date. Safe to call from several servers."""
-    with schema.connected(_address(storage, url), SCHEMA if url else None) as connection:
+    alone = contextlib.nullcontext() if url else locks.exclusive(storage.place("directory.db.lock"))
+    with alone, schema.connected(_address(storage, url), SCHEMA if url else None) as connection:
         config = _config()
         config.attributes |= {"connection": connection, "schema": SCHEMA if url else None}
         command.upgrade(config, "head")

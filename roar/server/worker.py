@@ -23,7 +23,7 @@ from roar.cache.database import Connection, Database
 from roar.cache.index import Index, path_of
 from roar.cache.tables import IN_POSTGRES
 from roar.errors import RoarError
-from roar.server import log
+from roar.server import apart, log
 from roar.server.directory import Directory, Logged
 from roar.server.storage import Storage
 
@@ -67,6 +67,8 @@ class Worker:
 
     def run_once(self) -> int:
         """Bring in what is queued; gives how many projects that was."""
+        if self._directory.is_gone():
+            self._make_directory()
         done = 0
         now = time.monotonic()
         waiting = {project for project, (at, _) in self._again.items() if at > now}
@@ -75,6 +77,18 @@ class Worker:
             self._storage.unqueue(project)
             done += self._bring_in(project)
         return done
+
+    def _make_directory(self) -> None:
+        """Make the directory's tables again, and queue all projects, of which it knows nothing."""
+
+        def make() -> None:
+            from roar.server import migrate  # in the other process, which ends
+
+            migrate.migrate(self._storage, None)
+
+        apart.do(make)
+        for project in self._storage.projects():
+            self._storage.queue(project)
 
     def _bring_in(self, project: str) -> bool:
         if not self._storage.exists(project):
@@ -130,6 +144,8 @@ def reindex(storage: Storage, url: str | None) -> None:
     """Make all indexes and the directory anew from the refs. Raises ``RoarError``."""
     from roar.server import migrate
 
+    if url is None:
+        database.delete(storage.place("directory.db"))  # however damaged it is
     migrate.migrate(storage, url)
     directory = Directory(storage.root, url)
     directory.forget([])

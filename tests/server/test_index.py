@@ -14,6 +14,7 @@ import pytest
 from roar.cache import database as databases
 from roar.cache.index import open_index, path_of
 from roar.cache.search import Wanted
+from roar.errors import UnavailableError
 from roar.git.repository import discover
 from roar.lineage import downstream, upstream
 from roar.server import migrate, worker
@@ -253,13 +254,20 @@ def test_an_index_that_was_deleted_or_damaged_is_made_again(tmp_path: Path) -> N
     place.work()
     with place.union() as union:
         assert len(union.jobs()) == 4
-    Path(tmp_path / "data" / "directory.db").unlink()
-    migrate.migrate(place.storage, None)
-    for project in ("one", "two"):
-        place.storage.queue(project)
+    directory = tmp_path / "data" / "directory.db"
+    databases.delete(str(directory))
+    with place.union() as union, pytest.raises(UnavailableError, match="is being made again"):
+        union.knowers([make.digest("train")])
     place.work()
-    place.team.close()
-    with Union(Team(place.storage, place.people, None, ""), ["one", "two"]) as union:
+    with place.union() as union:
+        assert len(upstream(union, [jobs["report"]]).jobs) == 4
+    databases.delete(str(directory))
+    directory.write_bytes(b"this is no database" * 500)
+    with place.union() as union, pytest.raises(UnavailableError, match="cannot be used") as refused:
+        union.knowers([make.digest("train")])
+    assert refused.value.hint == "roar serve --reindex"
+    worker.reindex(place.storage, None)
+    with place.union() as union:
         assert len(upstream(union, [jobs["report"]]).jobs) == 4
 
 
