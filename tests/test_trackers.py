@@ -157,3 +157,13 @@ def test_runners_are_known_by_their_words(words: list[str], tool: str | None, pa
 @pytest.mark.parametrize("data", [b"", b":W&B", b":W&B" + bytes(40), b":W&B" + b"\xff" * 70000, bytes(range(256)) * 9])
 def test_a_broken_wandb_file_says_nothing(data: bytes) -> None:
     assert wandb_file.run_of(data) == {}
+
+
+def test_what_is_nested_without_end_costs_no_record(roar: Roar, tree: Path) -> None:
+    deep = "[" * 50_000
+    folder = tree / ".neptune/offline/run__1"
+    folder.mkdir(parents=True)
+    (tree / "deep").write_text(deep)
+    roar("run", "cp", "deep", str(folder / "metadata.json"), RAY_JOB_CONFIG_JSON_ENV_VAR=deep)
+    job = last(tree)
+    assert job.trackers == [] and [file.path for file in job.outputs] == [".neptune/offline/run__1/metadata.json"]

@@ -44,7 +44,7 @@ def _read(folder: str) -> list[CondaPackage]:
             with open(os.path.join(folder, name), encoding="utf-8") as file:
                 data = json.load(file)
             fields = {key: _plain(data.get(key)) for key in ("name", "version", "build", "url", "md5", "sha256")}
-        except (OSError, ValueError, AttributeError):  # another file that lies there
+        except (OSError, ValueError, AttributeError, RecursionError):  # another file that lies there
             continue
         if fields["name"] and fields["version"]:
             fields["url"] = _without_token(fields["url"])

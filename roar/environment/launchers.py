@@ -58,7 +58,7 @@ def _ray_submission(text: str) -> str | None:
     """The id under which a job was submitted, from what Ray's job supervisor gives the driver."""
     try:
         return str(json.loads(text)["metadata"]["job_submission_id"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

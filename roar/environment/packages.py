@@ -304,7 +304,7 @@ def _direct(place: str) -> tuple[str, list[str]]:
             url = f"{data['vcs_info']['vcs']}+{url}@{data['vcs_info']['commit_id']}"
         hashes = data.get("archive_info", {}).get("hashes", {})
         parts += [f"{name}={value}" for name, value in sorted(hashes.items())[:1]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "", []
     return "#".join([url, *(["&".join(parts)] if parts else [])]), []
 

@@ -127,7 +127,7 @@ def _neptune(seen: Seen) -> Iterator[Tracker]:
         try:
             known = json.loads(_head(path))
             kind, identifier, mode = known["containerType"], str(known["containerId"]), str(known["mode"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
         if kind == "run":
             mode = "offline" if mode == "offline" else "online"

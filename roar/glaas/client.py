@@ -90,7 +90,7 @@ class Client:
             raise RoarError(f"{self.origin} answers with more than {_MOST_BYTES} bytes")
         try:
             return json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RoarError(f"{self.origin} does not answer as a roar server does", "check the address") from None
 
 
@@ -99,7 +99,7 @@ def _reason(origin: str, error: urllib.error.HTTPError) -> tuple[str, str | None
     try:
         said = json.loads(error.read(1 << 16))["error"]
         text = printable(str(said["message"]))[:_LONGEST_REASON]
-    except (ValueError, LookupError, TypeError, OSError, http.client.HTTPException):
+    except (ValueError, LookupError, TypeError, RecursionError, OSError, http.client.HTTPException):
         return f"{origin} answers {error.code} {printable(str(error.reason))}", "check the address"
     text, _, hint = text.partition(" (next: ")
     return f"{origin}: {text}", hint.removesuffix(")") or None

@@ -132,7 +132,7 @@ class LargeFiles:
                 with open(place, "rb") as listed:
                     entries = json.loads(listed.read(_MOST_OF_A_FOLDER))
                 digests = [entry["md5"] for entry in entries if entry["relpath"] == inside]
-            except (OSError, ValueError, TypeError, KeyError):
+            except (OSError, ValueError, TypeError, KeyError, RecursionError):
                 continue
             for digest in digests:
                 if isinstance(digest, str) and re.fullmatch("[0-9a-f]{32}", digest):
