@@ -124,11 +124,10 @@ def _record_file(run: Run, file: IO[bytes], manner: Manner, giving_up: GivingUp)
     elif not (manner.quiet or output.quiet) or job.incomplete:
         for line in lines(identifier, job, Style.of(2, output.color)):
             boundary.say(line)
+    quiet = manner.quiet or manner.as_json or output.quiet
     if run.store or configured.settings.store.policy == "outputs":
-        _store(
-            run, configured.settings.store.url, identifier, job, quiet=manner.quiet or manner.as_json or output.quiet
-        )
-    _tidy(run, report.copies, (identifier, job), quiet=manner.quiet or manner.as_json or output.quiet)
+        _store(run, configured.settings.store.url, identifier, job, quiet=quiet)
+    _tidy(run, report.copies, (identifier, job), quiet=quiet)
     if manner.look and _reads_data(job):
         _say_what_is_stale(run, (identifier, job))
     if unsigned:

@@ -193,11 +193,8 @@ def _circumstances(found: JobShown, style: Style) -> Iterator[str]:
     if job.reproduces:
         yield f"Again    runs {job.reproduces} again"
     if found.reproduced_by:
-        shown = ", ".join(found.reproduced_by[:3])
-        more = len(found.reproduced_by) - 3
         result = f": {_repeated(found.repeated)}" if found.repeated.times else ""
-        others = f" and {more} more" if more > 0 else ""
-        yield from present.folded("Again    ", f"was run again by {shown}{others}{result}")
+        yield from present.folded("Again    ", f"was run again by {present.some(found.reproduced_by, 3)}{result}")
 
 
 def _repeated(again: Repeated) -> str:

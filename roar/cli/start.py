@@ -147,8 +147,8 @@ def go(role: str, options: Options, argv: list[str]) -> int:
     except RoarError as error:
         boundary.say_error(error)
         return EXIT_USAGE if isinstance(error, UsageError) else EXIT_NOT_STARTED
-    except FileNotFoundError as error:  # the current folder is gone
-        boundary.say_error(RoarError(f"cannot start here: {error.strerror}", "go to a folder that exists"))
+    except (FileNotFoundError, PermissionError) as error:  # the folder to start in is gone, or nobody may enter it
+        boundary.say_error(RoarError(f"cannot start here: {error.strerror}", "go to another folder"))
         return EXIT_NOT_STARTED
 
 

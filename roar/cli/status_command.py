@@ -88,9 +88,7 @@ def _stale(found: Status, style: Style) -> Iterator[str]:
 
 
 def _names(state: State) -> str:
-    names = [printable(use.path) for use in state.outputs]
-    more = len(names) - 3
-    return (", ".join(names[:3]) or "(no outputs)") + (f" and {more} more" if more > 0 else "")
+    return present.some([printable(use.path) for use in state.outputs], 3) or "(no outputs)"
 
 
 def _unshared(found: Status, style: Style) -> Iterator[str]:
@@ -110,10 +108,9 @@ def _unshared(found: Status, style: Style) -> Iterator[str]:
 
 
 def _commits(commits: list[str]) -> str:
-    shown = ", ".join(present.short_hash(oid) for oid in commits[:3])
-    more = f" and {len(commits) - 3} more" if len(commits) > 3 else ""
+    shown = present.some([present.short_hash(oid) for oid in commits], 3)
     one = len(commits) == 1
-    return f"commit{'' if one else 's'} {shown}{more}, which jobs ran on, {'is' if one else 'are'}"
+    return f"commit{'' if one else 's'} {shown}, which jobs ran on, {'is' if one else 'are'}"
 
 
 def _unknown(found: Status, style: Style) -> Iterator[str]:
@@ -128,10 +125,9 @@ def _unknown(found: Status, style: Style) -> Iterator[str]:
     if found.withdrawn:
         yield style.dim(present.withdrawn(found.withdrawn))
     if found.taken_back:
-        names = ", ".join(printable(path) for path in found.taken_back[:_MOST])
-        more = f" and {len(found.taken_back) - _MOST} more" if len(found.taken_back) > _MOST else ""
+        names = present.some([printable(path) for path in found.taken_back], _MOST)
         hint = f" (next: roar show {printable(found.taken_back[0])})"
-        yield style.red(f"withdrawn content in the session: {names}{more}") + hint
+        yield style.red(f"withdrawn content in the session: {names}") + hint
     if found.broken:
         oid, reason = found.broken[0]
         text = f"{present.count(len(found.broken), 'object')} under refs/roar cannot be read"
