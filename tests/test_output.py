@@ -44,6 +44,15 @@ def test_closed_it_is_written_to_nobody(place: Path, more: tuple[str, ...]) -> N
     assert said(place, ">&-", "log", *more) == (0, b"")
 
 
+def test_where_nothing_can_be_read_nobody_is_asked(place: Path) -> None:
+    assert said(place, "", "log")[0] == 0  # which makes the index
+    for words in (["reset"], ["reproduce", "öut"]):
+        code, error = said(place, "<&-", *words)
+        assert code == 1 and b"there is no terminal to ask on" in error
+        assert said(place, "<&- >&- 2>&-", *words) == (1, b"")
+    assert said(place, "<&- >&- 2>&-", "reproduce", "öut", "-y")[0] in (0, 1, 3)
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_json_is_utf_8_and_text_what_the_terminal_takes(place: Path, roar: Roar, encoding: str) -> None:
     known = json.loads(roar("log", "--json", PYTHONIOENCODING=encoding).stdout)

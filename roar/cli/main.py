@@ -11,7 +11,7 @@ import click
 import roar
 from roar import log
 from roar.cli import boundary
-from roar.cli.say import ready_output
+from roar.cli.say import ready_streams
 from roar.errors import RoarError, UsageError
 
 TABLE = {
@@ -155,7 +155,7 @@ def main(words: list[str]) -> int:
 
 def _call(words: list[str]) -> int:
     gc.set_threshold(_OBJECTS)
-    ready_output()
+    ready_streams()
     try:
         result = cli.main(words, prog_name="roar", standalone_mode=False, obj=words)
     except click.exceptions.Exit as done:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,7 +57,7 @@ def command(
             return EXIT_OK
         chosen = withdraw.choose(index, repo, what, os.getcwd())
         outputs = withdraw.outputs(index, repo, chosen.jobs) if delete_outputs else Outputs([], [])
-    asking = sys.stdin.isatty() and sys.stderr.isatty()
+    asking = present.can_ask()
     if not yes and (asking or outputs.free):
         for text in _lines(chosen, outputs, Style.of(2)):
             say(text)

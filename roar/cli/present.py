@@ -55,6 +55,11 @@ def opened_index(repo: Repository) -> Iterator[Index]:
         yield index
 
 
+def can_ask() -> bool:
+    """True when somebody at a terminal sees a question and can answer it."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def agree(question: str, refusal: str, again: str, *, yes: bool) -> None:
     """Ask on the terminal, unless ``yes`` was said. Raises ``RoarError`` without a yes, with ``again`` as what to type.
 
@@ -62,7 +67,7 @@ def agree(question: str, refusal: str, again: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise RoarError(f"{refusal}: there is no terminal to ask on", again)
     if not confirmed(question):
         raise RoarError("nothing was done")

@@ -128,7 +128,8 @@ def command(  # noqa: PLR0913  one for each option
         click.echo(style.dim(f"  {line}"), err=True)
 
     with Counter("files looked at") as counter:
-        places = Places(_given(given), _folder(search, counter), fetch or _can_ask(yes=yes))
+        sees_the_plan = not yes and present.can_ask()  # with the addresses in it, before anything is fetched
+        places = Places(_given(given), _folder(search, counter), fetch or sees_the_plan)
         repo, made = prepared(Wish(name, os.getcwd(), places, _mode(mode), part), say, yes=yes)
     if isinstance(made, list):
         return _each(made)
@@ -220,11 +221,6 @@ def _folder(path: str | None, counter: Counter) -> Folder | None:
     return Folder(os.path.abspath(path), counter.show) if path is not None else None
 
 
-def _can_ask(*, yes: bool) -> bool:
-    """True when the user sees the plan, with the addresses in it, before anything is fetched or run."""
-    return not yes and sys.stdin.isatty() and sys.stderr.isatty()
-
-
 def _mode(word: str) -> Mode:
     """How environments are had; a path is made absolute."""
     if word in ("rebuild", "current"):
@@ -251,13 +247,9 @@ def _again(name: str) -> str:
 
 def _agree(made: Plan, name: str, *, yes: bool) -> None:
     """Ask before anything is run. Raises ``RoarError`` without a yes."""
-    if yes:
-        return
-    if not _can_ask(yes=yes):
-        raise RoarError("the recorded commands were not run: there is no terminal to ask on", f"{_again(name)} -y")
     steps = len(made.steps)
-    if not click.confirm(f"Run {'this command' if steps == 1 else f'these {steps} commands'}?", err=True):
-        raise RoarError("nothing was run")
+    question = f"Run {'this command' if steps == 1 else f'these {steps} commands'}?"
+    present.agree(question, "the recorded commands were not run", f"{_again(name)} -y", yes=yes)
 
 
 def _first_stop(made: Plan) -> tuple[str, str | None]:

@@ -68,11 +68,12 @@ def write_file(path: str, lines: Iterable[str]) -> None:
         raise RoarError(f"cannot write {printable(path)}: {error.strerror}") from error
 
 
-def ready_output() -> None:
-    """Let standard output take any text: what its encoding lacks as escapes, and nothing at all when it is closed."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until the end
-    elif isinstance(sys.stdout, io.TextIOWrapper):
+def ready_streams() -> None:
+    """Put nothing in the place of standard streams that are closed; what output's encoding lacks becomes escapes."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in order: each gets its own number
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  until the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
