@@ -12,11 +12,13 @@ from roar.cli import present
 from roar.cli.boundary import say
 from roar.cli.say import write_json
 from roar.errors import RoarError, UsageError
-from roar.glaas import known, login, ssh
+from roar.glaas import login, ssh
+from roar.glaas.address import Address
 from roar.glaas.ssh import PublicKey
 from roar.records.summary import printable
 from roar.verbs import auth, glaas
 from roar.verbs import browse as browsing
+from roar.verbs.grants import Grant
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON, without tokens.")
 _ADDRESS = click.argument("address", required=False)
@@ -26,8 +28,8 @@ _ADDRESS = click.argument("address", required=False)
 def command() -> None:
     """Log in to servers (roar serve) by SSH key: tokens of a few minutes, which git gets by itself.
 
-    Over SSH nothing of this is needed. ADDRESS is that of a server or of a project on it, or a remote; without it, the
-    server of the remotes here.
+    Over SSH nothing of this is needed: the way that git has gives roar tokens, too. ADDRESS is that of a server or of a
+    project on it, or a remote; without it, the server of the remotes here.
     """
 
 
@@ -51,7 +53,12 @@ def log_in(
 
     The key is one that the server knows as yours. It is asked for again, silently, whenever a token has expired.
     """
-    where = glaas.address_of(address)
+    where = glaas.address_or_host(address)
+    over = auth.by_ssh(where)
+    if over and not (file or invitation or name):
+        _nothing_needed(*over, as_json=as_json)
+        return
+    where = over[0]._replace(ssh=None) if over else where
     key = ssh.read(file) if file else None
     if bool(invitation) != bool(name) or (invitation and key is None):
         raise UsageError(
@@ -79,7 +86,7 @@ def log_in(
 def log_out(address: str | None, *, as_json: bool) -> None:
     """Forget the tokens for a server, and take roar out of git's configuration for it."""
     where = glaas.address_of(address)
-    auth.log_out(where.origin)
+    auth.log_out(where)
     if as_json:
         write_json({"server": where.origin})
     else:
@@ -118,8 +125,11 @@ def _open(url: str) -> bool:
 @command.command("status", epilog="\b\nExample:\n  git roar auth status")
 @_JSON
 def status(*, as_json: bool) -> None:
-    """List the servers that one has logged in to, with the tokens that are still good. Asks no server."""
-    found = [auth.standing(origin) for origin in known.servers() if known.is_known(origin)]
+    """List the servers that one has logged in to, or that remotes over SSH are of, with the tokens that are still good.
+
+    Asks no server.
+    """
+    found = auth.standings()
     if as_json:
         write_json([_standing(each) for each in found])
         return
@@ -134,8 +144,8 @@ def status(*, as_json: bool) -> None:
 @_JSON
 def test(address: str | None, *, as_json: bool) -> None:
     """Ask the server who one is and what one may do there. Exits 3 when it knows nobody by one's keys."""
-    where = glaas.address_of(address)
-    grant = auth.log_in(where, login.READ)
+    where = glaas.address_or_host(address)
+    where, grant = auth.by_ssh(where) or (where._replace(ssh=None), auth.log_in(where, login.READ))
     answer = auth.connect(where.origin).get("/auth/self", token=grant.token)
     roles = answer.get("roles") if isinstance(answer, dict) else None
     if not isinstance(roles, dict):
@@ -143,8 +153,7 @@ def test(address: str | None, *, as_json: bool) -> None:
     if as_json:
         write_json({"server": where.origin, "ok": True, "user": grant.user, "roles": roles})
     else:
-        helper = "" if auth.is_taught(where.origin) else "; git does not ask roar (next: roar auth login)"
-        present.write([f"{where.origin}: {printable(grant.user)}{helper}"])
+        present.write([f"{where.origin}: {printable(grant.user)}{_how(where)}"])
         present.write(
             [f"  {printable(str(role)):5}  {printable(str(project))}" for project, role in sorted(roles.items())]
         )
@@ -155,7 +164,7 @@ def test(address: str | None, *, as_json: bool) -> None:
 def keys(*, as_json: bool) -> None:
     """List the SSH keys that could log in: those of ssh-agent, then the usual files. The private ones are not read."""
     found = ssh.candidates()
-    used = {auth.standing(origin).key: origin for origin in known.servers()}
+    used = {each.key: each.origin for each in auth.standings()}
     if as_json:
         write_json([_key(each, used.get(each.fingerprint)) for each in found])
         return
@@ -165,8 +174,23 @@ def keys(*, as_json: bool) -> None:
     present.write(present.table(["KEY", "TYPE", "FROM", "COMMENT"], rows, columns=present.width()) if rows else [])
 
 
+def _nothing_needed(where: Address, grant: Grant, *, as_json: bool) -> None:
+    assert where.ssh is not None
+    if as_json:
+        write_json({"server": where.origin, "user": grant.user, "helper": False, "ssh": where.ssh.url})
+    else:
+        user = printable(grant.user)
+        present.write([f"over SSH nobody has to log in: {where.origin} knows {user} by the key that git uses"])
+
+
+def _how(where: Address) -> str:
+    if where.ssh:
+        return f", over {where.ssh.url}"
+    return "" if auth.is_taught(where.origin) else "; git does not ask roar (next: roar auth login)"
+
+
 def _lines(each: auth.Standing) -> Iterator[str]:
-    yield f"{each.origin}  {printable(each.user)}  {each.key}"
+    yield f"{each.origin}  {printable(each.user)}  {each.key or 'over ' + printable(each.ssh)}"
     for grant in each.grants:
         minutes = max(1, int(grant.expires - time.time()) // 60)
         yield f"  {grant.scope} {printable(grant.project) or 'all projects'}, {minutes} min"
@@ -174,7 +198,7 @@ def _lines(each: auth.Standing) -> Iterator[str]:
 
 def _standing(each: auth.Standing) -> dict[str, object]:
     grants = [{"project": g.project, "scope": g.scope, "expires": g.expires} for g in each.grants]
-    return {"server": each.origin, "user": each.user, "key": each.key, "tokens": grants}
+    return {"server": each.origin, "user": each.user, "key": each.key, "ssh": each.ssh, "tokens": grants}
 
 
 def _key(key: PublicKey, server: str | None) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from roar.cli import present
-from roar.cli.boundary import say
+from roar.cli.boundary import say, say_error
 from roar.cli.say import Style, patience, write_json
 from roar.errors import RoarError, UsageError
 from roar.glaas import address, known
@@ -51,7 +51,7 @@ def command(what: str, *, urls: tuple[str, ...], as_json: bool) -> None:
 
 def to_ask() -> list[Address]:
     """The servers of this repository, else those that one has logged in to. Raises ``UsageError`` without any."""
-    servers = glaas.to_ask(glaas.here())
+    servers = glaas.to_ask(glaas.here(), say_error)
     servers = servers or [Address(origin) for origin in known.servers() if known.is_known(origin)]
     if not servers:
         raise UsageError("no server is known to ask", "roar auth login URL, or git config roar.glaas.url URL")

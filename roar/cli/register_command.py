@@ -12,7 +12,7 @@ import click
 
 from roar.cache.index import Index
 from roar.cli import present
-from roar.cli.boundary import say
+from roar.cli.boundary import say, say_error
 from roar.cli.complete import recorded
 from roar.cli.configured import settings
 from roar.cli.present import count
@@ -140,6 +140,8 @@ def _register(repo: Repository, what: Subject, one: Waiting, manner: _Manner) ->
         refusal = "nothing was registered, since something looks secret"
         present.agree("Register this?", refusal, shlex.join(_words(one)), yes=manner.yes)
     done = register.send(repo, offered, what, code=one.code, tag=settings().register.tag, quiet=still)
+    if not done.refused:
+        project = project or glaas.learn(repo, say_error, {one.remote}).get(one.remote)
     log = _confirmed(repo, one.remote, project, what) if project and not done.refused else None
     if not (manner.as_json or manner.quiet):
         _report(what, offered, done)
@@ -174,7 +176,7 @@ def _confirmed(repo: Repository, remote: str, project: Address, what: Subject) -
     except watch.SuspectError:
         raise
     except RoarError as error:
-        return Logged(remote, *project, unchecked=error.message)
+        return Logged(remote, project.origin, project.project, unchecked=error.message)
 
 
 def _page(project: Address, what: Subject) -> str:

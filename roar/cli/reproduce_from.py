@@ -77,12 +77,13 @@ def _asked(text: str, say: Progress) -> Origin | None:
 
 def _brought_here(repo: Repository, found: Origin, say: Progress) -> bool:
     """Fetch the records when all projects that hold them are remotes of this repository."""
-    mine = {project: remote for remote, project in glaas.projects(repo).items()}
-    if not all(project in mine for project in found.projects):
+    mine = {(project.origin, project.project): remote for remote, project in glaas.projects(repo).items()}
+    remotes = [mine.get((project.origin, project.project)) for project in found.projects]
+    if not all(remotes):
         return False
-    for project in found.projects:
-        say(f"fetching the records of {mine[project]}")
-        transport.fetch_records(repo, mine[project], sync.own_notes(repo), sync.place(repo))
+    for remote in filter(None, remotes):
+        say(f"fetching the records of {remote}")
+        transport.fetch_records(repo, remote, sync.own_notes(repo), sync.place(repo))
     return True
 
 

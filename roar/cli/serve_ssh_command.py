@@ -7,6 +7,7 @@ import os
 import click
 
 _DATA = click.option("--data", metavar="DIR", envvar="ROAR_SERVE_DATA", required=True, help="Data directory.")
+_URL = click.option("--url", metavar="URL", help="How clients reach the server [as roar serve was told].")
 
 
 @click.group("serve-ssh", hidden=True, epilog="\b\nExample:\n  git roar serve-ssh keys --data /srv/roar")
@@ -17,9 +18,10 @@ def command() -> None:
 @command.command("keys", epilog="\b\nExample:\n  git roar serve-ssh keys --data /srv/roar %t %k")
 @_DATA
 @click.option("--program", metavar="WORDS", help="How a shell calls roar [this program].")
+@_URL
 @click.argument("kind", required=False)
 @click.argument("key", required=False)
-def keys(data: str, program: str | None, kind: str | None, key: str | None) -> None:
+def keys(data: str, *, program: str | None, url: str | None, kind: str | None, key: str | None) -> None:
     """Print lines of authorized_keys for all keys, or for the one of type KIND and base64 KEY."""
     from roar.server import ssh
     from roar.server.people import People
@@ -27,14 +29,15 @@ def keys(data: str, program: str | None, kind: str | None, key: str | None) -> N
 
     storage = Storage(data)
     wanted = (kind, key) if kind and key else None
-    for line in ssh.keys(storage, People(storage), program or ssh.own_program(), wanted):
+    for line in ssh.keys(storage, People(storage), program or ssh.own_program(), wanted, url):
         click.echo(line)
 
 
 @command.command("git", epilog="\b\nExample:\n  git roar serve-ssh git --data /srv/roar SHA256:abc")
 @_DATA
+@_URL
 @click.argument("fingerprint")
-def git(data: str, fingerprint: str) -> int:
+def git(data: str, url: str | None, fingerprint: str) -> int:
     """Run what SSH_ORIGINAL_COMMAND asks for, as the user of a key."""
     from roar.server import ssh
     from roar.server.people import People
@@ -42,4 +45,4 @@ def git(data: str, fingerprint: str) -> int:
 
     storage = Storage(data)
     asked, client = os.environ.get("SSH_ORIGINAL_COMMAND", ""), os.environ.get("SSH_CONNECTION", "")
-    return ssh.git(storage, People(storage), fingerprint, asked, client.partition(" ")[0])
+    return ssh.serve(storage, People(storage), fingerprint, asked, client.partition(" ")[0], url)

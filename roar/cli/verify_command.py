@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 
 from roar.cli import present
+from roar.cli.boundary import say_error
 from roar.cli.complete import recorded
 from roar.cli.say import Counter, Style, write_json
 from roar.errors import EXIT_NO, EXIT_OK, NotFoundError
@@ -50,7 +51,7 @@ def command(what: str | None, *, require_signed: bool, offline: bool, as_json: b
     if wanted is not None and not verdicts:
         raise NotFoundError(f"no recorded job made {printable(what or '')}", "roar log")
     failing = {"bad", "broken"} | ({"unsigned", "untrusted"} if require_signed else set())
-    logs = [] if offline else list(standings(repo, wanted))
+    logs = [] if offline else list(standings(repo, wanted, say_error))
     failed = any(verdict.state in failing for verdict in verdicts) or not all(log.is_good for log in logs)
     if as_json:
         records = [verdict._asdict() for verdict in verdicts]

@@ -302,7 +302,7 @@ class Glaas(NamedTuple):
     url: Annotated[
         str,
         Kind("an address such as https://roar.example.org", address_text),
-        Help("The server that remotes over SSH belong to, and that is asked about files that are not known here."),
+        Help("The server of remotes over SSH to its host (else that is asked), also asked about files not known here."),
     ] = ""
     key: Annotated[Path, Help("Log in with this SSH key (its .pub file), not with any that fits.")] = ""
     web_url: Annotated[

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from roar.errors import UsageError
+from roar.git.ssh import Host
 from roar.records.summary import printable
 
 _PORTS = {"https": 443, "http": 80}
@@ -19,15 +20,20 @@ _PROJECT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}(/[a-z0-9][a-z0-9_.-]{0,63})?")
 
 
 class Address(NamedTuple):
-    """A server by its origin, and a project on it ("": none in particular)."""
+    """A server by its origin, and a project on it ("": none in particular).
+
+    ``ssh`` is the host that gives tokens for it, None where one logs in. Only with one may the origin be "": the host
+    has not named it yet.
+    """
 
     origin: str
     project: str = ""
+    ssh: Host | None = None
 
     @property
     def remote(self) -> str:
         """The URL of the project for git."""
-        return f"{self.origin}/{self.project}.git"
+        return f"{self.ssh.url if self.ssh else self.origin}/{self.project}.git"
 
 
 def parse(url: str) -> Address:

@@ -4,8 +4,11 @@
                                    tokens.json       tokens that may still be good
                                    log.json          the key that signs checkpoints
                                    seen/<project>    the newest checkpoint seen
+                  <ssh://..., quoted>/ssh.json       what a host over SSH said of its server
+                                   tokens.json       tokens that it gave
 
-A folder of the user's alone (0700, files 0600). Deleting it costs log-ins, and the memory that betrays a server which
+What a host says lies apart, and is good for remotes of that host alone: it may name a server that is not its own. A
+folder of the user's alone (0700, files 0600). Deleting it costs log-ins, and the memory that betrays a server which
 shows different histories.
 """
 
@@ -21,9 +24,11 @@ from urllib.parse import quote, unquote
 
 from roar.errors import RoarError
 from roar.git import locks
+from roar.git.ssh import PLAIN, Host
+from roar.hashing import digest_bytes
 from roar.paths import state_folder
 
-SERVER, TOKENS = "server.json", "tokens.json"
+SERVER, TOKENS, SSH = "server.json", "tokens.json", "ssh.json"
 _RESTORE = "restore it, or remove it and trust the server anew"
 
 
@@ -32,6 +37,13 @@ def servers() -> list[str]:
     with contextlib.suppress(FileNotFoundError):
         return sorted(unquote(name) for name in os.listdir(os.path.join(state_folder(), "glaas")))
     return []
+
+
+def of_host(host: Host) -> str:
+    """What stands for an origin where something of a host is kept: by another command one may be another user there."""
+    if (host.command, host.variant) == (PLAIN, ""):
+        return host.url
+    return f"{host.url}#{digest_bytes(f'{host.variant} {host.command}'.encode('utf-8', 'surrogateescape'))[:12]}"
 
 
 def is_known(origin: str) -> bool:

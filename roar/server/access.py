@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from roar.errors import RoarError
-from roar.server import tokens, visits
+from roar.server import audit, tokens, visits
 from roar.server.people import People, Role
 from roar.server.storage import Storage
 
@@ -58,6 +58,25 @@ def caller(request: Request, storage: Storage) -> Caller:
     if user is None or user.name != token.user:
         raise Denied(401, "the key that got this token is no longer its user's", "roar auth login")
     return Caller(people, user.name, token.project, _SCOPES.get(token.scope, Role.NONE))
+
+
+def admit(storage: Storage, who: str, fingerprint: str, project: str, scope: str, address: str) -> str:
+    """A token for a user who has shown this key, for a project ("": to read in all); the audit log has a line of it.
+
+    Raises ``OSError`` when it has not.
+    """
+    only = project or None
+    seconds, now_ns = tokens.TOKEN_SECONDS, time.time_ns()
+    audit.note(storage, "log-in", user=who, address=address, project=only, key=fingerprint)
+    return tokens.issue(
+        storage.secret(),
+        user=who,
+        fingerprint=fingerprint,
+        project=only,
+        scope=scope,
+        seconds=seconds,
+        now_ns=now_ns,
+    )
 
 
 def may(who: Caller, project: str, role: Role) -> bool:

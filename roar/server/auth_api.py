@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from roar.errors import RoarError
 from roar.glaas import address, login, ssh
-from roar.server import audit, tokens
+from roar.server import access, audit, tokens
 from roar.server.access import Denied, caller
 from roar.server.people import People, Role
 from roar.server.storage import Storage
@@ -122,16 +122,7 @@ def token(signed: Signed, request: Request) -> Granted:
     if made.operation not in _SCOPES:
         raise Denied(400, "this challenge is not for a token")
     _permit(people, user, made)
-    text = tokens.issue(
-        storage.secret(),
-        user=user,
-        fingerprint=signed.key,
-        project=made.project or None,
-        scope=made.operation,
-        seconds=tokens.TOKEN_SECONDS,
-        now_ns=time.time_ns(),
-    )
-    audit.note(storage, "log-in", user=user, address=address_of(request), project=made.project or None, key=signed.key)
+    text = access.admit(storage, user, signed.key, made.project, made.operation, address_of(request))
     return Granted(token=text, user=user, project=made.project, scope=made.operation, expires_in=tokens.TOKEN_SECONDS)
 
 

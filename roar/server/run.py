@@ -69,6 +69,7 @@ def run(storage: Storage, place: Place, tell: Callable[[str], None]) -> int:
     listening = _listen(place.host, place.port)
     host, port = listening.getsockname()[:2]
     url = place.url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    storage.note_url(url, told=place.url is not None)
     storage.settle()
     apart.do(lambda: _see_to_tables(storage, place.database))
     bounds = limits(os.environ)

@@ -2,6 +2,7 @@
 
 projects/<project>.git   one bare repository a project
 admin.git                who may what (``people``)
+url                      how clients reach the server, for those who ask over SSH
 secret                   32 random bytes that seal challenges, tokens, codes and visits
 checkpoint_key[.pub]     the key that signs checkpoints of the log
 audit.jsonl              who wrote what, and who was refused (``audit``)
@@ -233,6 +234,19 @@ class Storage:
         """Take a project off the queue, before it is indexed: what comes in meanwhile puts it there again."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.queue_place(project))
+
+    # ---- where the server is
+
+    def note_url(self, url: str, *, told: bool) -> None:
+        """Note how clients reach the server. What it was told before goes before where it happens to listen."""
+        if told or not self.url().startswith("https:"):
+            _put(self.place("url"), url + "\n", 0o600)
+
+    def url(self) -> str:
+        """How clients reach the server, as far as one has said; "" before the first one has."""
+        with contextlib.suppress(FileNotFoundError), open(self.place("url"), encoding="utf-8") as file:
+            return file.read().strip()
+        return ""
 
     # ---- keys
 

@@ -11,7 +11,6 @@ import os
 import shlex
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,11 +21,9 @@ from roar.glaas import known, login, ssh
 from roar.glaas.address import Address
 from roar.glaas.client import Client, RefusedError
 from roar.glaas.ssh import PublicKey
-from roar.verbs import glaas
+from roar.verbs import glaas, grants, over_ssh
+from roar.verbs.grants import Grant
 
-_SPARE_SECONDS = 20
-"""A token that lasts no longer is not begun with."""
-_SCOPES = (login.READ, login.WRITE, login.ADMIN)
 T = TypeVar("T")
 
 
@@ -36,26 +33,17 @@ class UnknownHereError(RoarError):
     exit_code = EXIT_NO
 
 
-class Grant(NamedTuple):
-    """A token: whose, for which project ("": all, to read), for what, and until when (seconds since the epoch)."""
-
-    user: str
-    project: str
-    scope: str
-    expires: int
-    token: str
-
-    def __repr__(self) -> str:
-        return f"Grant({self.user}, {self.project}, {self.scope})"  # never the token
-
-
 class Standing(NamedTuple):
-    """What is remembered of a server: the user and key of the last log-in, and grants that are still good."""
+    """What is remembered of a server: the user and key of the last log-in, and grants that are still good.
+
+    ``ssh`` is the host over SSH that named the server and gave them; "" where one has logged in.
+    """
 
     origin: str
     user: str
     key: str
     grants: list[Grant]
+    ssh: str = ""
 
 
 def connect(origin: str) -> Client:
@@ -75,7 +63,7 @@ def log_in(address: Address, operation: str, key: PublicKey | None = None) -> Gr
         remembered = known.load(address.origin, known.SERVER)
         last = {"user": grant.user, "key": by.fingerprint, "file": os.path.abspath(by.path) if by.path else ""}
         known.save(address.origin, known.SERVER, {**remembered, **last})
-        _keep(address.origin, [*_others(address.origin, grant), grant])
+        grants.add(address.origin, grant)
     return grant
 
 
@@ -159,39 +147,84 @@ def best_for(address: Address) -> Grant:
     return found
 
 
+def by_ssh(address: Address) -> tuple[Address, Grant] | None:
+    """A new token to read from the host of a remote over SSH, with the server that it names; None where one logs in.
+
+    Raises ``RoarError`` when the host gives none; one that cannot leaves it to a log-in, when its server is known.
+    """
+    if address.ssh is None:
+        return None
+    try:
+        return over_ssh.ask(address, login.READ)
+    except over_ssh.NoServerError:
+        if address.origin:
+            return None
+        raise
+
+
 def ask(address: Address, question: Callable[[Client, str | None], T]) -> T:
-    """The answer of a server to a question that needs to read: without a log-in where that is enough, else with one.
+    """The answer of a server to a question that needs to read: as the user that the host of a remote over SSH knows;
+    else without a log-in where that is enough, else with one.
 
     Raises ``RoarError``.
     """
     client = connect(address.origin)
+    trouble: RoarError | None = None
+    if address.ssh is not None:
+        try:
+            return _as_user(client, address, question, _token_over_ssh)
+        except over_ssh.NoServerError:
+            pass
+        except over_ssh.NoTokenError as error:
+            trouble = error
+        address = address._replace(ssh=None)
     if known.is_known(address.origin):
-        grant = _remembered(address, login.READ)
-        if grant is not None:
-            try:
-                return question(client, grant.token)
-            except RefusedError as error:
-                if error.status != 401:
-                    raise
-            forget(address)
-        return question(client, log_in(address, login.READ).token)
+        return _as_user(client, address, question, log_in)
     try:
         return question(client, None)
     except RefusedError as error:
         if error.status != 401:
             raise
-        raise RoarError(error.message, f"roar auth login {address.origin}") from None
+        raise trouble or RoarError(error.message, f"roar auth login {address.origin}") from None
+
+
+def _as_user(
+    client: Client,
+    address: Address,
+    question: Callable[[Client, str | None], T],
+    renewed: Callable[[Address, str], Grant],
+) -> T:
+    """The answer to a question with a token that is remembered, else with a new one."""
+    grant = _remembered(address, login.READ)
+    if grant is not None:
+        try:
+            return question(client, grant.token)
+        except RefusedError as error:
+            if error.status != 401:
+                raise
+        forget(address)
+    return question(client, renewed(address, login.READ).token)
+
+
+def _token_over_ssh(address: Address, operation: str) -> Grant:
+    if over_ssh.is_waiting(address):
+        raise over_ssh.NoServerError(f"{address.remote} gave no token lately", f"roar auth test {address.remote}")
+    return over_ssh.ask(address, operation)[1]
 
 
 def forget(address: Address) -> None:
     """Forget the tokens for a project: the server does not take them any more."""
-    with known.alone(address.origin):
-        _keep(address.origin, [grant for grant in _grants(address.origin) if grant.project != address.project])
+    grants.forget(_place(address), address.project)
 
 
-def log_out(origin: str) -> None:
+def log_out(address: Address) -> None:
     """Forget all tokens for a server, and take roar out of git's configuration for it. Raises ``RoarError``."""
-    if not known.is_known(origin):
+    origin, over = address.origin, address.ssh and known.of_host(address.ssh)
+    if over and known.load(over, known.SSH):
+        with known.alone(over):
+            known.forget(over, known.TOKENS)
+            known.forget(over, known.SSH)
+    elif not known.is_known(origin):
         raise NotFoundError(f"nobody has logged in to {origin} here", "roar auth status")
     with known.alone(origin):
         known.forget(origin, known.TOKENS)
@@ -200,11 +233,18 @@ def log_out(origin: str) -> None:
         program.call(["config", "--global", "--unset-all", f"credential.{origin}.{name}"])
 
 
-def standing(origin: str) -> Standing:
-    """What is remembered of a server."""
-    remembered = known.load(origin, known.SERVER)
-    user, key = (str(remembered.get(name, "")) for name in ("user", "key"))
-    return Standing(origin, user, key, [grant for grant in _grants(origin) if _is_alive(grant)])
+def standings() -> list[Standing]:
+    """What is remembered of each server: of those that one has logged in to, then of those behind hosts over SSH."""
+    found = []
+    for place in known.servers():
+        over = known.load(place, known.SSH)
+        remembered = over or known.load(place, known.SERVER)
+        user, key, origin = (str(remembered.get(name, "")) for name in ("user", "key", "origin"))
+        if over and origin:
+            found.append(Standing(origin, user, "", grants.good(place), place.partition("#")[0]))
+        elif remembered and not over:
+            found.append(Standing(place, user, key, grants.good(place)))
+    return sorted(found, key=lambda each: bool(each.ssh))
 
 
 def teach_git(origin: str) -> None:
@@ -234,40 +274,13 @@ def _helper() -> str:
 def _exchange(client: Client, address: Address, operation: str, key: PublicKey) -> Grant:
     challenge, signature = sign(client, address, operation, key)
     body = {"challenge": challenge, "key": key.fingerprint, "signature": signature}
-    answer = client.post("/auth/token", body)
-    try:
-        user, token, lasts = str(answer["user"]), str(answer["token"]), int(answer["expires_in"])
-    except (LookupError, TypeError, ValueError) as error:
-        raise RoarError(f"{client.origin} does not answer as a roar server does", "check the address") from error
-    if not all(word and word.isascii() and word.isprintable() for word in (user, token)):  # lines of git's protocol
-        raise RoarError(f"{client.origin} gives a token that is none", "check the address")
-    return Grant(user, address.project, operation, int(time.time()) + min(lasts, 86_400), token)
+    return grants.read(client.origin, client.post("/auth/token", body), address.project, operation)
 
 
 def _remembered(address: Address, operation: str) -> Grant | None:
-    for grant in _grants(address.origin):
-        enough = grant.scope in _SCOPES and _SCOPES.index(grant.scope) >= _SCOPES.index(operation)
-        if grant.project == address.project and enough and _is_alive(grant):
-            return grant
-    return None
+    return grants.remembered(_place(address), address.project, operation)
 
 
-def _is_alive(grant: Grant) -> bool:
-    return grant.expires > time.time() + _SPARE_SECONDS
-
-
-def _grants(origin: str) -> list[Grant]:
-    try:
-        return [Grant(**fields) for fields in known.load(origin, known.TOKENS).get("grants", [])]
-    except (TypeError, RoarError):  # damaged: a new log-in writes it anew
-        return []
-
-
-def _others(origin: str, grant: Grant) -> list[Grant]:
-    """The grants beside a new one, without the expired."""
-    same = (grant.project, grant.scope)
-    return [each for each in _grants(origin) if (each.project, each.scope) != same and _is_alive(each)]
-
-
-def _keep(origin: str, grants: list[Grant]) -> None:
-    known.save(origin, known.TOKENS, {"grants": [grant._asdict() for grant in grants]})
+def _place(address: Address) -> str:
+    """Where the tokens of an address are kept."""
+    return known.of_host(address.ssh) if address.ssh else address.origin

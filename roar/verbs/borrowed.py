@@ -67,6 +67,9 @@ def _made(folder: str, origin: Origin) -> Repository:
     repo.ask("config", "core.hooksPath", os.devnull)
     for project in origin.projects:
         repo.ask("config", f"remote.{_remote(project.project)}.url", project.remote)
+        if project.ssh:
+            repo.ask("config", "core.sshCommand", project.ssh.command)
+            repo.ask("config", "ssh.variant", project.ssh.variant or "auto")
     return repo
 
 

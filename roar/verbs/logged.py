@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from roar.cache.index import open_index
@@ -44,15 +44,18 @@ class Logged(NamedTuple):
         return not (self.missing or self.dropped or self.suspicion)
 
 
-def standings(repo: Repository, wanted: set[str] | None = None) -> Iterator[Logged]:
-    """How the records, or those of some ids, stand in the logs of all servers that remotes here are projects of."""
-    for remote, project in glaas.projects(repo).items():
+def standings(repo: Repository, wanted: set[str] | None, tell: Callable[[RoarError], None]) -> Iterator[Logged]:
+    """How the records, or those of some ids, stand in the logs of all servers that remotes here are projects of.
+
+    ``tell``: as for ``glaas.learn``, which asks the hosts of remotes that have records.
+    """
+    for remote, project in glaas.learn(repo, tell, {it for it in transport.remotes(repo) if tips(repo, it)}).items():
         try:
             yield check(repo, remote, project, wanted)
         except watch.SuspectError as error:
-            yield Logged(remote, *project, suspicion=f"{error.message} (next: {error.hint})")
+            yield Logged(remote, project.origin, project.project, suspicion=f"{error.message} (next: {error.hint})")
         except RoarError as error:
-            yield Logged(remote, *project, unchecked=error.message)
+            yield Logged(remote, project.origin, project.project, unchecked=error.message)
 
 
 def tips(repo: Repository, remote: str) -> list[str]:

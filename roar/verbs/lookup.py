@@ -118,7 +118,7 @@ def origin(content: str, servers: Iterable[Address]) -> Origin:
             server = next(one for one in asked if one.origin == each.server)
             query: dict[str, int | str] = {"depth": 1000, "limit": 500, **_asked_from(server)}
             names = _holders(server, _ask(server, f"/artifacts/{each.hash}/lineage", query))
-            projects = [Address(each.server, name) for name in names]
+            projects = [server._replace(project=name) for name in names]
             return Origin(each.hash, projects, any(len(maker.commit) == 64 for maker in each.made_by))
     if troubles:
         raise troubles[0]
@@ -145,7 +145,7 @@ def _ask(server: Address, path: str, query: Mapping[str, int | str] | None = Non
     def question(client: Client, token: str | None) -> Any:
         return client.get(path, query, token)
 
-    return auth.ask(Address(server.origin), question)
+    return auth.ask(server._replace(project=""), question)
 
 
 def _found(server: Address, asked: str, answer: Any) -> Found:

@@ -24,7 +24,7 @@ from roar.glaas.address import Address, parse
 from roar.glaas.client import UnreachableError
 from roar.paths import state_folder
 from roar.server import tokens
-from roar.verbs import auth
+from roar.verbs import auth, grants
 from server.clients import Answer, Asked, agent, impostor, make_certificate, passed_on, said
 from server.serving import ADMIN, PROJECT, Glaas, make_key
 
@@ -293,7 +293,7 @@ def test_a_refused_address_is_one_line(roar: Roar) -> None:
     ],
 )
 def test_addresses_are_spelled_in_one_way(url: str, origin: str, project: str) -> None:
-    assert parse(url) == (origin, project)
+    assert parse(url) == Address(origin, project)
 
 
 def test_git_gets_nothing_for_other_servers_and_for_plain_http(glaas: Glaas, roar: Roar, home_key: Path) -> None:
@@ -327,7 +327,7 @@ def test_a_token_that_would_be_more_than_a_line_of_gits_protocol(grant: dict[str
     given = {"user": "ada", "token": "x", "expires_in": 900, "challenge": "c", **grant}
     with impostor(lambda _: said(given)) as (origin, _), pytest.raises(RoarError, match="a token that is none"):
         auth.log_in(Address(origin), login.READ)
-    assert auth.standing(origin).grants == []
+    assert grants.good(origin) == []
 
 
 def test_certificates_count_as_they_do_for_git(roar: Roar, git: Git, tmp_path: Path) -> None:

@@ -2,87 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
-import json
 import os
-import shutil
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import make
 import pytest
-from conftest import Roar
 
 from roar.git.repository import Repository
 from server.crafted import REF, commit, push, told
-from server.serving import ROOT, Glaas, make_key, until
+from server.serving import Glaas, make_key, until
+from server.sshd import Sshd, needs_sshd, roars
 
 Git = Callable[..., str]
-SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
-pytestmark = pytest.mark.skipif(not os.path.exists(SSHD), reason="needs OpenSSH's sshd")
-
-
-class Sshd:
-    """An OpenSSH server of the test's own on loopback."""
-
-    def __init__(self, glaas: Glaas, folder: Path) -> None:
-        folder.chmod(0o755)
-        self.folder = folder
-        make_key(folder / "host")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        program = folder / "roar"
-        program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m roar "$@"\n')
-        program.chmod(0o755)
-        keys = f"{program} serve-ssh keys --data {glaas.data} --program {program}"
-        if os.getuid() == 0:  # sshd wants the command and all folders above it to be root's, which /tmp is not
-            asks = f"AuthorizedKeysCommand /usr/bin/env {keys} %t %k\nAuthorizedKeysCommandUser root\n"
-            Path("/run/sshd").mkdir(exist_ok=True)
-        else:
-            lines = subprocess.run(keys.split(), capture_output=True, check=True).stdout
-            (folder / "authorized").write_bytes(lines)
-            asks = f"AuthorizedKeysFile {folder}/authorized\n"
-        (folder / "config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nStrictModes no\n"
-            f"UsePAM no\nPasswordAuthentication no\nAcceptEnv GIT_PROTOCOL\n{asks}"
-        )
-        self._log = (folder / "log").open("wb")
-        self._server = subprocess.Popen([SSHD, "-D", "-e", "-f", str(folder / "config")], stderr=self._log)
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """End it."""
-        self._server.terminate()
-        self._server.wait()
-        self._log.close()
-
-    def url(self, project: str) -> str:
-        """The URL of a project."""
-        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}/{project}.git"
-
-    @staticmethod
-    def command(key: Path) -> str:
-        """What GIT_SSH_COMMAND is to be for somebody with a key."""
-        options = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentitiesOnly=yes -o LogLevel=ERROR"
-        return f"ssh -F none -i {key} {options}"
+pytestmark = needs_sshd
 
 
 @pytest.fixture(scope="module")
 def sshd(glaas: Glaas, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """A running sshd, one a module. Without root it knows the keys that are there when it starts."""
     glaas.user("rita", tmp_path_factory.mktemp("rita"), team_model="read")
-    server = Sshd(glaas, tmp_path_factory.mktemp("sshd"))
-    yield server
-    server.stop()
+    with roars(glaas, tmp_path_factory.mktemp("sshd")) as running:
+        yield running
 
 
 def test_push_and_fetch(
@@ -100,39 +42,6 @@ def test_push_and_fetch(
     oid = commit(repo, {b"record.json": b"{"})
     assert "not JSON" in told(push(tree, url, f"{oid}:{REF}"))[0]
     assert (Path(glaas.storage.path(project)) / "glaas/log/checkpoint").exists()
-
-
-def test_registered_over_ssh(
-    glaas: Glaas,
-    sshd: Sshd,
-    project: str,
-    repo: Repository,
-    roar: Roar,
-    git: Git,
-    home_key: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("GIT_SSH_COMMAND", sshd.command(glaas.key))
-    git(roar.folder, "remote", "add", "glaas", sshd.url(project))
-    make.job(repo, "prepare", {"raw": "r"}, {"train": "t"})
-    job = make.job(repo, "train", {"train": "t"}, {"model": "m"}, at=60)
-    model = make.digest("m")
-    said = roar("register", model).stdout.decode()
-    assert said == f"registered {model} with glaas, 2 jobs: 2 records sent\n", "git alone: no server is known"
-    git(roar.folder, "config", "roar.glaas.url", glaas.url)
-    said = roar("register", model).stdout.decode()
-    assert "2 jobs: nothing new to send" in said
-    assert "  not confirmed: " in said, said
-    assert f"log in to use {project}\n" in said, "the log of a private project is asked for over HTTP"
-    roar("auth", "login", glaas.url)
-    said = roar("register", model).stdout.decode()
-    assert f"  confirmed: 2 records in the log of {project}, which has 2\n  {glaas.url}/a/{model}\n" in said
-    (log,) = json.loads(roar("verify", "--json").stdout)["logs"]
-    assert (log["project"], log["included"], log["missing"]) == (project, 2, [])
-    token = glaas.token()
-    until(lambda: glaas.api(f"jobs/{job}", token)[0] == 200)
-    assert glaas.api(f"artifacts/{model}?project={project}", token)[1]["made_by"][0]["id"] == job
-    assert b"train" in roar("lookup", model).stdout
 
 
 def test_who_may_not_may_not(
