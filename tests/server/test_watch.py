@@ -62,7 +62,7 @@ def verified(roar: Roar, *words: str, code: int = 0) -> dict[str, Any]:
         (found,) = answer["logs"]
         assert isinstance(found, dict)
         return found
-    (log,) = logged.standings(discover(str(roar.folder)))
+    (log,) = logged.standings(discover(str(roar.folder)), None, print)
     assert log.is_good == (code == 0)
     return {**log._asdict(), "missing": list(log.missing)}
 
