@@ -552,7 +552,8 @@ def test_env_commands(roar: Roar, tree: Path, git: Git, sealed: Path) -> None:
     ]
     roar("env", "unset", "TZ")
     assert roar("env", "get", "TZ").stdout == b"UTC\n"
-    assert orjson.loads(roar("env", "get", "TZ", "--json").stdout) == {"name": "TZ", "value": "UTC", "file": None}
+    known = {"name": "TZ", "value": "UTC", "file": f"{sealed}/.gitconfig"}
+    assert orjson.loads(roar("env", "get", "TZ", "--json").stdout) == known
     roar("env", "unset", "--user", "TZ", "lower")
     assert b"is not set" in roar("env", "get", "TZ", code=1).stderr
     assert b"is not set" in roar("env", "unset", "TZ", code=1).stderr
