@@ -86,7 +86,8 @@ def test_why_follows_an_input_to_what_changed_first(pipeline: Roar) -> None:
 def test_why_says_when_nobody_knows(pipeline: Roar, tree: Path) -> None:
     (tree / "metrics.json").write_text("{}")
     assert b"changed by something that was not recorded" in pipeline("why", "metrics.json").stdout
-    assert answer(pipeline, "why", "metrics.json")["last_job"]
+    found = answer(pipeline, "why", "metrics.json")
+    assert found["last_job"] and (found["job"], found["causes"]) == (None, [])
     assert b"no recorded job wrote prepare.py" in pipeline("why", "prepare.py", code=1).stderr
 
 

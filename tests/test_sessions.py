@@ -27,7 +27,9 @@ def test_new_use_close_and_list(repo: Repository, ask: Ask) -> None:
     assert "no session is active here" in ask("session", "show", code=1)
     night = ask("session", "new", "night").strip()
     assert sessions.active(repo) == night
-    day = ask.json("session", "new", "day")["id"]
+    begun = ask.json("session", "new", "day")
+    day = begun["id"]
+    assert (begun["name"], begun["state"], begun["jobs"], begun["active"]) == ("day", "open", 0, True)
     make.job(repo, "fit", session=night)
     ask.names = {night: "NIGHT", day: "DAY"}
     rows = [line.split() for line in ask("session", "list").splitlines()[2:]]

@@ -89,7 +89,7 @@ def collections(context: click.Context, parameter: click.Parameter, incomplete: 
     return _named(incomplete, lambda repo: _with_index(repo, lambda index: list(index.collections())))
 
 
-def open_sessions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def session_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The sessions whose names begin so."""
     del context, parameter
     return _named(incomplete, lambda repo: _with_index(repo, lambda i: [r.session.name or r.id for r in table(i)]))

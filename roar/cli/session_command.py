@@ -8,7 +8,7 @@ import click
 
 from roar.cli import present
 from roar.cli.boundary import say
-from roar.cli.complete import open_sessions
+from roar.cli.complete import session_names
 from roar.cli.say import write_json
 from roar.cli.show_command import group
 from roar.git.repository import discover
@@ -35,10 +35,11 @@ def new(name: str | None, *, as_json: bool) -> None:
     repo = discover()
     with present.opened_index(repo) as index:
         identifier = session_table.new(index, repo, name)
-    if as_json:
-        write_json({"id": identifier, "name": name})
-    else:
+    if not as_json:
         present.write([identifier])
+        return
+    with present.opened_index(repo) as index:
+        write_json(_fields(session_table.find(index, identifier), identifier))
 
 
 @command.command("list", epilog="\b\nExample:\n  git roar session list")
@@ -65,7 +66,7 @@ def list_command(*, everything: bool, as_json: bool) -> None:
 
 
 @command.command("show", epilog="\b\nExample:\n  git roar session show night")
-@click.argument("what", required=False, metavar="[X]", shell_complete=open_sessions)
+@click.argument("what", required=False, metavar="[X]", shell_complete=session_names)
 @click.option("--json", "as_json", is_flag=True, help="Write the session as JSON.")
 def show_command(what: str | None, *, as_json: bool) -> None:
     """Show a session, by default the active one, and its jobs."""
@@ -80,7 +81,7 @@ def show_command(what: str | None, *, as_json: bool) -> None:
 
 
 @command.command("use", epilog="\b\nExample:\n  git roar session use night")
-@click.argument("what", metavar="X", shell_complete=open_sessions)
+@click.argument("what", metavar="X", shell_complete=session_names)
 @click.option("--json", "as_json", is_flag=True, help="Write the session as JSON.")
 def use(what: str, *, as_json: bool) -> None:
     """Make a session the active one of this work tree."""
@@ -94,7 +95,7 @@ def use(what: str, *, as_json: bool) -> None:
 
 
 @command.command("close", epilog="\b\nExample:\n  git roar session close")
-@click.argument("what", required=False, metavar="[X]", shell_complete=open_sessions)
+@click.argument("what", required=False, metavar="[X]", shell_complete=session_names)
 @click.option("--json", "as_json", is_flag=True, help="Write the session as JSON.")
 def close(what: str | None, *, as_json: bool) -> None:
     """End a session, by default the active one: it takes no more jobs, in any clone that knows of it."""

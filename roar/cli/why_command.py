@@ -42,7 +42,7 @@ def command(path: str, older: str | None, *, as_json: bool) -> None:
         found = None if stray else _found(index, repo, path, older)
         jobs = index.load_jobs([stray[2]] if stray else _jobs_of(found))
     if as_json:
-        write_json({"path": stray[0], "hash": stray[1], "last_job": stray[2]} if stray else _fields(found))
+        write_json(_stray_fields(*stray) if stray else _fields(found))
     elif stray:
         present.write(_stray_lines(*stray, jobs[stray[2]]))
     elif found is not None:
@@ -62,6 +62,19 @@ def _stray_lines(name: str, now: str, job: str, record: Job) -> Iterator[str]:
     yield f"It was last written {present.when(record.started_ns)} by job {present.short_id(job)}:"
     yield f"    {command_line(record.command)}"
     yield f"roar lineage {present.short_id(job)} shows where that came from"
+
+
+def _stray_fields(name: str, now: str, job: str) -> dict[str, Any]:
+    """The same fields as of a file that a job wrote, and the job that wrote another content last."""
+    return {
+        "path": name,
+        "hash": now,
+        "job": None,
+        "before": None,
+        "causes": [],
+        "truncated": False,
+        "last_job": job,
+    }
 
 
 def _found(index: Index, repo: Repository, text: str, older: str | None) -> Why:

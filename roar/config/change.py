@@ -57,8 +57,8 @@ class Place:
     def _call(self, words: list[str], *allowed: int) -> int:
         done = program.call([*self._words, *words])
         if done.returncode not in (0, *allowed):
-            where = SHARED_FILE if self.scope == "shared" else f"git config --{self.scope} --edit"
-            raise RoarError(f"git config: {program.last_line(done.stderr)}", where)
+            where = f"--file {SHARED_FILE}" if self.scope == "shared" else f"--{self.scope}"
+            raise RoarError(f"git config: {program.last_line(done.stderr)}", f"git config {where} --edit")
         return done.returncode
 
 

@@ -66,9 +66,7 @@ def executed(programs: list[tuple[str, str]], read: list[str], stdlibs: set[str]
 
 
 def _name(asked: str, path: str) -> str | None:
-    """The name by which a Python was started, from the ``#!`` line when it was a script; None when it is
-    none.
-    """
+    """The name by which a Python was started, from the ``#!`` line when it was a script; None when it is none."""
     if not _NAME.fullmatch(os.path.basename(path)):
         return None
     if _NAME.fullmatch(os.path.basename(asked)) and os.path.isabs(asked):
@@ -143,9 +141,7 @@ def _guess(path: str, stdlibs: set[str]) -> Facts | None:
 
 
 def _venv(name: str) -> str | None:
-    """The virtual environment of an interpreter started by this name: pyvenv.cfg beside it or above (PEP
-    405).
-    """
+    """The virtual environment of an interpreter started by this name: pyvenv.cfg beside it or above (PEP 405)."""
     folder = os.path.dirname(name)
     for place in (folder, os.path.dirname(folder)):
         if os.path.isfile(os.path.join(place, "pyvenv.cfg")):
@@ -154,9 +150,7 @@ def _venv(name: str) -> str | None:
 
 
 def _venv_of(path: str, configs: list[str]) -> tuple[str, str | None]:
-    """The environment whose configuration was read and whose interpreter is ``path``, when the name tells
-    nothing.
-    """
+    """The environment whose configuration was read and whose interpreter is ``path``, when the name tells nothing."""
     for folder in configs:
         for name in dict.fromkeys((os.path.basename(path), "python", "python3")):
             executable = os.path.join(folder, "bin", name)

@@ -149,9 +149,7 @@ def _apptainer() -> str | None:
 
 
 def _gpus(devices: Iterable[str], root: str) -> list[Gpu]:
-    """The processors whose own device was opened: /dev/nvidia0, /dev/dri/renderD128, but not
-    /dev/nvidiactl.
-    """
+    """The processors whose own device was opened: /dev/nvidia0, /dev/dri/renderD128, but not /dev/nvidiactl."""
     gpus = []
     for device in sorted(set(devices)):
         nvidia = re.fullmatch(r"/dev/nvidia(\d+)", device)

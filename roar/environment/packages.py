@@ -205,18 +205,14 @@ def _by_first(files: dict[int, list[str]]) -> dict[str, dict[int, list[str]]]:
 
 
 def _entries_of(name: str, entries: list[str]) -> list[str]:
-    """The entries of a folder in which a top-level module lives: itself, ``name.py``,
-    ``name.cpython-311.so``.
-    """
+    """The entries of a folder in which a top-level module lives: itself, ``name.py``, ``name.cpython-311.so``."""
     return [
         entry for entry in entries if entry == name or (entry.startswith(name + ".") and not entry.endswith(METADATA))
     ]
 
 
 def _distribution(folder: str, entry: str) -> tuple[Distribution, list[str], bool] | None:
-    """A distribution, and its files (True) or its top-level names (False); None for metadata that says
-    nothing.
-    """
+    """A distribution, and its files (True) or its top-level names (False); None for metadata that says nothing."""
     place = os.path.join(folder, entry)
     if entry.endswith(".egg-link"):
         return _linked(place, entry)

@@ -132,9 +132,7 @@ def _users(folder: str, found: list[Executed]) -> list[int]:
 def _packages(
     sites: list[tuple[Site | None, list[str]]], code: list[str], root: str | None
 ) -> tuple[list[Package], list[Package]]:
-    """The packages that were read, and the others; of several with one name the first, or the one that was
-    read.
-    """
+    """The packages that were read, and the others; of several with one name the first, or the one that was read."""
     read: dict[str, Package] = {}
     others: dict[str, Package] = {}
     for place, paths in sites:
