@@ -224,6 +224,9 @@ def test_words_and_questions(repo: Repository, tree: Path, ask: Ask, git: Git) -
     said = ask("pop", "--purge", ids[1], code=1)
     assert f"nothing was purged: there is no terminal to ask on (next: roar pop --purge -y {ids[1]})" in said
     assert ids[1] in ids_of(repo)
+    ask("label", ids[1], "note=something")
+    (label,) = set(ids_of(repo)) - set(ids)
+    assert f"purged {label}" in ask("pop", "--purge", "-y", label[:12]), "the beginning of a label's id is enough"
 
 
 def test_the_reader_of_an_older_clone_is_not_needed_for_the_order(repo: Repository, ask: Ask, git: Git) -> None:

@@ -22,7 +22,7 @@ from roar.git.repository import Repository, discover
 from roar.glaas import watch
 from roar.glaas.address import Address
 from roar.records.summary import printable
-from roar.verbs import glaas, logged, register, waiting
+from roar.verbs import glaas, logged, register, sync, waiting
 from roar.verbs.logged import Logged
 from roar.verbs.register import Offer, Registered, Subject
 from roar.verbs.resolve import Target, resolve_many
@@ -128,8 +128,9 @@ def _register(repo: Repository, what: Subject, one: Waiting, manner: _Manner) ->
     try:
         register.refresh(repo, one.remote, quiet=still)
     except GitError as error:
-        if project and _NO_USER in error.message:
-            raise RoarError(f"{project.origin} wants a log-in", f"roar auth login {project.remote}") from error
+        if _NO_USER in error.message:
+            wants, where = (project.origin, project.remote) if project else (one.remote, one.remote)
+            raise RoarError(f"nothing was registered: {wants} wants a log-in", f"roar auth login {where}") from error
         waiting.add(repo, one)
         said = f"nothing was registered, {error.message}; it waits, and the records are kept here"
         raise GitError(said, "roar register --waiting, when the remote can be reached") from error
@@ -144,11 +145,12 @@ def _register(repo: Repository, what: Subject, one: Waiting, manner: _Manner) ->
         project = project or glaas.learn(repo, say_error, {one.remote}).get(one.remote)
     log = _confirmed(repo, one.remote, project, what) if project and not done.refused else None
     if not (manner.as_json or manner.quiet):
-        _report(what, offered, done)
+        _report(repo, what, offered, done)
         present.write(_confirmation(project, what, log) if project and log else [])
     if done.refused:
         ref, why = next(iter(done.refused.items()))
-        raise GitError(f"{one.remote} refused {ref}: {why}", f"roar remote check {one.remote}")
+        hint = None if "(next: " in why else f"roar remote check {one.remote}"
+        raise GitError(f"{one.remote} refused {ref}: {why}", hint)
     if log and log.missing:
         lost = present.some(log.missing)
         raise RoarError(f"{log.server} took records and has them not in its log: {lost}", "ask its administrator")
@@ -270,7 +272,7 @@ def _lines(what: Subject, offered: Offer, style: Style, *, code: bool) -> Iterat
         yield "  (roar pop --purge ID removes a record for good)"
 
 
-def _report(what: Subject, offered: Offer, done: Registered) -> None:
+def _report(repo: Repository, what: Subject, offered: Offer, done: Registered) -> None:
     style, remote = present.style(), printable(offered.remote)
     if not done.refused:
         went = f"{count(len(offered.records), 'record')} sent" if offered.records else "nothing new to send"
@@ -283,7 +285,9 @@ def _report(what: Subject, offered: Offer, done: Registered) -> None:
         present.write([f"{style.green('registered')} {what.name} with {remote}{jobs}: {went}{also}{tag}"])
     if offered.code and not done.code:
         text = "1 commit of a job is" if len(offered.code) == 1 else f"{len(offered.code)} commits of jobs are"
-        say(f"roar: {text} on no remote branch (next: roar register --with-code, or git push {remote})")
+        hint = sync.how_to_share(repo, offered.remote, offered.code[0])
+        other = f", or {printable(hint)}" if hint.startswith("git") else ""
+        say(f"roar: {text} on no remote branch (next: roar register --with-code{other})")
     if offered.lacking:
         jobs = count(len(offered.lacking), "job")
         say(f"roar: {jobs} of the lineage could not be sent: another remote has folded their chain")

@@ -18,6 +18,8 @@ GONE = "refs/roar-remote/gone/"
 """What remotes had, and have no more or otherwise now. It may be the last to hold its records."""
 _NOT_EVERY_REF = 1
 """How `git fetch` ends when it reached the remote and could not set some ref here; 128 when it did not reach it."""
+_MOST_REASONS = 3
+"""Lines of a remote's that are given with a refusal."""
 _DELETED_AT_ONCE = 50
 """Refs in one push: hosts answer a push of hundreds with errors."""
 
@@ -172,7 +174,8 @@ def push_as(repo: Repository, remote: str, here: Mapping[str, str], place: str =
             repo.ask("update-ref", "--no-deref", f"refs/roar-remote/{remote}/{ref.removeprefix(OURS)}", own[ref])
     if done.returncode and not reported:
         raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", how_to_push(remote, place))
-    return Pushed(moved, refused)
+    why = "; ".join(line.removeprefix("roar: ") for line in _said_there(done.stderr)[:_MOST_REASONS])
+    return Pushed(moved, {ref: f"{said}: {why}" if why else said for ref, said in refused.items()})
 
 
 def how_to_push(remote: str, place: str = OURS) -> str:
@@ -228,9 +231,7 @@ def push_one(repo: Repository, remote: str, oid: str, ref: str, place: str = OUR
     answers = [fields for fields in lines if len(fields) >= 3]
     if not answers:
         raise GitError(f"cannot push to {remote}: {_reason(done.stderr)}", f"git push {remote}")
-    told = (line.strip() for line in program.lines(done.stderr))
-    said = [line.removeprefix("remote:").strip() for line in told if line.startswith("remote:")]
-    return Tried(answers[0][2] if answers[0][0] == "!" else None, [line for line in said if line])
+    return Tried(answers[0][2] if answers[0][0] == "!" else None, _said_there(done.stderr))
 
 
 def push_tag(repo: Repository, remote: str, tag: str) -> bool:
@@ -288,6 +289,13 @@ def on_no_remote_branch(repo: Repository, commits: list[str]) -> list[str]:
 def _talk(repo: Repository, words: list[str], *, quiet: bool) -> program.Done:
     """Run git with the terminal left to it, for passwords; its progress is shown when asked for."""
     return program.call([*repo.args(), *words], cwd=repo.work_tree or repo.git_dir, show_stderr=not quiet)
+
+
+def _said_there(stderr: bytes) -> list[str]:
+    """The lines that the remote itself has to say."""
+    told = (line.strip() for line in program.lines(stderr))
+    said = [line.removeprefix("remote:").strip() for line in told if line.startswith("remote:")]
+    return [line for line in said if line]
 
 
 def _reason(stderr: bytes) -> str:

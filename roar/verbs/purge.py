@@ -22,7 +22,7 @@ from roar.records.about import Tombstone
 from roar.records.ids import clock_of
 from roar.records.summary import printable
 from roar.verbs import sessions, sync
-from roar.verbs.resolve import resolve
+from roar.verbs.resolve import SHORTEST, resolve
 
 
 class Held(NamedTuple):
@@ -46,13 +46,13 @@ class Done(NamedTuple):
 
 
 def choose(index: Index, repo: Repository, words: Iterable[str], cwd: str) -> list[str]:
-    """The ids of the records that the words mean: jobs, or any record by its whole id.
+    """The ids of the records that the words mean: jobs, or any record by its id.
 
     Raises ``UsageError`` for anything else and ``NotFoundError`` for what is not here.
     """
     chosen: list[str] = []
     for word in words:
-        whole = ids.normalise(word)
+        whole = _other(index, word) or ids.normalise(word)
         if whole is not None and len(whole) == ids.LENGTH:
             if whole in index.find_others(whole) and isinstance(index.load(whole), Tombstone):
                 raise UsageError(
@@ -67,6 +67,13 @@ def choose(index: Index, repo: Repository, words: Iterable[str], cwd: str) -> li
             raise UsageError(f"{printable(word)} is no job: what is purged is a record, by its id", "roar log --all")
         chosen.append(target.id)
     return chosen
+
+
+def _other(index: Index, word: str) -> str | None:
+    """The one record, such as a label, whose id begins so, and that is neither job nor session."""
+    beginning = ids.normalise(word)
+    found = index.find_others(beginning) if beginning and len(beginning) >= SHORTEST else []
+    return found[0] if len(found) == 1 else None
 
 
 def purge_records(index: Index, repo: Repository, records: list[str], *, collect: bool) -> Done:

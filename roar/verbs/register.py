@@ -342,7 +342,9 @@ def _read_back(repo: Repository, remote: str, moved: list[str], place: str) -> N
 
 
 def _tag(repo: Repository, remote: str, what: Subject) -> str | None:
-    """Tag the commit of what was registered and push the tag; None when there is nothing to tag or it is there."""
+    """Tag the commit of what was registered and push the tag, but not to a server, which takes records alone; None when
+    there is nothing to tag or it is there.
+    """
     if not what.tag or not what.commit:
         return None
     ref = f"refs/tags/{what.tag}"
@@ -355,4 +357,6 @@ def _tag(repo: Repository, remote: str, what: Subject) -> str | None:
         raise RoarError(f"the tag {what.tag} stands on another commit, {there[:12]}", f"git tag -d {what.tag}")
     if not there:
         repo.ask("tag", "-a", "-m", f"roar: {what.name}", what.tag, what.commit)
+    if remote in glaas.projects(repo):
+        return None if there else what.tag
     return what.tag if transport.push_tag(repo, remote, what.tag) else None

@@ -94,7 +94,11 @@ def _loose(repo: Repository, remote: str, commits: list[str]) -> dict[str, list[
     _, head = refs.head(repo)
     outside = reached(repo, [*loose, *([f"^{head}"] if head else [])]) if loose else set()
     groups = [c for c in loose if c not in outside], [c for c in loose if c in outside]
-    return {sync.how_to_share(repo, remote, group[0]): group for group in groups if group}
+    found: dict[str, list[str]] = {}
+    for group in groups:
+        if group:
+            found.setdefault(sync.how_to_share(repo, remote, group[0]), []).extend(group)
+    return found
 
 
 def _gone(repo: Repository, commits: list[str]) -> list[str]:

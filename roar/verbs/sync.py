@@ -15,7 +15,7 @@ from roar.git.repository import Repository
 from roar.journal import JOBS, LOCAL_NOTES, NOTES, REMOTES, SPELLED_NOTES, keep, noted, segments
 from roar.journal.append import bring_in
 from roar.journal.writer import new_writer, writer_name
-from roar.verbs import folded
+from roar.verbs import folded, glaas
 
 _AS_FETCHED = ("refs/roar/notes/*", "refs/roar-remote/*/notes/*")
 """Where notes lie."""
@@ -166,7 +166,15 @@ def _display_notes(repo: Repository, known: Collection[str]) -> list[str]:
 
 
 def how_to_share(repo: Repository, remote: str, commit: str) -> str:
-    """The git command that brings a commit to a remote: with the branch when it holds it, else under a name."""
+    """The command that brings a commit to a remote: with the branch when it holds it, else under a name. One that is a
+    project of a server takes no branch, so another remote gets it or, when there is none, it goes beside the records.
+    """
+    servers = glaas.projects(repo)
+    if remote in servers:
+        others = [each for each in transport.remotes(repo) if each not in servers]
+        if not others:
+            return f"roar register --all --with-code --remote {remote}"
+        remote = others[0]
     what = "HEAD" if is_ancestor(repo, commit, "HEAD") else f"{commit[:12]}:refs/heads/NAME"
     return f"git push {remote} {what}"
 

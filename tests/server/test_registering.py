@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import make
@@ -129,6 +133,10 @@ def test_without_a_log_in_it_says_what_to_do(
     git(roar.folder, "config", "roar.glaas.url", glaas.url)
     done = roar("register", "--all", code=1)
     assert done.stderr.decode().endswith(f"wants a log-in (next: roar auth login {glaas.url}/{project}.git)\n")
+    git(roar.folder, "config", "--unset", "roar.glaas.url")
+    done = roar("register", "--all", code=1)
+    assert done.stderr == b"roar: nothing was registered: glaas wants a log-in (next: roar auth login glaas)\n"
+    assert roar("register", "--waiting").stdout == b"nothing waits to be registered\n"
 
 
 def test_the_code_goes_with_it(glaas: Glaas, remote: str, roar: Roar, repo: Repository, git: Git) -> None:
@@ -139,8 +147,40 @@ def test_the_code_goes_with_it(glaas: Glaas, remote: str, roar: Roar, repo: Repo
     assert git(glaas.storage.path(remote), "cat-file", "-t", head) == "commit"
 
 
+def test_a_server_is_not_asked_to_take_branches_and_tags(
+    glaas: Glaas, remote: str, roar: Roar, repo: Repository, git: Git
+) -> None:
+    head = make.commit(roar.folder, git, "code")
+    make.job(repo, "train", {}, {"model": "m"}, code={"commit": head})
+    git(roar.folder, "config", "roar.register.tag", "true")
+    made = make.digest("m")
+    done = roar("register", made)
+    assert done.stderr == b"roar: 1 commit of a job is on no remote branch (next: roar register --with-code)\n"
+    assert f", tagged roar/{made[:12]}\n" in done.stdout.decode()
+    assert git(roar.folder, "rev-parse", f"roar/{made[:12]}^{{commit}}") == head
+    assert b"(next: roar register --all --with-code --remote glaas)" in roar("sync").stderr
+    git(roar.folder, "remote", "add", "zebra", "/nowhere")
+    assert b"(next: roar register --with-code, or git push zebra HEAD)" in roar("register", made).stderr
+    assert "tagged" not in roar("register", made).stdout.decode()
+
+
+def test_one_that_is_killed_is_made_again(glaas: Glaas, remote: str, roar: Roar, repo: Repository) -> None:
+    make.bulk(repo, make.pipelines(300))
+    there = Path(glaas.storage.path(remote))
+    words = [sys.executable, "-m", "roar", "register", "--all"]
+    with subprocess.Popen(words, cwd=roar.folder, start_new_session=True, stdout=subprocess.DEVNULL) as killed:
+        until(lambda: list((there / "objects").glob("tmp_objdir-*")) or killed.poll() is not None)
+        os.killpg(killed.pid, signal.SIGKILL)
+    done = answer(roar, "--all")
+    assert (done["log"]["included"], done["log"]["size"]) == (300, 300)
+    assert answer(roar, "--all")["records"] == 0
+    until(lambda: not list((there / "objects").glob("tmp_objdir-*")))
+
+
 def test_a_refusal_by_the_server_is_one_line(glaas: Glaas, remote: str, roar: Roar, repo: Repository, git: Git) -> None:
     make.job(repo, ["curl", "ghp_" + "aB3dE5gH7jK9" * 3], {}, {"m": "1"})
     done = roar("register", "--all", "-y", code=1)
     assert b"refused refs/roar/jobs" in done.stderr
+    assert b"(next: roar pop --purge the record, or ask" in done.stderr, "the server's own words"
+    assert done.stderr.count(b"\n") == 1
     assert roar("register", "--all", code=1).stderr.startswith(b"everything recorded here")
