@@ -109,7 +109,7 @@ class Artifact(BaseModel):
     labels: dict[str, str]
     collections: list[str]
     reproductions: Again
-    commands: list[str] = Field(description="what to type to make it again")
+    commands: list[str] = Field(description="what to type to make it again; none when no job made it")
     url: str = Field(description="the page for people, below this server's address")
 
 

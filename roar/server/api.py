@@ -69,7 +69,7 @@ def artifact(request: Request, content: Digits, project: From = None) -> Respons
         maker = shown.made_by[0] if shown.made_by else None
         homes = union.holders([maker])[maker] if maker else union.knowers([asked])[asked]
         place = site(request).place(homes[0])
-        commands = links.commands(asked, shown.jobs.get(maker or ""), place)
+        commands = links.commands(asked, shown.jobs[maker], place) if maker else []
         return _answer(request, answers.artifact(union, shown, commands))
 
 

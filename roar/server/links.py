@@ -37,13 +37,18 @@ def commit_page(job: Job) -> str | None:
     return f"{page}/commit/{job.code.commit}" if page and job.code.commit else None
 
 
-def commands(content: str, job: Job | None, place: Place) -> list[str]:
-    """What to type to make a content again; ``job`` is who made it, when that is known."""
-    asked = content[:SHORT_HASH]
+def commands(asked: str, job: Job, place: Place, *, alone: bool = True) -> list[str]:
+    """What to type to make again what is ``asked``: a job, or by its hash what the job made. ``alone``: the records of
+    this one place are enough; else roar asks the server, which knows the others and their code.
+    """
+    asked = asked[:SHORT_HASH]
     if place.url is None:
         return [f"roar reproduce {asked}"]
+    if not alone:
+        server = place.url.removesuffix(f"/{place.project}.git")
+        return [f"git -c {shlex.quote(f'roar.glaas.url={server}')} roar reproduce {asked}"]
     fetch = f"git fetch {shlex.quote(place.url)} '+refs/roar/*:refs/roar-remote/{place.project.replace('/', '-')}/*'"
-    remote = job.code.remote if job else None
+    remote = job.code.remote
     if remote is None or not (_WEB.fullmatch(remote) or _SCP.fullmatch(remote)):
         return [fetch, f"roar reproduce {asked}"]
     folder = remote.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")

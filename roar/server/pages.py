@@ -194,7 +194,8 @@ def artifact(request: Request, content: str, opened: Opened = (), project: From 
         homes = union.holders([*shown.jobs, *beside.up.jobs, *beside.down.jobs])
         maker = shown.made_by[0] if shown.made_by else None
         place = site(request).place(homes[maker][0] if maker else union.knowers([content])[content][0])
-        again = links.commands(content, shown.jobs[maker] if maker else None, place)
+        alone = all(place.project in homes.get(each, ()) for each in beside.up.jobs)
+        again = links.commands(content, shown.jobs[maker], place, alone=alone) if maker else []
         values = {
             "shown": shown,
             "commands": again,
@@ -204,7 +205,6 @@ def artifact(request: Request, content: str, opened: Opened = (), project: From 
             "versions": finding.versions_beside(union, shown) if maker else [],
             "maker": maker,
             "code": None if maker else finding.code_of(union, shown),
-            "place": place,
             "also": union.other_makers(content, maker),
             "asked_from": project,
         }
@@ -221,17 +221,19 @@ def job(request: Request, identifier: str, opened: Opened = (), project: From = 
         shown = show_job(union, identifier, MOST_ROWS)
         project = union.holders([identifier])[identifier][0]
         beside = _around(union, Target("job", identifier), set(opened), f"/j/{identifier}", project)
-        made = next((file.hash for file in shown.outputs.files if file.hash), None)
-        place = site(request).place(project)
-        again = links.commands(made, shown.job, place) if made else []
         before = finding.earlier_runs(union, shown)
         homes = union.holders([identifier, *beside.up.jobs, *beside.down.jobs])
+        place = site(request).place(project)
+        alone = all(project in homes.get(each, ()) for each in beside.up.jobs)
+        made = next(
+            (file.hash for file in shown.outputs.files if file.hash), None
+        )  # servers are asked for hashes alone
+        again = links.commands(identifier if alone else made, shown.job, place, alone=alone) if made else []
         also = {path: union.other_makers(content, shown.made_by[path]) for path, content in _traced(shown)}
         values = {
             "shown": shown,
             "session_name": _session_name(union, shown.job.session),
             "commands": again,
-            "place": place,
             "around": beside,
             "earlier": before,
             "homes": homes,

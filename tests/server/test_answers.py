@@ -322,6 +322,8 @@ def test_the_pages_of_a_server(teams: Teams) -> None:
             rows = page.locator("#up + .scroll tbody tr").all_inner_texts()
             assert [row.split()[1] for row in rows] == ["secret-report", "secret-use", "train", "prepare"]
             assert [row.split()[-1] for row in rows] == ["team/closed", "team/closed", "team/open", "team/open"]
+            again = f"git -c roar.glaas.url={teams.glaas.url} roar reproduce {make.digest('report')[:12]}"
+            assert page.inner_text(".commands pre") == again  # two projects have what it takes
             page.click("a:has-text('secret-use') >> nth=0")
 
 

@@ -279,6 +279,7 @@ def test_what_is_not_known_is_not_shown_as_known(ui: Ui, page: Any) -> None:
 
 def test_a_file_of_the_code_says_where_git_has_it(ui: Ui, page: Any) -> None:
     page.goto(f"{ui.origin}/a/{make.digest('def lib(): ...')}")
+    assert page.locator(".commands").count() == 0
     assert page.inner_text("#again + p") == f"Nothing to run: git has it as lib.py at commit {'e' * 12}."
     assert "lossy" in page.inner_text(".drawing")
     page.goto(f"{ui.origin}/a/{make.digest('lossy = 1' + chr(10))}")

@@ -38,20 +38,21 @@ if (drop) {
   });
 }
 
-function addCopy(place, text) {
+function addCopy(place, text, what) {
   if (!navigator.clipboard) return;
   const button = document.createElement("button");
   button.className = "copy";
-  button.textContent = "Copy";
+  const say = (word) => { button.textContent = word; button.setAttribute("aria-label", `${word} ${what}`); };
+  say("Copy");
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    say("Copied");
+    setTimeout(say, 1500, "Copy");
   });
   place.append(button);
 }
-for (const block of document.querySelectorAll(".commands")) addCopy(block, block.textContent.trim());
-for (const text of document.querySelectorAll("[data-copy]")) addCopy(text, text.textContent.trim());
+for (const block of document.querySelectorAll(".commands")) addCopy(block, block.textContent.trim(), "the commands");
+for (const text of document.querySelectorAll("[data-copy]")) addCopy(text, text.textContent.trim(), "the id");
 
 // A double click sends a form once: its answer would be lost to the second, for which the code is used up.
 let sent = -Infinity;
@@ -89,7 +90,7 @@ async function open(event) {
   const frame = event.currentTarget;
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const to = link.href.baseVal;
-  if (!to.includes("?open=")) return;
+  if (!/[?&]open=/.test(to)) return;
   event.preventDefault();
   frame.setAttribute("aria-busy", "true");
   try {
