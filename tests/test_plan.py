@@ -181,7 +181,7 @@ def test_code_that_is_not_here(repo: Repository) -> None:
     assert [(s.reason, s.hint) for s in made.stops] == [
         (
             "its commit abababababab is not in this repository",
-            f"git fetch URL {'ab' * 20}, with the repository on workstation",
+            f"git fetch URL {'ab' * 20}, with the repository on workstation; or there: roar register --all --with-code",
         ),
         ("the kept copy of code.py is missing", "git fsck"),
     ]

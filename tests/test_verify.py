@@ -45,6 +45,8 @@ def test_records_are_signed_and_git_agrees(key: Path, tree: Path, git: Git, roar
     git(tree, "config", "roar.sign.enabled", "false")
     roar("run", "sh", "-c", "echo 1 > a")
     assert states(roar) == ["unsigned", "unsigned"]  # the session and the job
+    first, second = (v["id"][:12] for v in verdicts(roar))
+    assert roar("verify").stdout.decode() == f"2 records\n    2 not signed: {first}, {second}\n"
     assert states(roar, "--require-signed", code=3)
     git(tree, "config", "roar.sign.enabled", "true")
     roar("run", "sh", "-c", "cat a > b")

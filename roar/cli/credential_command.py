@@ -7,7 +7,7 @@ import sys
 import click
 
 from roar.errors import RoarError
-from roar.glaas import address, known
+from roar.glaas import address, known, login
 from roar.glaas.address import Address
 from roar.verbs import auth
 
@@ -22,17 +22,17 @@ def command(operation: str) -> None:
     """Give git a token for a server that one has logged in to (get), or forget one that was refused (erase).
 
     Reads git's attributes from standard input. Of other servers it knows nothing and says nothing; a token that git
-    would have stored (store) is not.
+    would have stored (store) is not. Without a project in the URL the token is to read all that one may read.
     """
     where = _address(dict(line.partition("=")[::2] for line in sys.stdin.read().splitlines()))
-    if where is None or not known.is_known(where.origin) or not where.project:
+    if where is None or not known.is_known(where.origin):
         return
     if operation == "erase":
         auth.forget(where)
     if operation != "get":
         return
     try:
-        grant = auth.best_for(where)
+        grant = auth.best_for(where) if where.project else auth.token_for(where, login.READ)
     except RoarError:
         click.echo("quit=1")  # else git would ask for a password, of which there is none
         raise

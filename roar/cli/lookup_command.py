@@ -81,6 +81,7 @@ def _maker(maker: Maker, style: Style) -> str:
         present.painted_outcome(printable(maker.outcome), style),
         present.when(maker.started_ns),
         printable(maker.user),
+        *([f"code {present.short_hash(printable(maker.commit))}"] if maker.commit else []),
         present.fit(printable(maker.command), 80),
         f"({', '.join(map(printable, maker.projects))})",
     ]

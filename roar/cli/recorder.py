@@ -131,7 +131,9 @@ def _record_file(run: Run, file: IO[bytes], manner: Manner, giving_up: GivingUp)
     if manner.look and _reads_data(job):
         _say_what_is_stale(run, (identifier, job))
     if unsigned:
-        boundary.say(f"roar: the record is not signed: {unsigned} (next: git config user.signingKey)")
+        by_ssh = "gpg.format ssh, and user.signingKey KEY.pub, to sign by SSH key"
+        hint = by_ssh if "gpg failed" in unsigned else "user.signingKey KEY"
+        boundary.say(f"roar: the record is not signed: {unsigned} (next: git config {hint})")
     if configured.ignored and not manner.quiet:
         names = ", ".join(dict.fromkeys(configured.ignored))
         boundary.say(f"roar: ignored in {SHARED_FILE}: {names} (next: roar config set {configured.ignored[0]} VALUE)")

@@ -89,7 +89,7 @@ def _brought_here(repo: Repository, found: Origin, say: Progress) -> bool:
 
 def _bring_code(clone: Repository, found: Origin, text: str, say: Progress, *, yes: bool) -> None:
     """Fetch the code, after a yes: where it is, somebody's records say. Raises ``RoarError`` without one."""
-    urls, odd = borrowed.code_of(clone, found.hash)
+    urls, odd = borrowed.code_of(clone, found)
     for url in odd:
         say(f"git is not asked for the code at {printable(url)}")
     if urls:

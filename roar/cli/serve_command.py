@@ -48,6 +48,8 @@ def command(context: click.Context, /, data: str | None, database: str | None, *
     from roar.paths import data_folder
 
     _need_extra()
+    _check_database(database)
+    url = _reached_at(how["url"])
     from roar.server.people import People
     from roar.server.storage import Storage
 
@@ -58,19 +60,37 @@ def command(context: click.Context, /, data: str | None, database: str | None, *
         return 0
     from roar.server import run, worker
 
-    first = run.begin(context.obj, serve_people.operator())
+    for line in run.begin(context.obj, serve_people.operator()):
+        say(f"roar: {line}")
     if how["migrates"] or how["reindexes"]:
         from roar.server import migrate
 
         (worker.reindex if how["reindexes"] else migrate.migrate)(storage, database)
         return 0
-    place = run.Place(how["host"], how["port"], how["url"], database, works=not how["no_worker"])
-    return run.run(storage, place, lambda at: _hello(storage, at, first))
+    place = run.Place(how["host"], how["port"], url, database, works=not how["no_worker"])
+    return run.run(storage, place, lambda at: _hello(storage, at))
 
 
-def _hello(storage: Storage, url: str, first: list[str]) -> None:
-    for line in first:
-        say(f"roar: {line}")
+def _check_database(database: str | None) -> None:
+    """Raise ``UsageError`` for another database than ours; the URL is not shown, as a password may be in it."""
+    if database and not database.startswith("postgresql+psycopg://"):
+        raise UsageError("--database is for PostgreSQL by psycopg", "--database postgresql+psycopg://USER@HOST/NAME")
+
+
+def _reached_at(url: str | None) -> str | None:
+    """The origin that clients dial. Raises ``UsageError`` for what is none; plain HTTP elsewhere is warned of later."""
+    from roar.glaas import address
+
+    scheme, _, rest = (url or "").partition("://")
+    if not url:
+        return None
+    found = address.parse(f"https://{rest}" if scheme == "http" else url)
+    if found.project:
+        raise UsageError(f"a server answers at the top of an address, and not at {url}", "--url https://HOST")
+    return found.origin if scheme != "http" else found.origin.replace("https", "http", 1)
+
+
+def _hello(storage: Storage, url: str) -> None:
     click.echo(f"serving {storage.root} at {url}")
     if not url.startswith("https:") and not _is_loopback(url):
         say("roar: clients refuse plain HTTP to another machine (next: docs/glaas.md, Running it)")

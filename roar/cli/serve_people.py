@@ -215,6 +215,7 @@ def invite(people: People, project: str, role: Any, days: int, *, as_json: bool)
     click.echo(code)
     say(
         f"roar: good once, for {days} days; whoever has it joins {project} as {role} with a name and a key of their own"
+        " (next, there: roar auth login ADDRESS --invitation CODE --name NAME --key FILE)"
     )
 
 

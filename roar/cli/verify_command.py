@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter as Counts
+from collections import defaultdict
 from collections.abc import Iterator
 
 import click
@@ -28,6 +28,7 @@ _WORDS: dict[State, str] = {
     "bad": "with a bad signature",
     "broken": "broken",
 }
+_NAMED: set[State] = {"unsigned", "untrusted"}
 _MOST = 20
 
 
@@ -50,7 +51,7 @@ def command(what: str | None, *, require_signed: bool, offline: bool, as_json: b
         verdicts = verify(repo, counter.show, wanted)
     if wanted is not None and not verdicts:
         raise NotFoundError(f"no recorded job made {printable(what or '')}", "roar log")
-    failing = {"bad", "broken"} | ({"unsigned", "untrusted"} if require_signed else set())
+    failing: set[State] = {"bad", "broken", *(_NAMED if require_signed else ())}
     logs = [] if offline else list(standings(repo, wanted, say_error))
     failed = any(verdict.state in failing for verdict in verdicts) or not all(log.is_good for log in logs)
     if as_json:
@@ -83,7 +84,7 @@ def _lineage(repo: Repository, what: str) -> set[str]:
         return set(ancestry(index, resolve(index, repo, what, os.getcwd())).lineage.jobs)
 
 
-def _lines(verdicts: list[Verdict], failing: set[str], style: Style) -> Iterator[str]:
+def _lines(verdicts: list[Verdict], failing: set[State], style: Style) -> Iterator[str]:
     odd = [verdict for verdict in verdicts if verdict.state in failing]
     for verdict in odd[:_MOST]:
         name = f"record {verdict.id}" if verdict.id else f"commit {verdict.commit}"
@@ -92,8 +93,11 @@ def _lines(verdicts: list[Verdict], failing: set[str], style: Style) -> Iterator
     if len(odd) > _MOST:
         yield f"and {len(odd) - _MOST} more (--json)"
     yield present.count(len(verdicts), "record")
-    counts = Counts((verdict.state, verdict.signer) for verdict in verdicts)
-    for (state, signer), number in sorted(counts.items()):
+    groups = defaultdict[tuple[State, str], list[str]](list)
+    for verdict in verdicts:
+        groups[verdict.state, verdict.signer].append(verdict.id)
+    for (state, signer), ids in sorted(groups.items()):
         by = f" ({printable(signer)})" if signer else ""
+        named = f": {present.some([present.short_id(each) for each in ids])}" if state in _NAMED - failing else ""
         paint = style.red if state in failing else style.green if state in ("signed", "covered") else style.dim
-        yield f"    {number} {paint(_WORDS[state])}{by}"
+        yield f"    {len(ids)} {paint(_WORDS[state])}{by}{named}"

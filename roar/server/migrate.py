@@ -33,6 +33,8 @@ def check(storage: Storage, url: str | None) -> None:
     with schema.connected(_address(storage, url), SCHEMA if url else None) as connection:
         options = {"version_table_schema": SCHEMA} if url else {}
         there = MigrationContext.configure(connection, opts=options).get_current_revision()
+    if there is None:
+        raise RoarError("the database has no tables yet", "roar serve --migrate, once")
     if there != ScriptDirectory.from_config(_config()).get_current_head():
         raise RoarError("the tables of the database are of another version", "roar serve --migrate, once")
 

@@ -41,11 +41,14 @@ def clone(origin: Origin, say: Progress) -> Repository:
     return repo
 
 
-def code_of(repo: Repository, content: str) -> tuple[list[str], list[str]]:
-    """The remotes that the records of a content's lineage note for its code: those git may be given, and others."""
+def code_of(repo: Repository, origin: Origin) -> tuple[list[str], list[str]]:
+    """The remotes that the records of a content's lineage note for its code, other than the server's projects, which
+    hold no branch: those git may be given, and others.
+    """
     with open_index(repo) as index:
-        jobs = index.load_jobs(upstream(index, index.producers(content)).jobs).values()
-    noted = sorted({job.code.remote for job in jobs if job.code.remote})
+        jobs = index.load_jobs(upstream(index, index.producers(origin.hash)).jobs).values()
+    records_alone = {project.remote for project in origin.projects}
+    noted = sorted({job.code.remote for job in jobs if job.code.remote} - records_alone)
     plain = [url for url in noted if transport.is_plain_url(url)]
     return plain, [url for url in noted if url not in plain]
 
@@ -65,6 +68,7 @@ def _made(folder: str, origin: Origin) -> Repository:
         program.init(folder, sha256=origin.sha256)
     repo = discover(folder)
     repo.ask("config", "core.hooksPath", os.devnull)
+    repo.ask("config", "roar.glaas.url", origin.projects[0].origin)  # so that no code is looked for there
     for project in origin.projects:
         repo.ask("config", f"remote.{_remote(project.project)}.url", project.remote)
         if project.ssh:

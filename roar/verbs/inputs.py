@@ -22,6 +22,7 @@ from roar.records.summary import printable
 from roar.stamps import Stamps
 from roar.store.copying import Store
 from roar.store.place import opened
+from roar.verbs import glaas
 from roar.verbs.by_content import Blobs, Folder
 from roar.verbs.large_files import LargeFiles
 from roar.verbs.neighbours import Neighbour, lacking
@@ -116,8 +117,9 @@ class Sources:
         return lacking(neighbour, self._repo, self._places.given)
 
     def remote(self) -> str | None:
-        """The remote to ask first for what is not here; None when there is none."""
-        return next(iter(transport.remotes(self._repo)), None)
+        """The remote to ask first for code that is not here, no server of records alone; None when there is none."""
+        servers = glaas.projects(self._repo)
+        return next((remote for remote in transport.remotes(self._repo) if remote not in servers), None)
 
     def has_commit(self, commit: str) -> bool:
         """True when the commit can be checked out here."""

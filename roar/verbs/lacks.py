@@ -29,7 +29,7 @@ def no_commit(number: int, job: Job, sources: Sources) -> Stop:
     place = sources.remote()
     hint = f"git fetch {place} {commit}; if it is not there, push it from {host}"
     if place is None:
-        hint = f"git fetch URL {commit}, with the repository on {host}"
+        hint = f"git fetch URL {commit}, with the repository on {host}; or there: roar register --all --with-code"
     return Stop(number, f"its commit {commit[:12]} is not in this repository", hint)
 
 

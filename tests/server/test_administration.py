@@ -115,6 +115,12 @@ def test_mistakes_are_said_in_a_line(serve: Serve, tmp_path: Path) -> None:
         (("key", "add", "ada", str(tmp_path / "key.pub.bad")), "damaged"),
         (("project", "set", "x"), "nothing to set"),
         (("project", "add", "../x"), "cannot be the name of a project"),
+        (
+            ("--database", "mysql://ada:secret@x/y"),
+            "is for PostgreSQL by psycopg (next: --database postgresql",
+        ),
+        (("--url", "ftp://x"), "is no address of a server"),
+        (("--url", "https://example.org/lineage"), "a server answers at the top of an address"),
     ):
         if words[-1].endswith(".bad"):
             Path(words[-1]).write_text("ssh-ed25519 " + (tmp_path / "key.pub").read_text().split()[1][:-8] + "=!\n")

@@ -300,6 +300,10 @@ def test_git_gets_nothing_for_other_servers_and_for_plain_http(glaas: Glaas, roa
     roar("auth", "login", glaas.url)
     for asked in (b"protocol=https\nhost=example.org\npath=a.git\n", b"protocol=ssh\nhost=x\n", b""):
         assert roar("credential", "get", stdin=asked or b"\n").stdout == b""
+    whole = f"url={glaas.url}\n".encode()
+    token = roar("credential", "get", stdin=whole.replace(b"url=http://", b"protocol=http\nhost=")).stdout.decode()
+    asked_for = glaas.api("auth/self", token.partition("password=")[2].partition("\n")[0])
+    assert (asked_for[1]["project"], asked_for[1]["scope"]) == (None, "read"), "of a server: to read all"
     plain = b"protocol=http\nhost=example.org\npath=a.git\n"
     assert b"plain HTTP to another machine" in roar("credential", "get", stdin=plain, code=2).stderr
 

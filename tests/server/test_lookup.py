@@ -41,6 +41,7 @@ def test_a_file_is_asked_for_by_its_hash_alone(roar: Roar, tree: Path) -> None:
     assert all(asked.method == "GET" and asked.body == b"" for asked in heard)
     assert told.splitlines()[0] == f"model.pkl {MODEL[:12]}  1 B  {origin}/a/{MODEL}"
     assert f"made by  {JOB[:12]}  ok  2025-01-01" in told
+    assert f"  code {'c' * 12}  python train.py" in told
     assert told.endswith("python train.py  (team/a)\n  read by  2 jobs\n")
     (found,) = answer["found"]
     assert (found["server"], found["projects"], found["made_by"][0]["id"]) == (origin, ["team/a"], JOB)

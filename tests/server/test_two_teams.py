@@ -111,6 +111,22 @@ def test_what_one_team_made_and_another_used_is_one_graph(glaas: Glaas, teams: t
     assert list(nowhere.iterdir()) == []
 
 
+def test_a_server_is_not_asked_for_branches(
+    glaas: Glaas, project: str, roar: Roar, tree: Path, repo: Any, git: Git, home_key: Path, tmp_path: Path
+) -> None:
+    remote = f"{glaas.url}/{project}.git"
+    make.job(repo, "sh a.sh", {"a.sh": "s"}, {"a": "a"}, code={"commit": "c" * 40, "remote": remote})
+    git(tree, "remote", "add", "glaas", remote)
+    roar("auth", "login", glaas.url)
+    roar("register", "--all")
+    indexed(glaas, glaas.token(scope="read"), make.digest("a"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = roar("reproduce", make.digest("a"), cwd=elsewhere, code=1)
+    assert b"fetch" not in done.stderr.replace(b"fetching the records of", b"").partition(b"(next: ")[0]
+    assert b"or there: roar register --all --with-code)" in done.stderr
+
+
 def test_what_records_name_as_their_code_is_not_run(
     glaas: Glaas, project: str, roar: Roar, tree: Path, repo: Any, git: Git, home_key: Path, tmp_path: Path
 ) -> None:
