@@ -21,6 +21,7 @@ WORDS = {
     "a dash": "-",
     "a step too far": "@99999999999999999999",
     "half a hash": "abc",
+    "a number": "9" * 40,
     "an escape sequence": "\x1b[31mred\x1b]0;title\x07",
     "lines": "one\ntwo\r\nthree",
     "bytes": os.fsdecode(b"\xff\xfe\x80"),
@@ -112,11 +113,12 @@ def test_outside_of_a_repository_it_says_so(
     assert text.count("\n") == 1, text
 
 
+TYPES = (type(click.STRING), type(click.INT), click.IntRange)
 TEXTS = [
     (words, option.opts[-1])
     for words, each in commands(cli)
     for option in each.params
-    if isinstance(option, click.Option) and option.type is click.STRING and not option.is_flag
+    if isinstance(option, click.Option) and isinstance(option.type, TYPES) and not option.is_flag
     if words not in {("run",), ("build",), ("hook",)} and words[0] != "serve"
 ]
 
@@ -125,7 +127,7 @@ TEXTS = [
 def test_the_value_of_an_option_is_no_bug(
     words: tuple[str, ...], option: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for bad in ("bytes", "an escape sequence", "empty", "lines"):
+    for bad in ("bytes", "an escape sequence", "empty", "lines", "a number"):
         status, text = said(capsys, *words, option, WORDS[bad], *["data/train.csv"] * TAKING.get(words, 0))
         assert status in (0, EXIT_FAILURE, EXIT_USAGE, EXIT_NO), (bad, status, text)
         assert text.replace("\n", "").isprintable() or bad == "bytes", (bad, text)

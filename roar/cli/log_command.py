@@ -38,7 +38,7 @@ _NARROWEST = 20
     "  git roar log --path 'data/*.csv' --command train",
 )
 @click.option(
-    "-n", "--limit", type=click.IntRange(min=0), default=DEFAULT, metavar="N", help="At most N (0: all) [20]."
+    "-n", "--limit", type=click.IntRange(0, 1 << 31), default=DEFAULT, metavar="N", help="At most N (0: all) [20]."
 )
 @click.option("--since", metavar="DATE", help="Those that began at DATE or later; any date that git takes.")
 @click.option("--until", metavar="DATE", help="Those that began at DATE or before.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from roar.cli import present
-from roar.cli.boundary import say, say_error
+from roar.cli.boundary import say_error
 from roar.cli.say import Style, patience, write_json
 from roar.errors import RoarError, UsageError
 from roar.glaas import address, known
@@ -31,10 +31,12 @@ def command(what: str, *, urls: tuple[str, ...], as_json: bool) -> None:
     """
     content = lookup.content_of(what)
     servers = [Address(address.parse(url).origin) for url in urls] or to_ask()
+    if not servers:
+        raise UsageError("no server is known to ask", "roar auth login URL, or git config roar.glaas.url URL")
     with patience("asking servers"):
         found, troubles = lookup.look_up(content, servers)
     for trouble in troubles:
-        say(f"roar: {trouble.message}" + (f" (next: {trouble.hint})" if trouble.hint else ""))
+        say_error(trouble)
     if as_json:
         write_json({"hash": content, "found": [_fields(each) for each in found]})
     else:
@@ -50,12 +52,9 @@ def command(what: str, *, urls: tuple[str, ...], as_json: bool) -> None:
 
 
 def to_ask() -> list[Address]:
-    """The servers of this repository, else those that one has logged in to. Raises ``UsageError`` without any."""
+    """The servers of this repository, else those that one has logged in to."""
     servers = glaas.to_ask(glaas.here(), say_error)
-    servers = servers or [Address(origin) for origin in known.servers() if known.is_known(origin)]
-    if not servers:
-        raise UsageError("no server is known to ask", "roar auth login URL, or git config roar.glaas.url URL")
-    return servers
+    return servers or [Address(origin) for origin in known.servers() if known.is_known(origin)]
 
 
 def _lines(found: Found, style: Style) -> Iterator[str]:

@@ -68,7 +68,8 @@ def _asked(text: str, say: Progress) -> Origin | None:
     if not lookup.is_hash(text) or os.path.lexists(text):
         return None
     try:
-        return lookup.origin(text.lower(), to_ask())
+        servers = to_ask()
+        return lookup.origin(text.lower(), servers) if servers else None
     except RoarError as error:
         if not isinstance(error, lookup.UnknownThereError):
             say(error.message)
