@@ -423,3 +423,48 @@ def test_urls_over_ssh(url: str, user: str, name: str, port: str, path: str) -> 
 )
 def test_urls_that_are_not(url: str) -> None:
     assert ssh.place(None, url) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "options"),
+    [
+        ("ssh", "", "-o BatchMode=yes -o ConnectTimeout=10 -p 22"),
+        ("wrapper", "auto", "-o BatchMode=yes -o ConnectTimeout=10 -p 22"),
+        ("wrapper", "plink", "-batch -P 22"),
+        ("TortoisePlink.exe", "", "-batch -P 22"),
+        ("plink", "ssh", "-o BatchMode=yes -o ConnectTimeout=10 -p 22"),
+        ("wrapper", "putty", "-P 22"),
+    ],
+)
+def test_programs_that_git_knows(
+    name: str, variant: str, options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert echoed("ssh://ada@host:22/a.git", tmp_path / name, variant, monkeypatch) == (
+        f"{options} ada@host roar-authenticate 'a b'\n"
+    )
+
+
+def test_a_program_that_knows_no_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = echoed("ada@host:a.git", tmp_path / "some ssh", "simple", monkeypatch)
+    assert said == "ada@host roar-authenticate 'a b'\n"
+    with pytest.raises(RoarError, match="which knows no port"):
+        echoed("ssh://ada@host:22/a.git", tmp_path / "some ssh", "simple", monkeypatch)
+
+
+def echoed(url: str, program: Path, variant: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The words that a program in the place of ssh is called with."""
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("GIT_SSH", str(program))
+    monkeypatch.setenv("GIT_SSH_VARIANT", variant)
+    found = ssh.place(None, url)
+    assert found is not None
+    return ssh.call(found[0], ["roar-authenticate", "a b"]).stdout.decode()
+
+
+def test_a_program_that_is_not_there(repo: Repository, git: Git) -> None:
+    git(repo.git_dir, "config", "core.sshCommand", "/nowhere/ssh -v")
+    git(repo.git_dir, "remote", "add", "records", "ada@host:team/a")
+    told: list[RoarError] = []
+    assert verbs.learn(repo, told.append) == {}
+    assert told == []
