@@ -54,8 +54,9 @@ def log_in(
     The key is one that the server knows as yours. It is asked for again, silently, whenever a token has expired.
     """
     where = glaas.address_or_host(address)
-    over = auth.by_ssh(where)
-    if over and not (file or invitation or name):
+    by_key = bool(file or invitation or name)
+    over = None if by_key and where.origin else auth.by_ssh(where)
+    if over and not by_key:
         _nothing_needed(*over, as_json=as_json)
         return
     where = over[0]._replace(ssh=None) if over else where

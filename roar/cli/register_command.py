@@ -134,6 +134,7 @@ def _register(repo: Repository, what: Subject, one: Waiting, manner: _Manner) ->
         waiting.add(repo, one)
         said = f"nothing was registered, {error.message}; it waits, and the records are kept here"
         raise GitError(said, "roar register --waiting, when the remote can be reached") from error
+    project = project or glaas.learn(repo, say_error, {one.remote}).get(one.remote)
     offered = _offer(repo, what, one)
     if offered.suspicions:
         for line in _lines(what, offered, Style.of(2), code=one.code) if not manner.yes else ():
@@ -141,8 +142,6 @@ def _register(repo: Repository, what: Subject, one: Waiting, manner: _Manner) ->
         refusal = "nothing was registered, since something looks secret"
         present.agree("Register this?", refusal, shlex.join(_words(one)), yes=manner.yes)
     done = register.send(repo, offered, what, code=one.code, tag=settings().register.tag, quiet=still)
-    if not done.refused:
-        project = project or glaas.learn(repo, say_error, {one.remote}).get(one.remote)
     log = _confirmed(repo, one.remote, project, what) if project and not done.refused else None
     if not (manner.as_json or manner.quiet):
         _report(repo, what, offered, done)

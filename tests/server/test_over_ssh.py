@@ -228,8 +228,11 @@ def test_a_key_that_was_removed_is_said(
     glaas.people.grant(project, user, "write", by="tests")
     monkeypatch.setenv("GIT_SSH_COMMAND", sshd.command(key))
     git(roar.folder, "remote", "add", "glaas", sshd.url(project))
-    pipeline(repo)
-    assert b"confirmed: 2 records" in roar("register", MODEL).stdout
+    make.job(repo, "train", {}, {"model": "m"}, code={"commit": git(roar.folder, "rev-parse", "HEAD")})
+    git(roar.folder, "config", "roar.register.tag", "true")
+    done = roar("register", MODEL)
+    assert f", tagged roar/{MODEL[:12]}\n  confirmed: 1 record".encode() in done.stdout, "no tag went to the server"
+    assert b"(next: roar register --with-code)\n" in done.stderr, "nor is a branch to be pushed there"
     glaas.people.remove_key(user, glaas.people.users()[user].keys[0].fingerprint, by="tests")
     told = roar("verify").stdout.decode()
     assert f"not checked: the log of {project}: {sshd.host} cannot be reached: " in told
