@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,3 +148,14 @@ def test_where_nothing_was_committed_there_is_nothing_and_no_error(
     for more in ([], ["--json"]):
         status, text = said(capsys, *words.split(), *more)
         assert (status, text.startswith("roar: ")) == (0, False), text
+
+
+def test_a_folder_that_was_removed(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    program = [sys.executable, "-m", "roar"]
+    for words, code in ((["log"], 1), (["show", "x"], 1), (["run", "true"], 125), (["log", "-h"], 0)):
+        script = 'cd "$0" && rmdir "$0" && exec "$@"'
+        gone.mkdir()
+        done = subprocess.run(["sh", "-c", script, gone, *program, *words], capture_output=True, text=True)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1 if code else 0), done.stderr
+        assert not code or "cannot start here" in done.stderr

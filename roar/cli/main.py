@@ -128,6 +128,11 @@ def cli(context: click.Context, folder: str | None, *, debug: bool) -> None:
             os.chdir(folder)
         except OSError as error:
             raise RoarError(f"cannot go to {folder}: {error.strerror}", "roar -C DIR, with a folder") from error
+    elif not _HELP.intersection(context.obj):
+        try:
+            os.getcwd()
+        except OSError as error:  # it was removed
+            raise RoarError(f"cannot start here: {error.strerror}", "go to another folder") from error
     if not _HELP.intersection(context.obj) and context.invoked_subcommand not in _READ_IT_THEMSELVES:
         from roar.cli import pager
         from roar.cli.configured import settings
