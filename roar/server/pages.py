@@ -357,9 +357,12 @@ def _around(union: Union, target: Target, opened: set[str], page: str, project: 
     folded = graph(both, target)
     whole = graph(both, target, {node.key for node in folded.nodes if _short(node.key) in opened})
     shown = [node.key for node in whole.nodes if _short(node.key) in opened]
-    near = neighbourhood(whole, MOST_DRAWN, shown, MOST_BESIDE)
+    before = {node.key for node in folded.nodes}
+    unfolded = [node.key for node in whole.nodes if node.key not in before]
+    near = neighbourhood(whole, MOST_DRAWN, shown, MOST_BESIDE, unfolded)
     drawn = with_stubs(near, whole)
 
+    known = {node.key: node for node in whole.nodes}
     end = "" if len(union.projects) < 2 else links.from_project(project)
 
     def link(node: Node) -> str | None:
@@ -368,6 +371,9 @@ def _around(union: Union, target: Target, opened: set[str], page: str, project: 
         if node.kind == "file":
             content = node.files[0].use.hash
             return f"/a/{content}{end}" if content else None
+        beside = known.get(node.beside)
+        if beside and beside.kind == "job" and _short(node.beside) in opened:  # no more can be drawn: there is a table
+            return f"/j/{node.beside}{end}#{'inputs' if node.key.startswith('before') else 'outputs'}"
         now = [*sorted(opened), _short(node.beside or node.key)]
         return f"{page}{end}{'&' if end else '?'}{urlencode([('open', key) for key in now])}#drawing"
 

@@ -77,8 +77,11 @@ def _file_nodes(
         yield Node(together, "files", tuple(folded))
 
 
-def neighbourhood(whole: Graph, most: int, opened: Collection[str] = (), beside_each: int | None = None) -> Graph:
-    """At most so many nodes, those nearest to what was asked about; and whatever is right beside those ``opened``.
+def neighbourhood(
+    whole: Graph, most: int, opened: Collection[str] = (), beside_each: int | None = None, unfolded: Iterable[str] = ()
+) -> Graph:
+    """At most so many nodes, those nearest to what was asked about; and whatever is right beside those ``opened``,
+    and of the files ``unfolded`` those right beside what is there.
 
     With ``beside_each`` at most so many neighbours of each lead on: what half of all jobs read does not fill it.
     """
@@ -97,6 +100,8 @@ def neighbourhood(whole: Graph, most: int, opened: Collection[str] = (), beside_
                 waiting.append(other)
     for key in opened:
         near.update(dict.fromkeys([key, *beside[key]][:MOST_OPENED] if key in near and key in beside else ()))
+    there = set(near)
+    near.update(dict.fromkeys([key for key in unfolded if there.intersection(beside.get(key, ()))][:MOST_OPENED]))
     nodes = [node for node in whole.nodes if node.key in near]
     edges = [edge for edge in whole.edges if edge[0] in near and edge[1] in near]
     return Graph(nodes, edges, whole.focus, len(whole.nodes) - len(nodes))

@@ -70,6 +70,7 @@ def pipeline(top: Path) -> dict[str, str]:
     lost["incomplete"] = [{"reason": "io-uring", "detail": "a ring of process 7", "count": 3}]
     lost["metrics"] = [{"path": "n.json", "values": {f"n{k}": "1" for k in range(25)}}]
     jobs["lossy"] = make.put(repo, lost)
+    jobs["many"] = make.job(repo, "many", {}, {f"many/{n:02}": f"many {n}" for n in range(80)}, at=190)
     for n in range(60):  # more than a drawing shows
         jobs[f"use {n}"] = make.job(repo, f"use {n}", {"metrics.json": "metrics"}, {f"used/{n}": f"used {n}"}, at=200)
     return jobs
@@ -201,14 +202,26 @@ def test_the_drawing_unfolds_and_opens_in_place(ui: Ui, page: Any) -> None:
     assert page.inner_text("#drawn") == said
     page.goto(f"{ui.origin}/a/{make.digest('model')}")
     assert "9 files in parts/" in drawing.inner_text()
+    boxes = drawing.locator(".node:not(.more)").count()
     drawing.locator(".node.files").focus()
     page.keyboard.press("Enter")
     drawing.locator(".node.files").wait_for(state="detached")
+    assert drawing.locator(".node:not(.more)").count() == boxes + 8
     assert drawing.get_by_text("parts/8.csv").count() >= 1
     page.reload()
     assert page.locator(".drawing .node.files").count() == 0
     drawing.locator("a", has_text="parts/8.csv").click()
     page.wait_for_url(f"**/a/{make.digest('part 8')}")
+
+
+def test_what_no_drawing_holds_leads_to_the_table(ui: Ui, page: Any) -> None:
+    page.goto(f"{ui.origin}/j/{ui.jobs['many']}")
+    drawing = page.locator(".drawing")
+    drawing.locator(".node.files").click()
+    drawing.locator(".node.more", has_text="20 more").click()
+    page.wait_for_function("document.querySelector('.drawing .more').href.baseVal.endsWith('#outputs')")
+    drawing.locator(".node.more").click()
+    page.wait_for_url(f"**/j/{ui.jobs['many']}#outputs")
 
 
 def test_a_job_and_what_differs_from_the_one_before(ui: Ui, page: Any) -> None:

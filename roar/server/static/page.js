@@ -101,7 +101,8 @@ async function open(event) {
     document.getElementById("drawn").replaceChildren(...page.getElementById("drawn").childNodes);
     window.history.replaceState(null, "", to);
     const nodes = [...frame.querySelectorAll(".node")];
-    const first = nodes.find((node) => !before.has(node.querySelector("title").textContent)) || nodes[0];
+    const fresh = nodes.filter((node) => !before.has(node.querySelector("title").textContent));
+    const first = fresh.find((node) => !node.classList.contains("more")) || fresh[0] || nodes[0];
     if (!first) return;
     first.focus({ preventScroll: true });
     centre(frame, first.querySelector("rect"));
