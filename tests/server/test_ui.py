@@ -194,8 +194,8 @@ def test_the_drawing_unfolds_and_opens_in_place(ui: Ui, page: Any) -> None:
     drawing.locator(".node.more", has_text=re.compile("[0-9]{2} more")).click()
     drawing.locator(".node.job").nth(before).wait_for()
     assert "?open=" in page.url
-    page.wait_for_function("document.activeElement.closest('.node')")
-    assert page.evaluate("document.activeElement.querySelector('title').textContent").split("\n")[0] not in shown
+    drawing.locator(".node:focus").wait_for()
+    assert drawing.locator(".node:focus title").text_content().split("\n")[0] not in shown
     assert page.inner_text("#drawn") not in (said, "")
     page.click("text=Fold what was opened")
     page.wait_for_url(f"**/a/{make.digest('metrics')}#drawing")
@@ -219,8 +219,7 @@ def test_what_no_drawing_holds_leads_to_the_table(ui: Ui, page: Any) -> None:
     drawing = page.locator(".drawing")
     drawing.locator(".node.files").click()
     drawing.locator(".node.more", has_text="20 more").click()
-    page.wait_for_function("document.querySelector('.drawing .more').href.baseVal.endsWith('#outputs')")
-    drawing.locator(".node.more").click()
+    drawing.locator(".node.more[href$='#outputs']").click()
     page.wait_for_url(f"**/j/{ui.jobs['many']}#outputs")
 
 
