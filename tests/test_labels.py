@@ -32,6 +32,8 @@ def test_labels_on_a_job_a_session_and_an_artifact(repo: Repository, tree: Path,
     assert ask.json("show", session)["labels"] == {"sweep": "3"}
     assert "Label: stage=final\n" in ask("log")
     assert [found["id"] for found in ask.json("log", "--label", "stage")["jobs"]] == [job]
+    for other in ("licence", "sweep=3"):  # of a file that it wrote, of its session
+        assert [found["id"] for found in ask.json("log", "--label", other)["jobs"]] == [job]
     assert [found["labels"] for found in ask.json("log", "--label", "stage=final")["jobs"]] == [{"stage": "final"}]
     assert "no recorded job matches (next: roar log)" in ask("log", "--label", "stage=draft")
     assert "no recorded job matches (next: roar log)" in ask("log", "--label", "lr")

@@ -256,9 +256,16 @@ class Index:
             touched = set(self._texts(touching, paths=wanted.paths))
             found = [row for row in found if row[0] in touched]
         if wanted.label is not None:
-            labelled = self.labelled(*wanted.label)
+            labelled = self._with_label(*wanted.label)
             found = [row for row in found if row[0] in labelled]
         return [(job, bool(withdrawn)) for job, withdrawn in found[:limit]]
+
+    def _with_label(self, key: str, value: str | None) -> set[str]:
+        """The jobs that have a label, or whose session has it, or a content that they wrote."""
+        targets = sorted(self.labelled(key, value))
+        in_session = self._texts("SELECT id FROM records r WHERE kind = 'job' AND session IN :targets", targets=targets)
+        wrote = f"SELECT DISTINCT r.id FROM {_USES} WHERE f.output = :output AND h.text IN :targets"
+        return {*targets, *in_session, *self._texts(wrote, targets=targets, output=True)}
 
     def paths_beginning(self, prefix: str, most: int) -> list[str]:
         """The first recorded paths that begin so, in their order."""

@@ -12,9 +12,9 @@ class Wanted(NamedTuple):
     """What a job must be; None says nothing, and all that is said must be so.
 
     The times are in nanoseconds since the epoch and those of the job's start, both included; ``command`` and
-    ``author`` are parts of the text, whatever their case (of ASCII letters); ``code`` is a whole commit; ``paths`` are
-    recorded paths of which it read or wrote one; ``label`` is a key and a value (None: any); ``before`` is a newer
-    job; ``live`` ones were not withdrawn.
+    ``author`` are parts of the text, whatever their case (of ASCII letters); ``code`` is a commit or its beginning;
+    ``paths`` are recorded paths of which it read or wrote one; ``label`` is a key and a value (None: any), of the job,
+    its session or a content that it wrote; ``before`` is a newer job; ``live`` ones were not withdrawn.
     """
 
     since_ns: int | None = None
@@ -34,7 +34,7 @@ _CONDITIONS = {
     "until_ns": "r.started_ns <= :until_ns",
     "command": "lower(r.command) LIKE lower(:command) ESCAPE '!'",
     "author": "lower(r.author) LIKE lower(:author) ESCAPE '!'",
-    "code": "r.code = :code",
+    "code": "r.code >= :code AND r.code < :code || '~'",
     "before": "r.id < :before",
 }
 

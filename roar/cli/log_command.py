@@ -48,7 +48,7 @@ _NARROWEST = 20
 @click.option("--failed", is_flag=True, help="Those that did not end well.")
 @click.option("--author", metavar="TEXT", help="Those run by somebody with TEXT in name or address.")
 @click.option("-a", "--all", "everything", is_flag=True, help="List withdrawn jobs, too.")
-@click.option("--label", metavar="KEY[=VALUE]", help="Only jobs with this label.")
+@click.option("--label", metavar="KEY[=VALUE]", help="Those labelled so, or whose session or a file they wrote is.")
 @click.option("--oneline", is_flag=True, help="One line a job.")
 @click.option("--json", "as_json", is_flag=True, help="Write the jobs as JSON.")
 def command(limit: int, *, everything: bool, oneline: bool, as_json: bool, **filters: Any) -> None:

@@ -109,6 +109,16 @@ def require(who: Caller, project: str, role: Role) -> None:
     )
 
 
+def let_in(storage: Storage, who: Caller, project: str, role: Role, address: str) -> None:
+    """As ``require``, for git: the audit log has a line of who may read and would have written."""
+    try:
+        require(who, project, role)
+    except Denied as denied:
+        if denied.status == 403:
+            audit.note(storage, "refused", user=who.user, address=address, project=project, reasons=[denied.message])
+        raise
+
+
 def is_protocol(text: str) -> bool:
     """True for what a client may put into GIT_PROTOCOL: ``version=2``."""
     return 0 < len(text) < 100 and text.replace("=", "").replace(":", "").isalnum()

@@ -153,15 +153,18 @@ def project(request: Request, name: Name) -> Response:
         return _answer(request, answers.ProjectAnswer(name=name, jobs=union.count_jobs(), url=url))
 
 
+_LABEL = "KEY or KEY=VALUE, of the job, of its session or of a file that it wrote"
+
+
 class Question(BaseModel):
     """What jobs are looked for; what is not said does not matter."""
 
     path: Annotated[str | None, Field(min_length=1, max_length=1000, description="a recorded path, or a glob")] = None
     command: Annotated[str | None, Field(min_length=1, max_length=500, description="part of the command")] = None
-    label: Annotated[str | None, Field(min_length=1, max_length=600, description="KEY or KEY=VALUE")] = None
+    label: Annotated[str | None, Field(min_length=1, max_length=600, description=_LABEL)] = None
     author: Annotated[str | None, Field(min_length=1, max_length=500, description="part of name or address")] = None
     package: Annotated[str | None, Field(min_length=1, max_length=300, description="NAME or NAME==VERSION")] = None
-    commit: Annotated[str | None, Field(pattern="^[0-9a-f]{40}([0-9a-f]{24})?$")] = None
+    commit: Annotated[str | None, Field(pattern="^[0-9a-f]{4,64}$", description="of the code, or its beginning")] = None
     failed: bool = False
     since: Annotated[int | None, Field(ge=0, lt=1 << 63, description="began then or later, in nanoseconds")] = None
     until: Annotated[int | None, Field(ge=0, lt=1 << 63, description="began then or before, in nanoseconds")] = None

@@ -37,6 +37,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # what GET answers, of which uvicorn sends the head alone
+            scope = {**scope, "method": "GET"}
         is_git = scope["path"].endswith(("/git-receive-pack", "/git-upload-pack"))
         body = _Body(receive, self._limits, self._limits.push_bytes + _MARGIN if is_git else _WORDS)
         has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])

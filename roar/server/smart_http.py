@@ -43,11 +43,11 @@ async def serve(request: Request, project: str, rest: str) -> Response:
         return PlainTextResponse("roar: only git's smart protocol is spoken here\n", 404)
     storage: Storage = request.app.state.storage
     who = await asyncio.to_thread(access.caller, request, storage)
-    await asyncio.to_thread(access.require, who, project, SERVICES[service])
+    pusher = Pusher(who.user or "", request.client.host if request.client else "")
+    await asyncio.to_thread(access.let_in, storage, who, project, SERVICES[service], pusher.address)
     limits: Limits = request.app.state.limits
     make_gate = None
     if service == "git-receive-pack" and request.method == "POST":
-        pusher = Pusher(who.user or "", request.client.host if request.client else "")
         make_gate = functools.partial(Gate, storage, who.people, project, pusher, limits)
     variables = _variables(request, storage, project, rest, who.user)
     run = _Git(limits, make_gate, lambda: request.app.state.afterwards(project))

@@ -69,7 +69,7 @@ def serve(
         return 0
     if len(words) == 2 and words[0] in _SERVICES:
         project = _project(words[1])
-        access.require(who, project, _SERVICES[words[0]])
+        access.let_in(storage, who, project, _SERVICES[words[0]], came_from)
         return _git(storage, people, words[0], project, Pusher(user.name, came_from))
     raise UsageError(f"{user.name} is logged in; there is no shell here, only git", "git push, git fetch")
 

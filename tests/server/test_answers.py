@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 import make
 import pytest
 
+from roar.cache.index import open_index
 from roar.git.repository import Repository, discover
+from roar.verbs.labels import label
+from roar.verbs.resolve import Target
 from server.browser import chromium, page_of
 from server.cluster import Cluster
 from server.serving import ADMIN, ROOT, Glaas, until
@@ -82,8 +85,13 @@ def fill(teams: Teams) -> None:
         words = ["train", "--depth", str(number)]
         made = {"model.pkl": "model" * number}
         jobs[f"train {number}"] = make.job(one, words, {"train.csv": "train"}, made, at=60 * number, session=session)
+    with open_index(one) as index:
+        label(index, one, Target("artifact", make.digest("model" * 2)), {"stage": "gold"})
+        label(index, one, Target("session", session), {"sweep": "7"})
     jobs["secret use"] = make.job(two, "secret-use", {"in/model": "model"}, {"scores.csv": "scores"}, at=900)
-    jobs["secret report"] = make.job(two, "secret-report", {"scores.csv": "scores"}, {"report.pdf": "report"}, at=960)
+    jobs["secret report"] = make.job(
+        two, "secret-report", {"scores.csv": "scores"}, {"report.pdf": "report"}, at=960, code={"commit": "ab" * 20}
+    )
     for project in ("open", "closed"):
         teams.push(project)
     for name in ("train 2", "secret report"):
@@ -213,6 +221,11 @@ def test_search(teams: Teams) -> None:
     assert ids("package=package-2&command=train") == both
     assert ids("package=package-2==1.2.0&command=train") == both
     assert ids("package=package-2==9&command=train") == []
+    assert ids("label=stage") == ids("label=stage=gold") == both[:1], "of a file that it wrote"
+    assert ids("label=sweep=7") == [*both, teams.jobs["prepare"]], "of its session"
+    assert ids("label=stage=lead") == ids("label=gold") == []
+    assert ids("commit=abab") == ids(f"commit={'ab' * 20}") == [teams.jobs["secret report"]]
+    assert ids("commit=abac") == []
     assert ids("failed=true") == []
     assert ids(f"since={make.START + 900 * make.SECOND}") == [teams.jobs["secret report"], teams.jobs["secret use"]]
     assert ids(f"until={make.START}") == [teams.jobs["prepare"]]
@@ -252,9 +265,12 @@ def test_answers_that_have_not_changed_are_not_sent_again(teams: Teams) -> None:
 
 def test_health_and_numbers(teams: Teams) -> None:
     assert teams.get("health") == {"status": "ok"}
+    asked = urllib.request.Request(f"{teams.glaas.url}/api/v1/health", method="HEAD")
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        assert (answer.status, answer.read()) == (200, b"")
     text = fetch(f"{teams.glaas.url}/api/v1/metrics")
     assert re.search(r"^roar_projects 3$", text, re.MULTILINE)
-    assert re.search(r"^roar_records 6$", text, re.MULTILINE)
+    assert re.search(r"^roar_records 8$", text, re.MULTILINE)
 
 
 def test_errors_are_said_in_one_way(teams: Teams) -> None:

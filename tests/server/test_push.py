@@ -59,6 +59,8 @@ def test_who_may_not_may_not(
         glaas.people.grant(project, user, "read", by="tests")
     assert words in push(tree, glaas.remote(project, glaas.token(user, scope) if user else ""), code=128)
     assert not list(Path(glaas.storage.path(project), "refs").rglob("*/*/*"))
+    refused = [it["user"] for it in glaas.audited() if (it["what"], it["project"]) == ("refused", project)]
+    assert refused == ([user] if "may not write" in words else [])
 
 
 def test_a_remote_like_any_other(glaas: Glaas, project: str, roar: Roar, repo: Repository, git: Git) -> None:
