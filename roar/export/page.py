@@ -34,7 +34,7 @@ def lines(found: Ancestry, graph: Graph, heading: str) -> Iterator[str]:
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{escape(heading)}</title>\n<style>{style}</style>\n</head>\n<body>"
+    yield f"<title>{escape(heading)}</title>\n<style>{style}</style>\n</head>\n<body>\n<main>"
     yield f"<h1>{escape(heading)}</h1>"
     yield f'<p class="lead">{_count(len(found.jobs), "job")}, {_count(len(found.products), "file")}</p>'
     yield '<p id="controls" hidden><input id="search" type="search" placeholder="Search files, hashes, commands"'
@@ -46,7 +46,7 @@ def lines(found: Ancestry, graph: Graph, heading: str) -> Iterator[str]:
         yield f'<p class="dim">{near.left_out} nodes farther away are not drawn; they are in the tables.</p>'
     yield '<div class="scroll" id="drawing">'
     yield from svg.drawing(near, found.jobs)
-    yield '</div>\n<aside id="panel" hidden aria-label="Details"></aside>'
+    yield '</div>\n</main>\n<aside id="panel" hidden aria-label="Details"></aside>'
     data = json.dumps({"nodes": [_node(node, found.jobs) for node in near.nodes], "jobs": _all_jobs(found)})
     # so that no text of a record can end the element
     yield f'<script id="data" type="application/json">{data.translate(_ESCAPED)}</script>'
@@ -77,10 +77,11 @@ def _files(found: Ancestry) -> Iterator[str]:
         more = len(product.used_by) - _MOST_READERS
         readers += f' <span class="dim">and {more} more</span>' if more > 0 else ""
         taken = " (withdrawn)" if use.hash in found.withdrawn else ""
+        size = f"{use.size:,}" if use.hash or use.size else "unknown"
         yield (
             f'<tr><td class="path">{escape(printable(use.path))}{taken}</td>'
             f'<td class="hash" title="{use.hash or ""}">{(use.hash or "unknown")[:SHORT_HASH]}</td>'
-            f'<td class="size">{use.size:,}</td><td>{maker}</td><td>{readers}</td></tr>'
+            f'<td class="size">{size}</td><td>{maker}</td><td>{readers}</td></tr>'
         )
     yield "</tbody></table></div>"
 

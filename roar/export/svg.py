@@ -16,7 +16,7 @@ _WIDTH = 230.0
 _NARROW = 92.0
 _HEIGHT = 44.0
 _MARGIN = 12.0
-_LETTERS = 32
+_LETTERS = 29
 STYLE = """
 svg.lineage { font: 13px system-ui, sans-serif; }
 .lineage rect { fill: #fff; stroke: #667; }

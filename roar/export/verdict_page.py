@@ -30,7 +30,8 @@ def lines(made: Plan, outcome: Outcome) -> Iterator[str]:
     policy = escape(f"default-src 'none'; style-src '{digest}'")
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{escape(heading)}</title>\n<style>{style}</style>\n</head>\n<body>\n<h1>{escape(heading)}</h1>"
+    yield f"<title>{escape(heading)}</title>\n<style>{style}</style>\n</head>\n<body>"
+    yield f"<main>\n<h1>{escape(heading)}</h1>"
     often = f", {outcome.times} times" if outcome.times > 1 else ""
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     ran = f"{len(outcome.ran)} of {len(made.steps) + len(made.left_out)} steps ran{often}"
@@ -39,7 +40,7 @@ def lines(made: Plan, outcome: Outcome) -> Iterator[str]:
     yield "<h2>Steps</h2>"
     for step in made.steps:
         yield from _step(step, outcome)
-    yield "</body>\n</html>"
+    yield "</main>\n</body>\n</html>"
 
 
 def _summary(outcome: Outcome) -> str:
