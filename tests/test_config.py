@@ -554,7 +554,7 @@ def test_env_commands(roar: Roar, tree: Path, git: Git, sealed: Path) -> None:
     assert roar("env", "get", "TZ").stdout == b"UTC\n"
     known = {"name": "TZ", "value": "UTC", "file": f"{sealed}/.gitconfig"}
     assert orjson.loads(roar("env", "get", "TZ", "--json").stdout) == known
-    roar("env", "unset", "--user", "TZ", "lower")
+    roar("env", "unset", "--global", "TZ", "lower")
     assert b"is not set" in roar("env", "get", "TZ", code=1).stderr
     assert b"is not set" in roar("env", "unset", "TZ", code=1).stderr
     for wrong in ("A", "A-B=1", "=1", "A=1\n2"):

@@ -23,7 +23,7 @@ Examples:
   git roar env set --user TZ=UTC
   git roar env list
 """
-_user = click.option("--user", is_flag=True, help="For all your repositories instead of this one.")
+_user = click.option("--user", "--global", is_flag=True, help="For all your repositories instead of this one.")
 
 
 @click.group("env", epilog=_EPILOG)

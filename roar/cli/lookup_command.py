@@ -21,7 +21,7 @@ _MOST = 5
 
 @click.command("lookup", epilog="\b\nExamples:\n  git roar lookup model.pkl\n  git roar lookup 3fa9c1d2 --json")
 @click.argument("what", metavar="FILE|HASH", type=click.Path())
-@click.option("--server", "urls", multiple=True, metavar="URL", help="Ask this server alone. May be repeated.")
+@click.option("--server", "urls", multiple=True, metavar="URL", help="Ask this server alone (repeatable).")
 @click.option("--json", "as_json", is_flag=True, help="Write what each server knows as JSON.")
 def command(what: str, *, urls: tuple[str, ...], as_json: bool) -> None:
     """Ask servers of lineage where a file came from: who made it, from which code, and who used it.

@@ -54,7 +54,7 @@ Examples:
     show_default=True,
     help="Build the recorded Python environments, use the Python that is here, or the one at PATH.",
 )
-@click.option("--input", "given", multiple=True, metavar="HASH=PATH", help="Where a missing input is. May be repeated.")
+@click.option("--input", "given", multiple=True, metavar="HASH=PATH", help="Where a missing input is (repeatable).")
 @click.option("--search", metavar="DIR", help="Look for missing inputs among all files of this folder, by hash.")
 @click.option("--fetch", is_flag=True, help="Fetch missing inputs from http(s) addresses that records declare.")
 @click.option(
@@ -62,14 +62,14 @@ Examples:
     "rules",
     multiple=True,
     metavar="PATTERN=NAME[:TOLERANCE]",
-    help="How files with other bytes are compared (json, csv, image, ...; bytes: not at all). May be repeated.",
+    help="How files with other bytes are compared (json, csv, image, ...; bytes: not at all; repeatable).",
 )
 @click.option(
     "--times", type=click.IntRange(1, 100), default=1, help="Run it so often; tells chance from another environment."
 )
 @click.option("--from", "first", metavar="@N", help="Run step N of the plan and what depends on it.")
 @click.option("--to", "last", metavar="@N", help="Run step N of the plan and what it depends on.")
-@click.option("--step", "only", multiple=True, metavar="@N", help="Run this step of the plan alone. May be repeated.")
+@click.option("--step", "only", multiple=True, metavar="@N", help="Run this step of the plan alone (repeatable).")
 @click.option("--force", is_flag=True, help="Run steps, too, whose outputs are here already, byte for byte.")
 @click.option(
     "-j", "at_once", type=click.IntRange(1, 1000), default=1, metavar="N", help="Run so many steps side by side."

@@ -35,7 +35,7 @@ def user_group() -> None:
 
 @user_group.command("add", epilog="\b\nExample:\n  git roar serve user add ada --key ~/.ssh/id_ed25519.pub")
 @click.argument("name")
-@click.option("--key", "files", metavar="FILE", multiple=True, help="A public SSH key of the user's; may be repeated.")
+@click.option("--key", "files", metavar="FILE", multiple=True, help="A public SSH key of the user's (repeatable).")
 @_JSON
 @click.pass_obj
 def user_add(people: People, name: str, files: tuple[str, ...], *, as_json: bool) -> None:

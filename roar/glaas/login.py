@@ -6,7 +6,6 @@ from __future__ import annotations
 
 NAMESPACE = "auth@roar"
 READ, WRITE, ADMIN, JOIN, BROWSE = "read", "write", "admin", "join", "browse"
-OPERATIONS = (READ, WRITE, ADMIN, JOIN, BROWSE)
 """What a log-in is for: a token of that scope, to become a user by an invitation, or to let a browser in."""
 PAGE = r"/([ajscp]/[A-Za-z0-9][A-Za-z0-9._/-]*)?"
 """The path of a page that a browser may be let in to, at most 300 characters: never one elsewhere."""
