@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -179,6 +180,17 @@ def test_the_first_start_is_all_it_takes(tmp_path: Path, tree: Path, repo: Repos
         _, said = server.communicate()
     assert "made the user ada and the project default" in said
     assert (home / ".local/share/roar/serve/projects/default.git").is_dir()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "roar-serve.service"
+    text = (ROOT / "docs/glaas/roar-serve.service").read_text()
+    unit.write_text(text.replace("/usr/local/bin/roar", shutil.which("true") or ""))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_backup_made_meanwhile_is_whole(tmp_path: Path, glaas: Glaas, tree: Path, repo: Repository, git: Git) -> None:

@@ -10,15 +10,17 @@ from typing import Any
 
 import make
 import pytest
+from alembic import command
 
 from roar.cache import database as databases
+from roar.cache import schema
 from roar.cache.index import open_index, path_of
 from roar.cache.search import Wanted
-from roar.errors import UnavailableError
+from roar.errors import RoarError, UnavailableError
 from roar.git.repository import discover
 from roar.lineage import downstream, upstream
 from roar.server import migrate, worker
-from roar.server.directory import Directory
+from roar.server.directory import SCHEMA, Directory
 from roar.server.people import People
 from roar.server.storage import Storage
 from roar.server.team import Team
@@ -159,6 +161,26 @@ def test_reindexed_from_nothing_it_is_the_same(place: Place) -> None:
         "all are known to be accepted"
     )
     worker.reindex(place.storage, place.url)
+    assert place.dump() == before
+
+
+@pytest.mark.parametrize("version", ["0001", "0002"])
+def test_a_directory_of_an_older_version_is_brought_up_to_date(place: Place, version: str) -> None:
+    two_teams(place)
+    before = place.dump()
+    place.team.close()
+    schema_name = SCHEMA if place.url else None
+    with schema.connected(migrate._address(place.storage, place.url), schema_name) as connection:
+        config = migrate._config()
+        config.attributes |= {"connection": connection, "schema": schema_name}
+        command.downgrade(config, version)
+    with pytest.raises(RoarError, match="are of another version"):
+        migrate.check(place.storage, place.url)
+    migrate.migrate(place.storage, place.url)
+    migrate.check(place.storage, place.url)
+    for project in place.storage.projects():  # as a worker does that starts
+        place.storage.queue(project)
+    place.work()
     assert place.dump() == before
 
 
