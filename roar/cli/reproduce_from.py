@@ -32,6 +32,9 @@ def prepared(wish: Wish, say: Progress, *, yes: bool) -> tuple[Repository, Plan 
         return repo, _prepared(repo, wish, say)
     except (NotFoundError, NotARepositoryError) as error:
         found = _asked(wish.text, say)
+        if found is None and isinstance(error, NotARepositoryError) and lookup.is_hash(wish.text):
+            unknown = f"no repository is here, and no server says who made {printable(wish.text)}"
+            raise NotFoundError(unknown, "roar auth login URL, or do it in a repository that has its records") from None
         if found is None:
             raise error from None
     if repo is not None and _brought_here(repo, found, say):
@@ -71,8 +74,7 @@ def _asked(text: str, say: Progress) -> Origin | None:
         servers = to_ask()
         return lookup.origin(text.lower(), servers) if servers else None
     except RoarError as error:
-        if not isinstance(error, lookup.UnknownThereError):
-            say(error.message)
+        say(error.message)
         return None
 
 

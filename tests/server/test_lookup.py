@@ -104,3 +104,14 @@ def test_reproduce_asks_no_server_for_what_is_no_hash(roar: Roar, git: Git) -> N
         for name in ("@1", "README"):
             roar("reproduce", name, code=1)
     assert heard == []
+
+
+def test_what_no_server_knows_cannot_be_reproduced(roar: Roar, git: Git, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = roar("reproduce", MODEL, code=1, cwd=tmp_path / "empty")
+    assert b"roar: no repository is here, and no server says who made " in done.stderr
+    with impostor(lambda _: said({"error": {"code": "not_found", "message": "no artifact"}}, 404)) as (origin, _):
+        git(roar.folder, "config", "roar.glaas.url", origin)
+        done = roar("reproduce", MODEL, code=1)
+    assert f"  no server that was asked knows who made {MODEL}\n".encode() in done.stderr
+    assert b"begins with" in done.stderr
