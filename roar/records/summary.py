@@ -15,11 +15,18 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@%+=:,./~^-]+")
 def printable(text: str) -> str:
     r"""The text with every control character shown as ``\\xNN``, so that no terminal obeys it.
 
-    Those that change the direction of writing are among them: they would make a name look like another.
+    Those that change the direction of writing are among them: they would make a name look like another. So are bytes
+    of an ``os`` string that are no UTF-8.
     """
     if text.isascii() and text.isprintable():
         return text
-    return _UNPRINTABLE.sub(lambda m: "\\n" if m[0] == "\n" else f"\\x{ord(m[0]):02x}", text)
+    return _UNPRINTABLE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    byte = number - 0xDC00 if 0xDC80 <= number <= 0xDCFF else number  # surrogateescape (PEP 383)
+    return "\\n" if found[0] == "\n" else f"\\x{byte:02x}"
 
 
 def command_line(command: Command, width: int = 0) -> str:
