@@ -23,7 +23,7 @@ def engine(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def on_both(request: pytest.FixtureRequest) -> tuple[str, ...]:
-    """Both engines, one after the other. A module whose tests run on both imports it as ``engine``."""
+    """Both engines, one after the other. A module whose tests run on both says ``engine = on_both``."""
     return options(request.getfixturevalue("postgres").database() if request.param == "postgres" else None)
 
 

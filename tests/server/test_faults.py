@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import gzip
 import os
 import shutil
 import signal
-import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,16 +18,22 @@ from pathlib import Path
 import make
 import pytest
 
+from roar.cache.index import path_of
 from roar.git import objects, refs
 from roar.git.objects import Reader
 from roar.git.repository import Repository, discover
+from roar.server.log import Log
 from roar.server.people import People
 from roar.server.storage import Storage
 from server.cluster import Cluster
+from server.conftest import on_both
 from server.crafted import REF, commit, files_of, push, told
-from server.serving import PROJECT, ROOT, Glaas, until
+from server.serving import PROJECT, ROOT, Glaas, make_key, options, until
+from server.state import assert_there, fsck, kept, nothing_left
+from server.wire import basic, connected, head, pack_request
 
 Git = Callable[..., str]
+engine = on_both
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +47,7 @@ def tight(tmp_path_factory: pytest.TempPathFactory, engine: tuple[str, ...]) -> 
         ROAR_SERVE_PUSH_SECONDS="3",
         ROAR_SERVE_PUSH_BYTES="200000",
         ROAR_SERVE_OBJECTS="500",
+        ROAR_SERVE_REFS="50",
         ROAR_SERVE_GITS="4",
     )
     server.migrate()
@@ -51,46 +57,19 @@ def tight(tmp_path_factory: pytest.TempPathFactory, engine: tuple[str, ...]) -> 
 
 
 def serves_git(pid: int) -> bool:
-    """True while a git runs below a process."""
+    """True while a server answers a git: `git http-backend` runs below it. (What answers questions stays.)"""
     for place in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in place.read_text().split():
-                if Path(f"/proc/{child}/comm").read_text().startswith("git"):
+                if Path(f"/proc/{child}/comm").read_text().startswith("git-http"):
                     return True
     return False
 
 
 def is_clean(server: Glaas, project: str = PROJECT) -> bool:
-    """No git runs, and no quarantine is left."""
+    """No git is answered, and no quarantine is left."""
     left = list(Path(server.storage.path(project), "objects").glob("tmp_objdir-*"))
     return not serves_git(server.pid) and not left
-
-
-def head(server: Glaas, project: str, length: int | None) -> bytes:
-    """The head of a push by hand."""
-    word = base64.b64encode(f"x:{server.token()}".encode()).decode()
-    size = f"Content-Length: {length}" if length is not None else "Transfer-Encoding: chunked"
-    return (
-        f"POST /{project}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {word}\r\n"
-        f"Content-Type: application/x-git-receive-pack-request\r\n{size}\r\n\r\n"
-    ).encode()
-
-
-def connected(server: Glaas) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
-
-
-def pack_request(tree: Path, repo: Repository, new: str, ref: str) -> bytes:
-    """The body of a push of one commit, as git makes it (gitprotocol-pack(5))."""
-    line = f"{'0' * 40} {new} {ref}\0 report-status".encode()
-    packed = subprocess.run(
-        ["git", "pack-objects", "--stdout", "--revs", "-q"],
-        input=new.encode(),
-        cwd=tree,
-        capture_output=True,
-        check=True,
-    )
-    return b"%04x" % (len(line) + 4) + line + b"0000" + packed.stdout
 
 
 def record(repo: Repository, size: int = 0) -> str:
@@ -105,17 +84,18 @@ def record(repo: Repository, size: int = 0) -> str:
 
 
 def test_too_much_of_everything(tight: Glaas, repo: Repository, tree: Path) -> None:
-    before = files_of(tight.storage.path(PROJECT))
     url = tight.remote()
-    assert "pack exceeds maximum allowed size" in push(tree, url, f"{record(repo, 300_000)}:{REF}")
-    assert "error" in push(tree, url, f"{record(repo, 3_000_000)}:{REF}")  # more than a body may have
     many = objects.write_files(repo, {b"files/%d" % n: b"%d" % n for n in range(600)})
     with Reader(repo) as reader:
         body = next(oid for _, name, oid in reader.tree(reader.commit(record(repo)).tree) if name == b"record.json")
         entries = [*reader.tree(many), (b"100644", b"record.json", body)]
     oid = commit(repo, objects.write(repo, "tree", objects.tree_body(entries)))
-    assert "it brings 60" in told(push(tree, url, f"{oid}:{REF}"))[0]
-    assert files_of(tight.storage.path(PROJECT)) == before
+    with nothing_left(tight, PROJECT):
+        assert "pack exceeds maximum allowed size" in push(tree, url, f"{record(repo, 300_000)}:{REF}")
+        assert "error" in push(tree, url, f"{record(repo, 3_000_000)}:{REF}")  # more than a body may have
+        assert "it brings 60" in told(push(tree, url, f"{oid}:{REF}"))[0]
+        ways = [f"{record(repo)}:{REF[:-4]}{n:04}" for n in range(51)]
+        assert told(push(tree, url, *ways)) == ["it names 51 refs, more than 50 (next: push fewer at once)"]
     assert is_clean(tight)
 
 
@@ -129,18 +109,16 @@ def test_an_object_that_unpacks_to_too_much(glaas: Glaas, project: str, repo: Re
         entries = reader.tree(reader.commit(record(repo)).tree)
     inner = objects.write(repo, "tree", objects.tree_body([(b"100644", b"x", blob)]))
     oid = commit(repo, objects.write(repo, "tree", objects.tree_body([*entries, (b"40000", b"files", inner)])))
-    before = files_of(glaas.storage.path(project))
-    lines = told(push(tree, glaas.remote(project), f"{oid}:{REF}"))
+    with nothing_left(glaas, project):
+        lines = told(push(tree, glaas.remote(project), f"{oid}:{REF}"))
     assert f"has {objects.MAX_BYTES + 1} bytes, more than {objects.MAX_BYTES}" in lines[0]
-    assert files_of(glaas.storage.path(project)) == before
 
 
 def test_a_body_that_unpacks_to_too_much(glaas: Glaas, project: str) -> None:
     body = gzip.compress(b"0" * 50_000_000)
-    word = base64.b64encode(f"x:{glaas.token()}".encode()).decode()
     with connected(glaas) as wire:
         wire.sendall(
-            f"POST /{project}.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {word}\r\n"
+            f"POST /{project}.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nAuthorization: {basic(glaas)}\r\n"
             "Content-Type: application/x-git-upload-pack-request\r\nContent-Encoding: gzip\r\n"
             f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
@@ -153,110 +131,138 @@ def test_a_body_that_unpacks_to_too_much(glaas: Glaas, project: str) -> None:
 
 
 def test_slow_clients_are_cut_off_and_keep_nobody_waiting(tight: Glaas, repo: Repository, tree: Path) -> None:
-    slow = [connected(tight) for _ in range(20)]
+    """Hundreds, who stop in the head, in the body, or after a request that was quick."""
+    job = make.job(repo, "python a.py")
+    slow = [connected(tight) for _ in range(200)]
     try:
         for number, wire in enumerate(slow):
-            if number % 4 == 1:
-                wire.sendall(head(tight, PROJECT, 1000)[:40])
-            elif number % 4 == 3:  # after a request that was quick
+            if number % 4 == 3:
                 wire.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert b"HTTP/1.1 " in wire.recv(1 << 16)
                 wire.sendall(b"GET /no")
+            elif number % 4 == 1 or number >= 20:
+                wire.sendall(head(tight, PROJECT, 1000)[:40])
             else:
                 wire.sendall(head(tight, PROJECT, 1000) + b"00")
-        push(tree, tight.remote(), f"{record(repo)}:{REF}", code=0)
+        push(tree, tight.remote(), "refs/roar/jobs/*", code=0)
+        assert_there(tight, PROJECT, job)
+        before = kept(tight, PROJECT)
         for wire in slow:
-            while wire.recv(1 << 16):  # until the server has closed it
-                pass
+            with contextlib.suppress(ConnectionResetError):
+                while wire.recv(1 << 16):  # until the server has closed it
+                    pass
     finally:
         for wire in slow:
             wire.close()
     until(lambda: is_clean(tight))
+    assert kept(tight, PROJECT) == before
 
 
 def test_drop_by_drop_has_an_end(tight: Glaas) -> None:
-    with connected(tight) as wire:
+    with nothing_left(tight, PROJECT), connected(tight) as wire:
         wire.sendall(head(tight, PROJECT, None))
         began = time.monotonic()
         with pytest.raises(OSError):
             while time.monotonic() - began < 30:
                 wire.sendall(b"1\r\n0\r\n")
                 time.sleep(0.2)
-    assert time.monotonic() - began < 20
-    until(lambda: is_clean(tight))
+        assert time.monotonic() - began < 20
+        until(lambda: is_clean(tight))
 
 
 # ---- gone
 
 
 def test_a_push_that_is_killed_half_way(glaas: Glaas, project: str, repo: Repository, tree: Path, git: Git) -> None:
-    oid = record(repo, 400_000)
-    before = files_of(glaas.storage.path(project))
-    body = pack_request(tree, repo, oid, REF)
-    for part in (50, len(body) // 2, len(body) - 30, len(body)):
-        with connected(glaas) as wire:
-            wire.sendall(head(glaas, project, len(body)) + body[:part])
-            if part < len(body):
+    job = make.job(repo, "python a.py", code={"overlay": [make.overlaid("x", os.urandom(200_000).hex())]})
+    (ref,) = refs.listing(repo, "refs/roar/jobs/")
+    oid = git(tree, "rev-parse", ref)
+    body = pack_request(tree, oid, ref)
+    for part in (50, len(body) // 2, len(body) - 30):
+        with nothing_left(glaas, project):
+            with connected(glaas) as wire:
+                wire.sendall(head(glaas, project, len(body)) + body[:part])
                 until(lambda: serves_git(glaas.pid))
-        if part == len(body):  # all is there: it comes in, whether or not somebody hears of it
-            until(lambda: refs.listing(glaas.storage.repo(project), "refs/roar/").get(REF) == oid)
-        until(lambda: is_clean(glaas, project))
-        if part < len(body):
-            assert files_of(glaas.storage.path(project)) == before
-    assert "Everything up-to-date" in push(tree, glaas.remote(project), f"{oid}:{REF}", code=0)
-    assert git(Path(glaas.storage.path(project)), "fsck", "--strict", "--no-dangling") == ""
-    until(lambda: glaas.indexed(project) == 1)
+            until(lambda: is_clean(glaas, project))
+    with connected(glaas) as wire:  # all is sent, and nobody listens: it is let in, or nothing is left
+        wire.sendall(head(glaas, project, len(body)) + body)
+        until(lambda: serves_git(glaas.pid))
+    until(lambda: is_clean(glaas, project))
+    assert refs.listing(glaas.storage.repo(project), "refs/") in ({}, {ref: oid})
+    push(tree, glaas.remote(project), ref, code=0)
+    assert_there(glaas, project, job)
+    assert glaas.indexed(project) == 1
 
 
-def test_a_server_that_is_killed(tmp_path: Path, repo: Repository, tree: Path, git: Git) -> None:
-    server = Glaas(tmp_path)
+@pytest.fixture
+def own(tmp_path: Path, database: str | None) -> Iterator[Glaas]:
+    """A server of the test's own."""
+    server = Glaas(tmp_path, *options(database))
+    server.migrate()
     server.start()
+    yield server
+    server.stop()
+
+
+def test_a_server_that_is_killed(own: Glaas, repo: Repository, tree: Path) -> None:
+    job = make.job(repo, "python a.py")
+    (ref,) = refs.listing(repo, "refs/roar/jobs/")
+    push(tree, own.remote(), ref, code=0)
     oid = record(repo, 400_000)
-    push(tree, server.remote(), f"{record(repo)}:{REF}", code=0)
-    body = pack_request(tree, repo, oid, REF[:-1] + "0")
-    with connected(server) as wire:
-        wire.sendall(head(server, PROJECT, len(body)) + body[: len(body) // 2])
-        until(lambda: serves_git(server.pid))
-        server.stop(signal.SIGKILL)
-    there = Path(server.storage.path(PROJECT))
+    body = pack_request(tree, oid, REF)
+    with connected(own) as wire:
+        wire.sendall(head(own, PROJECT, len(body)) + body[: len(body) // 2])
+        until(lambda: serves_git(own.pid))
+        own.stop(signal.SIGKILL)
+    there = Path(own.storage.path(PROJECT))
     (there / "objects" / "tmp_objdir-incoming-left").mkdir()
     for left in there.glob("objects/tmp_objdir-*"):
         os.utime(left, (1, 1))
-    shutil.rmtree(server.data / "queue")
-    server.start()
-    try:
-        until(lambda: server.indexed(PROJECT) == 1)
-        assert not list(there.glob("objects/tmp_objdir-*"))
-        push(tree, server.remote(), f"{oid}:{REF[:-1]}0", code=0)
-        assert git(there, "fsck", "--strict", "--no-dangling") == ""
-    finally:
-        server.stop()
+    shutil.rmtree(own.data / "queue")
+    own.start()
+    assert_there(own, PROJECT, job)
+    assert list(refs.listing(own.storage.repo(PROJECT), "refs/")) == [ref]
+    assert not list(there.glob("objects/tmp_objdir-*"))
+    push(tree, own.remote(), f"{oid}:{REF}", code=0)
+    assert fsck(str(there)) == []
+
+
+@contextlib.contextmanager
+def database_down(server: Glaas, postgres: Cluster | None) -> Iterator[None]:
+    """PostgreSQL is stopped; files of SQLite are locked by somebody who lets nobody write."""
+    if postgres:
+        postgres.stop()
+        try:
+            yield
+        finally:
+            postgres.start()
+    else:
+        with contextlib.ExitStack() as stack:
+            for path in (server.data / "directory.db", path_of(server.storage.repo(PROJECT))):
+                held = stack.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
+                held.execute("BEGIN EXCLUSIVE")
+            yield
 
 
 def test_pushes_land_while_the_database_is_down(
-    tmp_path: Path, postgres: Cluster, repo: Repository, tree: Path
+    own: Glaas, request: pytest.FixtureRequest, repo: Repository, tree: Path
 ) -> None:
-    server = Glaas(tmp_path, "--database", postgres.database())
-    server.migrate()
-    server.start()
-
-    def is_known(job: str) -> bool:
-        return bool(server.api(f"jobs/{job}", server.token())[0] == 200)
-
-    try:
-        first = make.job(repo, "python a.py")
-        push(tree, server.remote(), "refs/roar/*", code=0)
-        until(lambda: is_known(first))
-        postgres.stop()
-        try:
-            second = make.job(repo, "python b.py")
-            push(tree, server.remote(), "refs/roar/*", code=0)
-            assert server.api(f"jobs/{first}", server.token())[0] == 503
-        finally:
-            postgres.start()
-        until(lambda: is_known(second))
-    finally:
-        server.stop()
+    postgres = request.getfixturevalue("postgres") if own.database else None
+    first = make.job(repo, "python a.py")
+    (ref,) = refs.listing(repo, "refs/roar/jobs/")
+    push(tree, own.remote(), "refs/roar/*", code=0)
+    assert_there(own, PROJECT, first)
+    with database_down(own, postgres):
+        second = make.job(repo, "python b.py")
+        push(tree, own.remote(), "refs/roar/*", code=0)
+        status, answer = own.api(f"jobs/{first}", own.token())
+        assert status == (503 if postgres else 200)
+        assert not postgres or "roar@" not in repr(answer)
+        assert own.api(f"jobs/{second}", own.token())[0] == (503 if postgres else 404)
+        assert "may not be deleted" in push(tree, own.remote(), f"{record(repo)}:{REF}", f":{ref}")
+    assert_there(own, PROJECT, first, second)
+    assert REF not in refs.listing(own.storage.repo(PROJECT), "refs/")
+    assert "Traceback" not in own.log.read_text()
 
 
 # ---- all at once
@@ -285,7 +291,7 @@ def test_many_push_at_once(glaas: Glaas, project: str, repo: Repository, tree: P
     for way, code in codes.items():
         oid, _, ref = way.partition(":")
         assert (here[ref] == oid) == (code == 0)
-    assert git(glaas.storage.path(project), "fsck", "--strict", "--no-dangling") == ""
+    assert fsck(glaas.storage.path(project)) == []
 
 
 # ---- a full disk
@@ -297,15 +303,18 @@ exec "$@"
 """
 
 
-def test_a_full_disk(tmp_path: Path, repo: Repository, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(tmp_path: Path, database: str | None, repo: Repository, tree: Path) -> None:
     """The data directory is a file system of 3 MB in a name space of its own."""
     disk = tmp_path / "disk"
     disk.mkdir()
     script = tmp_path / "script"
     script.write_text(ON_A_SMALL_DISK)
-    words = [sys.executable, "-m", "roar", "serve", "--data", str(disk / "data"), "--port", "0"]
+    call = [sys.executable, "-m", "roar", "serve", "--data", str(disk / "data"), *options(database)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "LOGNAME": "ada"}
-    inside = ["unshare", "-Urm", "sh", str(script), "3m", str(disk), *words]
+    if database:
+        elsewhere = [str(tmp_path / "elsewhere") if word == str(disk / "data") else word for word in call]
+        subprocess.run([*elsewhere, "--migrate"], env=env, check=True, capture_output=True)
+    inside = ["unshare", "-Urm", "sh", str(script), "3m", str(disk), *call, "--port", "0"]
     server = subprocess.Popen(inside, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stdout and server.stderr
@@ -313,21 +322,34 @@ def test_a_full_disk(tmp_path: Path, repo: Repository, tree: Path, monkeypatch: 
         if not line:
             pytest.skip(f"no file system of one's own can be had here: {server.stderr.read()}")
         seen = Glaas.__new__(Glaas)
+        seen.words = options(database)
         seen.port = int(line.rpartition(":")[2])
         seen.storage = Storage("")
-        seen.storage.root = f"/proc/{server.pid}/root{disk}/data"
+        seen.data = Path(f"/proc/{server.pid}/root{disk}/data")
+        seen.storage.root = str(seen.data)
         seen.people = People(seen.storage)
-        key = tmp_path / "key"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        key = make_key(tmp_path / "key")
         seen.people.add_key("ada", key.with_suffix(".pub").read_text(), by="tests")
         url = seen.remote("default")
-        push(tree, url, f"{record(repo)}:{REF}", code=0)
-        here = refs.listing(seen.storage.repo("default"), "refs/roar/")
-        said = push(tree, url, f"{record(repo, 4_000_000)}:{REF[:-1]}0", code=1)
-        assert "No space left on device" in said
-        assert refs.listing(seen.storage.repo("default"), "refs/roar/") == here
-        until(lambda: not list(Path(seen.storage.path("default"), "objects").glob("tmp_objdir-*")))
-        push(tree, url, f"{record(repo)}:{REF[:-1]}1", code=0)
+        first = make.job(repo, "python a.py")
+        push(tree, url, "refs/roar/jobs/*", code=0)
+        assert_there(seen, "default", first)
+        path, bare = seen.storage.path("default"), seen.storage.repo("default")
+        before = refs.listing(bare, "refs/"), files_of(path), Log(bare).signed
+        assert "No space left on device" in push(tree, url, f"{record(repo, 4_000_000)}:{REF}", code=1)
+        until(lambda: not list(Path(path, "objects").glob("tmp_objdir-*")))
+        assert (refs.listing(bare, "refs/"), files_of(path), Log(bare).signed) == before
+        filled = seen.data / "filled"
+        with contextlib.suppress(OSError), filled.open("wb", 0) as file:  # to the last byte
+            while file.write(b"x" * 4096):
+                pass
+        second = make.job(repo, "python b.py")
+        push(tree, url, "refs/roar/jobs/*", code=1)
+        assert refs.listing(bare, "refs/") == before[0]
+        assert seen.api(f"jobs/{first}", seen.token())[0] == 200
+        filled.unlink()
+        push(tree, url, "refs/roar/jobs/*", code=0)
+        assert_there(seen, "default", first, second)
     finally:
         server.terminate()
         server.communicate()
@@ -339,8 +361,11 @@ def test_what_cannot_be_noted_does_not_come_in(tight: Glaas, repo: Repository, t
     audit.unlink(missing_ok=True)
     audit.mkdir()
     try:
+        before = refs.listing(tight.storage.repo(PROJECT), "refs/")
         (line,) = told(push(tree, tight.remote(), f"{record(repo)}:{REF[:-1]}9"))
         assert "the server cannot check or note this push" in line
+        assert refs.listing(tight.storage.repo(PROJECT), "refs/") == before
+        until(lambda: is_clean(tight))
     finally:
         audit.rmdir()
         audit.write_bytes(kept)
@@ -417,19 +442,17 @@ def test_nothing_but_records_is_shown(glaas: Glaas, project: str, repo: Reposito
     assert git(tree, "-c", "protocol.version=0", "ls-remote", glaas.remote(project)).split("\t")[1:] == [REF]
 
 
-def test_a_push_that_takes_too_long_to_check_is_refused_whole(tmp_path: Path) -> None:
-    server = Glaas(tmp_path, ROAR_SERVE_CHECK_SECONDS="1")
+def test_a_push_that_takes_too_long_to_check_is_refused_whole(tmp_path: Path, database: str | None) -> None:
+    server = Glaas(tmp_path, *options(database), ROAR_SERVE_CHECK_SECONDS="1")
     clone = tmp_path / "clone"
     subprocess.run(["git", "init", "-q", str(clone)], check=True)
     make.bulk(discover(str(clone)), make.pipelines(10_000))
+    server.migrate()
     server.start()
     try:
-        project = server.storage.path(PROJECT)
-        before = files_of(project)
-        said = push(clone, server.remote(), "refs/roar/*")
+        with nothing_left(server, PROJECT):
+            said = push(clone, server.remote(), "refs/roar/*")
         assert told(said) == ["checking it takes too long (next: push fewer records at once)"]
-        assert files_of(project) == before
-        assert not refs.listing(server.storage.repo(PROJECT), "refs/")
         (line,) = (it for it in server.audited() if it["what"] != "log-in")
         assert (line["what"], len(line["reasons"])) == ("refused", 1)
         push(clone, server.remote(), "refs/roar/jobs/2025/bulk~9990:refs/roar/jobs/2025/bulk", code=0)

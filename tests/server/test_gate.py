@@ -16,13 +16,14 @@ from roar.git.objects import Reader
 from roar.git.repository import Repository
 from roar.records import codec
 from server import crafted
-from server.conftest import on_both as engine  # noqa: F401  all of this is so with either database
+from server.conftest import on_both
 from server.crafted import REF, commit, push, told, tree
 from server.serving import Glaas, make_key
 from server.state import assert_there, nothing_left
 from server.wire import commands, pack, pack_request, posted
 
 Git = Callable[..., str]
+engine = on_both
 TOKEN = "ghp_" + "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"
 
 
