@@ -193,6 +193,9 @@ def artifact(request: Request, content: str, opened: Opened = (), project: From 
         beside = _around(union, Target("artifact", content), set(opened), f"/a/{content}", project)
         homes = union.holders([*shown.jobs, *beside.up.jobs, *beside.down.jobs])
         maker = shown.made_by[0] if shown.made_by else None
+        if maker:  # the name that it gave comes first
+            given = {file.path for file in shown.jobs[maker].outputs if file.hash == content}
+            shown.names.sort(key=lambda use: use.path not in given)
         place = site(request).place(homes[maker][0] if maker else union.knowers([content])[content][0])
         alone = all(place.project in homes.get(each, ()) for each in beside.up.jobs)
         again = links.commands(content, shown.jobs[maker], place, alone=alone) if maker else []

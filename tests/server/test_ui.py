@@ -70,6 +70,8 @@ def pipeline(top: Path) -> dict[str, str]:
     lost["incomplete"] = [{"reason": "io-uring", "detail": "a ring of process 7", "count": 3}]
     lost["metrics"] = [{"path": "n.json", "values": {f"n{k}": "1" for k in range(25)}}]
     jobs["lossy"] = make.put(repo, lost)
+    make.job(repo, "cp b.bin a.bin", {"b.bin": "copied"}, {"a.bin": "copied"}, at=185)
+    jobs["copy"] = make.job(repo, "cp a.bin b.bin", {"a.bin": "copied"}, {"b.bin": "copied"}, at=186)
     jobs["many"] = make.job(repo, "many", {}, {f"many/{n:02}": f"many {n}" for n in range(80)}, at=190)
     for n in range(60):  # more than a drawing shows
         jobs[f"use {n}"] = make.job(repo, f"use {n}", {"metrics.json": "metrics"}, {f"used/{n}": f"used {n}"}, at=200)
@@ -136,6 +138,12 @@ def test_search_and_the_page_of_an_artifact(ui: Ui, page: Any) -> None:
     assert page.inner_text("#versions + ul").endswith("what differs")
     page.click("text=what differs")
     assert "/diff/" in page.url
+
+
+def test_an_artifact_is_called_what_its_maker_called_it(ui: Ui, page: Any) -> None:
+    page.goto(f"{ui.origin}/a/{make.digest('copied')}")
+    made = page.locator(".lead a").get_attribute("href")
+    assert (made, page.inner_text("h1")) == (f"/j/{ui.jobs['copy']}", "b.bin")
 
 
 def test_a_path_and_a_command_are_found(ui: Ui, page: Any) -> None:
@@ -258,7 +266,7 @@ def test_without_scripts_in_the_dark_and_on_a_phone(ui: Ui, browser: Any, how: d
     phone = "viewport" in how
     with page_of(browser, ui.origin, **({} if phone else how)) as page:
         if phone:
-            page.set_viewport_size({"width": 360, "height": 740})
+            page.set_viewport_size({"width": 320, "height": 740})
         page.goto(ui.address)
         page.fill("input[name=q]", make.digest("metrics"))
         page.keyboard.press("Enter")
@@ -268,7 +276,7 @@ def test_without_scripts_in_the_dark_and_on_a_phone(ui: Ui, browser: Any, how: d
         if "color_scheme" in how:
             assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 30)"
         if phone:
-            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+            assert page.evaluate("document.documentElement.scrollWidth") <= 320
         if "java_script_enabled" in how:
             page.goto(ui.origin + page.locator(".drawing .node.more").last.get_attribute("href"))
             assert page.locator(".drawing .node.job").count() > 30
