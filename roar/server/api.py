@@ -8,7 +8,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import PlainTextResponse, Response
 
 from roar.cache.search import Wanted
@@ -73,8 +73,14 @@ def artifact(request: Request, content: Digits, project: From = None) -> Respons
         return _answer(request, answers.artifact(union, shown, commands))
 
 
+_KNOWN_WORDS = ConfigDict(extra="forbid")
+"""A misspelled word is said to be one: left out, it would change what the answer is about."""
+
+
 class Walk(BaseModel):
     """Which part of a lineage is wanted."""
+
+    model_config = _KNOWN_WORDS
 
     direction: Literal["up", "down", "both"] = "up"
     depth: Annotated[int, Field(ge=1, le=1000, description="at most so many jobs away")] = 10
@@ -159,6 +165,8 @@ _LABEL = "KEY or KEY=VALUE, of the job, of its session or of a file that it wrot
 class Question(BaseModel):
     """What jobs are looked for; what is not said does not matter."""
 
+    model_config = _KNOWN_WORDS
+
     path: Annotated[str | None, Field(min_length=1, max_length=1000, description="a recorded path, or a glob")] = None
     command: Annotated[str | None, Field(min_length=1, max_length=500, description="part of the command")] = None
     label: Annotated[str | None, Field(min_length=1, max_length=600, description=_LABEL)] = None
@@ -210,5 +218,5 @@ def metrics(request: Request) -> Response:
     here = site(request)
     if here.user(request) is None and not (request.client and is_loopback(request.client.host)):
         raise Denied(401, "log in to see these numbers", "roar auth login")
-    lines = [f"{name} {value:g}\n" for name, value in sorted(here.metrics().items())]
+    lines = [f"# TYPE {name} gauge\n{name} {value:.15g}\n" for name, value in sorted(here.metrics().items())]
     return PlainTextResponse("".join(lines), media_type="text/plain; version=0.0.4")

@@ -269,13 +269,15 @@ def test_health_and_numbers(teams: Teams) -> None:
     with urllib.request.urlopen(asked, timeout=30) as answer:
         assert (answer.status, answer.read()) == (200, b"")
     text = fetch(f"{teams.glaas.url}/api/v1/metrics")
-    assert re.search(r"^roar_projects 3$", text, re.MULTILINE)
+    assert re.search(r"^# TYPE roar_projects gauge\nroar_projects 3$", text, re.MULTILINE)
+    assert re.search(r"^process_start_time_seconds \d{10}", text, re.MULTILINE), "no digits are rounded away"
     assert re.search(r"^roar_records 8$", text, re.MULTILINE)
 
 
 def test_errors_are_said_in_one_way(teams: Teams) -> None:
     for path, status, code in (
         ("artifacts/xyz", 422, "invalid"),
+        ("search?comand=train", 422, "invalid"),
         ("artifacts/" + "0" * 64, 404, "not_found"),
         ("nothing/like/it", 404, "not_found"),
         ("search?limit=0", 422, "invalid"),
