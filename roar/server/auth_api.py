@@ -153,7 +153,12 @@ def invitation(joining: Joining, request: Request) -> Joined:
     made = _answered(request, joining.challenge, joining.signature, key)
     if made.operation != login.JOIN:
         raise Denied(400, "this challenge is not for an invitation")
-    accepted = people.accept(joining.code, joining.name, f"{key.line} {key.comment}".rstrip())
+    try:
+        accepted = people.accept(joining.code, joining.name, f"{key.line} {key.comment}".rstrip())
+    except RoarError as error:
+        why = [f"invitation: {error.message}"]
+        audit.note(storage, "refused", user=None, address=address_of(request), reasons=why, key=key.fingerprint)
+        raise
     audit.note(
         storage,
         "invitation",

@@ -170,6 +170,9 @@ def test_an_invitation_makes_a_user_with_a_key_of_their_own(
     assert glaas.people.role(name, project).name == "WRITE"
     words[words.index("-")] = code
     assert b"was used or has expired" in roar(*words, code=1).stderr
+    tried = glaas.audited()[-1]
+    assert (tried["what"], tried["key"]) == ("refused", ssh.read(str(key)).fingerprint)
+    assert tried["reasons"] == ["invitation: this invitation is not known, was used or has expired"]
     told = {"ROAR_GLAAS_KEY": str(key)}
     assert f"logged in to {glaas.url} as {name}".encode() in roar("auth", "login", glaas.url, **told).stdout
     assert b"cannot read /nowhere.pub" in roar("auth", "login", glaas.url, code=2, ROAR_GLAAS_KEY="/nowhere").stderr
