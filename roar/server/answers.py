@@ -34,6 +34,18 @@ class Failure(BaseModel):
     error: Problem
 
 
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Failure, "description": "the question is malformed"},
+    401: {"model": Failure, "description": "the token is wrong or has expired"},
+    403: {"model": Failure, "description": "the caller may not do that"},
+    404: {"model": Failure, "description": "nothing in sight answers to that name"},
+    409: {"model": Failure, "description": "several things answer to that name"},
+    422: {"model": Failure, "description": "a parameter is of the wrong type or out of range"},
+    503: {"model": Failure, "description": "the database does not answer"},
+}
+"""What every request may be answered."""
+
+
 class JobInShort(BaseModel):
     """A job without its files."""
 

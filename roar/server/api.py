@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,15 +28,7 @@ MOST_WALKED = 1000
 MOST_ASKED = 1000
 """Record ids in one question."""
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": answers.Failure, "description": "the question is malformed"},
-    401: {"model": answers.Failure, "description": "the token is wrong or has expired"},
-    404: {"model": answers.Failure, "description": "nothing in sight answers to that name"},
-    409: {"model": answers.Failure, "description": "several things answer to that name"},
-    422: {"model": answers.Failure, "description": "a parameter is of the wrong type or out of range"},
-    503: {"model": answers.Failure, "description": "the database does not answer"},
-}
-router = APIRouter(prefix="/api/v1", responses=_ERRORS, tags=["lineage"])
+router = APIRouter(prefix="/api/v1", responses=answers.ERRORS, tags=["lineage"])
 
 _RECORD = "[0-9A-HJKMNP-TV-Z]{26}"
 Digits = Annotated[str, Path(pattern="^[0-9a-fA-F]{4,64}$", description="a hash, or its first 4 or more digits")]

@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from roar.errors import RoarError
 from roar.glaas import address, login, ssh
-from roar.server import access, audit, tokens
+from roar.server import access, answers, audit, tokens
 from roar.server.access import Denied, caller
 from roar.server.people import People, Role
 from roar.server.storage import Storage
 
-router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+router = APIRouter(prefix="/api/v1/auth", responses=answers.ERRORS, tags=["auth"])
 
 _SCOPES = {login.READ: Role.READ, login.WRITE: Role.WRITE, login.ADMIN: Role.ADMIN}
 

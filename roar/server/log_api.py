@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, StringConstraints
 
 from roar.errors import UsageError
-from roar.server import access, log
+from roar.server import access, answers, log
 from roar.server.log import Log
 from roar.server.people import Role
 from roar.server.storage import Storage
 
-router = APIRouter(prefix="/api/v1/projects/{project:path}/log", tags=["log"])
+router = APIRouter(prefix="/api/v1/projects/{project:path}/log", responses=answers.ERRORS, tags=["log"])
 
 MOST_IDS = 100
 MOST_ENTRIES = 5000

@@ -28,6 +28,8 @@ VISIT_SECONDS = 12 * 3600
 """How long a browser stays in."""
 SKEW_SECONDS = 60
 """How far the clocks of servers that share a secret may be apart."""
+_REMEMBERED_SECONDS = 24 * 3600
+"""How long a spent challenge is remembered after its end: the server's clock may be set back by as much."""
 MAX_LENGTH = 2048
 SCOPES = ("read", "write", "admin")
 
@@ -89,7 +91,7 @@ def opened(secret: bytes, text: str, *, audience: str, now_ns: int) -> Challenge
 
 
 def spend(folder: str, made: Challenge | Code | Visit, now_ns: int) -> bool:
-    """Use it up; False when it was used before. ``folder`` (made when missing) remembers it until it expires.
+    """Use it up; False when it was used before. ``folder`` (made when missing) remembers it, to a day after its end.
 
     Raises ``OSError`` when it cannot be remembered: then nobody may be let in.
     """
@@ -185,6 +187,6 @@ def _sweep(folder: str, now_ns: int) -> None:
     """Forget what was used up and no clock would take any more."""
     for name in os.listdir(folder):
         expires = name.partition("-")[0]
-        if expires.isdigit() and int(expires) + SKEW_SECONDS * _SECOND < now_ns:
+        if expires.isdigit() and int(expires) + _REMEMBERED_SECONDS * _SECOND < now_ns:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(os.path.join(folder, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,7 +29,9 @@ def tree(repo: Repository, *entries: tuple[bytes, bytes, str]) -> str:
 
 def push(folder: Path, url: str, *refs: str, code: int = 1, **env: str) -> str:
     """Push and give what was said, without the lines of git's that every refused push has."""
-    done = subprocess.run(["git", "push", url, *refs], cwd=folder, capture_output=True, check=False)
+    done = subprocess.run(
+        ["git", "push", url, *refs], cwd=folder, env={**os.environ, **env}, capture_output=True, check=False
+    )
     said = done.stderr.decode("utf-8", "replace")
     assert done.returncode == code, said
     assert "Traceback" not in said

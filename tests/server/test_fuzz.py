@@ -19,7 +19,11 @@ from roar.cache.index import open_index
 from roar.git.repository import Repository, discover
 from roar.server import api, failures
 from roar.server.local import LocalSite
+from server.conftest import on_both
+from server.serving import PROJECT, Glaas, until
+from server.state import kept
 
+engine = on_both
 EXAMPLES = int(os.environ.get("ROAR_TEST_EXAMPLES", "15"))
 """Questions for each address; more of them by hand."""
 
@@ -55,14 +59,14 @@ PROMISED = [
 ]
 
 
-@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
-def test_whatever_is_asked(document: Any, mode: Any) -> None:
+def fuzz(document: Any, mode: Any, examples: int, **more: Any) -> int:
+    """Ask every address what the document makes one expect; gives how many questions that were."""
     asked = 0
     for operation in document.get_all_operations():
 
         @given(operation.ok().as_strategy(generation_mode=mode))
         @settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             derandomize=True,
             database=None,
             phases=[Phase.generate],
@@ -71,11 +75,30 @@ def test_whatever_is_asked(document: Any, mode: Any) -> None:
         def ask(case: Any) -> None:
             nonlocal asked
             asked += 1
-            case.call_and_validate(checks=PROMISED)
+            case.call_and_validate(checks=PROMISED, **more)
 
         with contextlib.suppress(Unsatisfiable):  # nothing can be wrong where nothing is said
             ask()
-    assert asked >= EXAMPLES * 5
+    return asked
+
+
+@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
+def test_whatever_is_asked(document: Any, mode: Any) -> None:
+    assert fuzz(document, mode, EXAMPLES) >= EXAMPLES * 5
+
+
+@pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
+def test_whatever_a_running_server_is_asked(glaas: Glaas, known: Repository, mode: Any) -> None:
+    """All that it has, log-ins and logs among it, by its administrator; and nothing of it changes anything."""
+    words = ["git", f"--git-dir={known.git_dir}", "push", "-q", glaas.remote(), "refs/roar/*"]
+    subprocess.run(words, check=True)
+    until(lambda: glaas.indexed(PROJECT) == 24)
+    document = schemathesis.openapi.from_url(f"{glaas.url}/api/v1/openapi.json")
+    before = kept(glaas, PROJECT), glaas.storage.projects(), glaas.people.users()
+    asked = fuzz(document, mode, EXAMPLES // 3, headers={"Authorization": f"Bearer {glaas.token(scope='admin')}"})
+    assert asked >= EXAMPLES // 3 * 10
+    assert (kept(glaas, PROJECT), glaas.storage.projects(), glaas.people.users()) == before
+    assert "Traceback" not in glaas.log.read_text()
 
 
 def test_real_names_in_every_place(known: Repository, document: Any) -> None:
