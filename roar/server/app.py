@@ -33,6 +33,7 @@ def create_app(storage: Storage, database: str | None, *, url: str) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         app.state.slots = asyncio.Semaphore(bounds.gits)
+        app.state.slots_of_anybody = asyncio.Semaphore(max(1, bounds.gits // 2))
         to_thread.current_default_thread_limiter().total_tokens = _ANSWERING
         with ThreadPoolExecutor(1, "afterwards") as pool:
             app.state.afterwards = lambda project: pool.submit(gate.finish, storage, project)

@@ -26,7 +26,7 @@ class Limits(NamedTuple):
     refs: int = 10_000
     """In one push: each becomes a file."""
     gits: int = 16
-    """Requests of git's that are served at once; others wait."""
+    """Requests of git's that are served at once, half of them for anybody; others wait."""
     git_memory_bytes: int = 2 << 30
     """Address space of each process of git's."""
     connections: int = 1000

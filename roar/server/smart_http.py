@@ -51,13 +51,15 @@ async def serve(request: Request, project: str, rest: str) -> Response:
         make_gate = functools.partial(Gate, storage, who.people, project, pusher, limits)
     variables = _variables(request, storage, project, rest, who.user)
     run = _Git(limits, make_gate, lambda: request.app.state.afterwards(project))
-    return _Answer(run, variables, request.app.state.slots)
+    # who takes all the time of a request, and need not say who they are, must not keep those waiting who do
+    slots = [request.app.state.slots] if who.user else [request.app.state.slots_of_anybody, request.app.state.slots]
+    return _Answer(run, variables, slots)
 
 
 class _Answer(Response):
     """What git answers, piece by piece, while the request's body may still be on its way."""
 
-    def __init__(self, run: _Git, variables: dict[str, str], slots: asyncio.Semaphore) -> None:
+    def __init__(self, run: _Git, variables: dict[str, str], slots: list[asyncio.Semaphore]) -> None:
         super().__init__()
         self._run = run
         self._variables = variables
@@ -67,7 +69,9 @@ class _Answer(Response):
         """Answer. The last piece goes out when all that a push brought is noted."""
         del scope
         run = self._run
-        async with self._slots:
+        async with contextlib.AsyncExitStack() as turn:
+            for slot in self._slots:
+                await turn.enter_async_context(slot)
             feeding: asyncio.Task[None] | None = None
             started = False
             try:

@@ -158,6 +158,29 @@ def test_slow_clients_are_cut_off_and_keep_nobody_waiting(tight: Glaas, repo: Re
     assert kept(tight, PROJECT) == before
 
 
+def test_nobody_in_particular_keeps_no_user_waiting(tmp_path: Path, repo: Repository, tree: Path) -> None:
+    """A public project can be read by anybody; who takes minutes for it takes a part of the turns."""
+    server = Glaas(tmp_path, ROAR_SERVE_GITS="4")
+    server.people.set_project(PROJECT, by="tests", visibility="public")
+    server.start()
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(6):
+                wire = stack.enter_context(connected(server))
+                wire.sendall(
+                    f"POST /{PROJECT}.git/git-upload-pack HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+                    "Content-Type: application/x-git-upload-pack-request\r\n\r\n00".encode()
+                )
+            until(lambda: serves_git(server.pid))
+            job = make.job(repo, "python a.py")
+            began = time.monotonic()
+            push(tree, server.remote(), "refs/roar/*", code=0)
+            assert time.monotonic() - began < 25, "and not when the others were cut off"
+        assert_there(server, PROJECT, job)
+    finally:
+        server.stop()
+
+
 def test_drop_by_drop_has_an_end(tight: Glaas) -> None:
     with nothing_left(tight, PROJECT), connected(tight) as wire:
         wire.sendall(head(tight, PROJECT, None))
