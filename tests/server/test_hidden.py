@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import make
+import psycopg
 import pytest
 from fastapi import FastAPI
 
@@ -21,10 +22,12 @@ from roar.server.app import create_app
 from roar.server.migrate import migrate
 from roar.server.people import People
 from roar.server.storage import Storage
+from server.conftest import on_both
 from server.serving import make_key
 
 SECRET, NONE = make.digest("secret"), make.digest("no such thing")
 NO_JOB = "0" * 26
+engine = on_both
 _watched: list[list[str]] = []
 
 
@@ -41,7 +44,15 @@ def _connect(*args: Any, **more: Any) -> sqlite3.Connection:
     return connection
 
 
+def _execute(connection: psycopg.Connection[Any], statement: Any, values: Any = None, **more: Any) -> Any:
+    """The same of PostgreSQL."""
+    if _watched:
+        _watched[-1].append(f"{statement} {values}")
+    return _executed(connection, statement, values, **more)
+
+
 _connected = sqlite3.connect
+_executed = psycopg.Connection.execute
 sys.addaudithook(_hook)
 
 
@@ -69,7 +80,7 @@ class Answer(NamedTuple):
 class Site:
     """A server's application, with a public project and a private one that has far more in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None) -> None:
         self.storage = Storage(str(folder / "data"))
         self.storage.prepare()
         people = People(self.storage)
@@ -78,7 +89,7 @@ class Site:
         key = people.add_key("sam", (folder / "sam.pub").read_text(), by="tests")
         people.add_project("team/open", by="tests", visibility="public")
         people.add_project("team/closed", by="tests")
-        migrate(self.storage, None)
+        migrate(self.storage, url)
         subprocess.run(["git", "init", "-q", str(folder / "clone")], check=True)
         clone = discover(str(folder / "clone"))
         self.shown = make.job(clone, "shown", {}, {"shown": "shown"})
@@ -90,8 +101,8 @@ class Site:
         self.session = make.session(clone, name="hidden")
         make.bulk(clone, make.pipelines(60, session=self.session))
         self._bring(clone.git_dir, "team/closed")
-        worker.run_once(self.storage, None)
-        self.app: FastAPI = create_app(self.storage, None, url="http://127.0.0.1")
+        worker.run_once(self.storage, url)
+        self.app: FastAPI = create_app(self.storage, url, url="http://127.0.0.1")
         self.token = tokens.issue(
             self.storage.secret(),
             user="sam",
@@ -152,7 +163,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, engine: tuple[str, ...]) -> Iterator[Site]:
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("site")
         for name, value in {"HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1"}.items():
@@ -161,7 +172,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             patch.setenv(f"GIT_{name}_NAME", "Ada")
             patch.setenv(f"GIT_{name}_EMAIL", "ada@example.org")
         patch.setattr(sqlite3, "connect", _connect)
-        made = Site(folder)
+        patch.setattr(psycopg.Connection, "execute", _execute)
+        made = Site(folder, engine[-1] if engine else None)
         yield made
         made.app.state.site.close()
 
@@ -237,6 +249,7 @@ def test_who_may_see_what_is_asked_once_however_many_projects_there_are(site: Si
         return site.get("/api/v1/search?command=no-such", site.token, "application/json").work
 
     before = work()
+    assert any("SELECT" in line for line in before)
     people = People(site.storage)
     for number in range(8):
         people.add_project(f"many/p{number}", by="tests")
