@@ -340,7 +340,7 @@ def test_filters_by_commit(repo: Repository, ask: Ask, git: Git, tree: Path) -> 
         (("--until", ""), "an empty text is no date that git knows"),
         (("--path", ""), "an empty path means nothing"),
         (("--commit", ""), "an empty name means no commit"),
-        (("--limit", "-3"), "-3 is not in the range x>=0"),
+        (("--limit", "-3"), "-3 is not in the range 0<=x<="),
     ],
 )
 def test_filters_that_mean_nothing(repo: Repository, ask: Ask, words: tuple[str, str], said: str) -> None:

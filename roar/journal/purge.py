@@ -106,8 +106,8 @@ def _containing(repo: Repository, commits: Collection[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for some in archive.batched(sorted(commits), 200):
         holds = [f"--contains={commit}" for commit in some]
-        out = repo.ask("for-each-ref", "--format=%(objectname) %(refname)", *holds).decode("utf-8", "surrogateescape")
-        found.update((ref, oid) for oid, _, ref in (line.partition(" ") for line in out.splitlines()))
+        out = repo.ask("for-each-ref", "--format=%(objectname) %(refname)", *holds)
+        found.update((ref, oid) for oid, _, ref in (line.partition(" ") for line in program.lines(out)))
     return found
 
 

@@ -97,9 +97,9 @@ def count(repo: Repository, new: list[str], known: list[str]) -> int:
     """How many records are reachable from the new commits and not from the known ones, as their commits say."""
     names = "".join(f"{oid}\n" for oid in new) + "".join(f"^{oid}\n" for oid in known)
     wanted = f"--format=:%(trailers:key={_COUNT},valueonly,separator=)"
-    out = repo.ask("log", "--stdin", "--ignore-missing", wanted, stdin=names.encode()).decode("utf-8", "replace")
-    values = [line[1:].strip() for line in out.splitlines() if line.startswith(":")]
-    return sum(int(value) if value.isdigit() else 1 for value in values)
+    out = repo.ask("log", "--stdin", "--ignore-missing", wanted, stdin=names.encode())
+    values = [line[1:].strip() for line in out.splitlines() if line.startswith(b":")]
+    return sum(int(value) if value.isdigit() and len(value) < 10 else 1 for value in values)
 
 
 def seal(repo: Repository, more_than: int = TAIL) -> int:
