@@ -40,6 +40,7 @@ class Cgi(BaseHTTPRequestHandler):
     """The other server: `git http-backend`, and as little around it as can be."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for the client's acknowledgement of its header
     root = ""
 
     def do_GET(self) -> None:
@@ -185,8 +186,9 @@ def main() -> None:
                         found[url].append(pushes[url]())
                 print(row(what, found[our_url][2:], found[other_url][2:]))  # the first two warm up
         finally:
-            ours.terminate()
-            other.terminate()
+            for server in (ours, other):
+                server.terminate()
+                server.wait()
 
 
 def row(what: str, ours: list[Push], base: list[Push]) -> str:
