@@ -382,9 +382,15 @@ class Index:
         return self._texts(grouped, content=content, output=output)
 
     def _at_path(self, path: str, most: int | None, *, output: bool) -> list[tuple[str, str]]:
-        found = f"SELECT h.text, r.id FROM {_NAMED_USES} WHERE p.text = :path AND f.output = :output AND {_LIVE}"
-        limit = _EVERYTHING if most is None else most
-        return self._rows(f"{found} {_ORIGINALS_FIRST} LIMIT :most", path=path, output=output, most=limit)
+        # the hashes of those that are left are looked up, not of all: thousands of jobs may write to one path
+        first = (
+            "SELECT f.hash, r.id, r.reproduces FROM files f JOIN records r ON r.row = f.record"
+            " JOIN paths p ON p.row = f.path"
+            f" WHERE p.text = :path AND f.output = :output AND f.hash IS NOT NULL AND {_LIVE}"
+            f" {_ORIGINALS_FIRST} LIMIT :most"
+        )
+        found = f"SELECT h.text, r.id FROM ({first}) AS r JOIN hashes h ON h.row = r.hash {_ORIGINALS_FIRST}"
+        return self._rows(found, path=path, output=output, most=_EVERYTHING if most is None else most)
 
     # What lineage asks
 

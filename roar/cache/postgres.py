@@ -6,8 +6,10 @@ true and false, texts with what PostgreSQL does not take) is said here and nowhe
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -24,6 +26,10 @@ _NAMED = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _PLAIN_INSERT = re.compile(r"INSERT INTO (\w+) VALUES \([?, ]+\)")
 _WAIT_MS = 20_000
 """How long another's lock is waited for."""
+_SETTINGS = f"-c lock_timeout={_WAIT_MS} -c jit=off -c max_parallel_workers_per_gather=0"
+"""Questions are many and short: compiling one, or starting processes for it, takes longer than its answer."""
+_MANY_ROWS = 1000
+"""So many new rows of a table are worth a look at what it holds."""
 
 
 def schema_of(project: str) -> str:
@@ -84,7 +90,7 @@ class Postgres(Database):
 
     def _connect(self) -> Connection:
         words = self._url.replace("postgresql+psycopg://", "postgresql://", 1)
-        raw = psycopg.connect(words, autocommit=True, connect_timeout=5, options=f"-c lock_timeout={_WAIT_MS}")
+        raw = psycopg.connect(words, autocommit=True, connect_timeout=5, options=_SETTINGS)
         connection = _Translated(raw, self._schema)
         try:
             if self._tables is not None and raw.execute("SELECT to_regclass('tips')").fetchone() == (None,):
@@ -105,6 +111,9 @@ class _Translated:
     def __init__(self, raw: psycopg.Connection[Any], schema: str) -> None:
         self._raw = raw
         self._lock = lock_number(schema)
+        self._new: Counter[str] = Counter()
+        """Rows of each table that were inserted since its statistics were made."""
+        self._old: Counter[str] = Counter()
         raw.execute(f'SET search_path TO "{schema}"')
 
     def execute(self, statement: str, values: Any = (), /) -> psycopg.Cursor[Any]:
@@ -112,7 +121,10 @@ class _Translated:
         if statement == "BEGIN IMMEDIATE":
             self._raw.execute("BEGIN")
             return self._raw.execute("SELECT pg_advisory_xact_lock(%s)", (self._lock,))
-        return self._raw.execute(_translated(statement), _plain(values) if values else None)
+        done = self._raw.execute(_translated(statement), _plain(values) if values else None)
+        if statement == "COMMIT":
+            self._make_statistics()
+        return done
 
     def executemany(self, statement: str, rows: Iterable[Any], /) -> None:
         """Run a statement once for each row; plain insertions all at once."""
@@ -124,6 +136,17 @@ class _Translated:
             with cursor.copy(f"COPY {plain[1]} FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(_plain(row))
+                    self._new[plain[1]] += 1
+
+    def _make_statistics(self) -> None:
+        """Let the planner know tables that have doubled: without, it reads all files of all jobs to find those of one.
+
+        The server's own autovacuum comes a minute later at the earliest. It is no harm when this fails.
+        """
+        for table in [table for table, rows in self._new.items() if rows >= max(_MANY_ROWS, self._old[table])]:
+            self._old[table] += self._new.pop(table)
+            with contextlib.suppress(psycopg.Error):
+                self._raw.execute(f"ANALYZE (SKIP_LOCKED) {table}")
 
     def close(self) -> None:
         """Let go of it."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a server of lineage does: indexing, lineage among many jobs, many readers at once while pushes go on.
 
-    .venv/bin/python scripts/bench/glaas.py --jobs 100000 --seconds 20
+    .venv/bin/python scripts/bench/glaas.py --jobs 100000 --seconds 20 [--database postgresql+psycopg://...]
 
 One server process and its worker, on loopback, with the history of histories.py as one project. The readers are threads
 of this process, which takes its share of the same machine; each asks the next question when it has the answer.
@@ -42,7 +42,8 @@ PROJECT = "bench/history"
 class Server:
     """A `roar serve` over a data directory with two projects, and what its processes take."""
 
-    def __init__(self, folder: str, visibility: Visibility = "public") -> None:
+    def __init__(self, folder: str, visibility: Visibility = "public", database: str | None = None) -> None:
+        self.database = database
         self.storage = Storage(os.path.join(folder, "data"))
         self.storage.prepare()
         self.people = People(self.storage)
@@ -59,6 +60,7 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it listens."""
         words = [sys.executable, "-m", "roar", "serve", "--data", self.storage.root, "--port", "0"]
+        words += ["--database", self.database] if self.database else []
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         self.port = int(self._process.stdout.readline().rpartition(":")[2])
@@ -119,17 +121,15 @@ class Server:
         return found
 
 
-def indexing(server: Server, source: str) -> None:
-    """How fast a worker brings in a whole history."""
+def indexing(server: Server, source: str, count: int) -> None:
+    """How fast a worker brings in a whole history of so many jobs."""
     bare = server.storage.repo(PROJECT).git_dir
     git(server.folder, f"--git-dir={bare}", "fetch", "-q", source, "+refs/roar/*:refs/roar/*")
-    migrate.migrate(server.storage, None)
+    migrate.migrate(server.storage, server.database)
     server.storage.queue(PROJECT)
     before, began = _cpu(), time.perf_counter()
-    worker.run_once(server.storage, None)
+    worker.run_once(server.storage, server.database)
     took, cpu = time.perf_counter() - began, _cpu() - before
-    with open_index(server.storage.repo(PROJECT)) as index:
-        count = index.count_jobs()
     print(f"indexing: {count} jobs in {took:.1f} s, {count / took:.0f} a second; {count / cpu:.0f} a second of CPU")
 
 
@@ -237,16 +237,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL database, instead of SQLite")
     parser.add_argument("--scratch", default=os.path.join(tempfile.gettempdir(), "roar-bench"))
     options = parser.parse_args()
     os.makedirs(options.scratch, exist_ok=True)
     source = histories.repository_with(options.scratch, options.jobs)
     folder = tempfile.mkdtemp(prefix="roar-glaas-")
     try:
-        server = Server(folder)
-        indexing(server, source)
+        server = Server(folder, database=options.database)
         chance = random.Random(1)
-        with open_index(server.storage.repo(PROJECT)) as index:
+        with open_index(discover(source)) as index:
+            indexing(server, source, index.count_jobs())
             jobs = chance.sample(index.jobs(), 200)
             uses = index.uses(jobs)
         contents = sorted({use.hash for _, made in uses.values() for use in made if use.hash})[:200]

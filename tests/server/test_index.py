@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import make
+import psycopg
 import pytest
 from alembic import command
 
@@ -261,6 +262,17 @@ def test_texts_that_a_database_does_not_take(place: Place) -> None:
     with place.union() as union:
         assert union.jobs() == [job]
         assert union.load_job(job).command.argv[0] == "a\0b"
+
+
+def test_the_planner_of_postgresql_knows_what_many_records_brought(tmp_path: Path, postgres: Cluster) -> None:
+    place = Place(tmp_path, postgres.database())
+    make.bulk(place.clone("one"), make.pipelines(1500))
+    place.arrive("one")
+    place.work()
+    assert place.url is not None
+    with psycopg.connect(place.url.replace("+psycopg", "")) as connection:
+        known = {table for (table,) in connection.execute("SELECT tablename FROM pg_stats")}
+    assert {"records", "files", "hashes", "contents", "holdings"} <= known
 
 
 def test_an_index_that_was_deleted_or_damaged_is_made_again(tmp_path: Path) -> None:
